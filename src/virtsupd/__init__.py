@@ -1,0 +1,1 @@
+"""virtsupd: the supervisor for virtualization hosts."""

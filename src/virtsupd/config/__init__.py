@@ -1,0 +1,1 @@
+"""From TOML files to checked definitions of services."""

@@ -1,0 +1,116 @@
+"""What the control socket needs of the daemon: the one seam between languages and engine."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from anyio.abc import ObjectReceiveStream
+
+from virtsupd.core.effects import Answer
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import ServiceSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a service: what `watch` shows a line of."""
+
+    event: str
+    """Fixed phrase: "service running"."""
+    snapshot: ServiceSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonFacts:
+    """What virtsupd knows of itself."""
+
+    pid: int
+    version: str
+    since: float
+    """Wall clock."""
+    config: str
+    socket: str
+    phase: Literal["running", "shutting-down"]
+    warnings: tuple[str, ...] = ()
+    """What is degraded for every service: no cgroups, no extension, no log keeper."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadOutcome:
+    """What a new configuration changed, by canonical name."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    """Edges or policies, in force now."""
+    pending: tuple[str, ...] = ()
+    """The process itself: in force at its next start."""
+    removed: tuple[str, ...] = ()
+
+
+class Backend(Protocol):
+    """The daemon as the control socket sees it. Called from the event loop's one thread.
+
+    Nothing here blocks: `snapshots` and the like read what the engine holds, the coroutines wait
+    for an answer and may be cancelled at any time (the command itself then stays in force).
+    """
+
+    def facts(self) -> DaemonFacts:
+        """Return what `status root` shows."""
+        ...
+
+    def resolve(self, name: str) -> Name:
+        """Return the canonical name for a name or provision.
+
+        Raises:
+            UnknownServiceError: nothing provides it.
+        """
+        ...
+
+    def snapshot(self, name: Name) -> ServiceSnapshot:
+        """Return one service by canonical name."""
+        ...
+
+    def snapshots(self) -> Sequence[ServiceSnapshot]:
+        """Return all services, sorted by canonical name."""
+        ...
+
+    async def ask(
+        self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
+    ) -> Answer:
+        """Carry out a command and wait for its end."""
+        ...
+
+    def changes(self) -> AbstractAsyncContextManager[ObjectReceiveStream[Change]]:
+        """Subscribe to changes; a subscriber who is 1,000 behind loses the subscription's end."""
+        ...
+
+    async def reload_configuration(self) -> ReloadOutcome:
+        """Read the configuration again and apply the difference.
+
+        Raises:
+            ConfigError: it is refused whole; nothing changed.
+        """
+        ...
+
+    async def act(self, name: Name, action: str, arguments: Sequence[str]) -> Sequence[str]:
+        """Carry out a service's own action and return the lines it printed.
+
+        Raises:
+            UnknownActionError: the service has no such action.
+            ActionError: it failed; the message holds the end of its output.
+        """
+        ...
+
+    def log_files(self, name: Name) -> Sequence[str]:
+        """Return the log file in use and the rotated ones, newest first."""
+        ...
+
+    def definition(self, name: Name) -> str:
+        """Return the definition in force as TOML with comments naming each source; no secrets."""
+        ...
+
+    def end(self, how: Literal["shutdown", "quit"], *, who: str) -> None:
+        """Begin to end the daemon: with every service, or leaving all of them running."""
+        ...

@@ -1,0 +1,1 @@
+"""The pure engine: names, definitions, the graph and what happens in it."""

@@ -1,0 +1,181 @@
+"""What to do, in the imperative: frozen data that one interpreter carries out.
+
+An effect about a process carries the generation of the start it belongs to; what comes of it is
+posted back as an event with the same generation.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from virtsupd.core.events import Timer
+from virtsupd.core.names import Name
+from virtsupd.core.spec import Health, ProcessSpec, Readiness, Reload, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Make the process and watch for its readiness. Answer: Spawned or SpawnFailed; later
+    BecameReady or NeverReady (never for ExitProbe), and Exited once."""
+
+    name: Name
+    generation: int
+    process: ProcessSpec
+    ready: Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitReady:
+    """Watch a condition, which has no process. Answer: BecameReady or NeverReady."""
+
+    name: Name
+    generation: int
+    ready: Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class WatchHealth:
+    """Probe a running service until EndWatches. Answer: HealthChanged at each change."""
+
+    name: Name
+    generation: int
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class EndWatches:
+    """Cancel the readiness and health probes of the service."""
+
+    name: Name
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Send the stop signal as the mode says, to what is there. Answer: Gone once nothing is left."""
+
+    name: Name
+    generation: int
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Send KILL to all that the mode covers. Answer: Gone once nothing is left."""
+
+    name: Name
+    generation: int
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class RunReload:
+    """Send the reload signal, or run the reload command. Answer: ReloadEnded (at once for a signal)."""
+
+    name: Name
+    generation: int
+    reload: Reload
+
+
+@dataclass(frozen=True, slots=True)
+class ArmTimer:
+    """Post Fired at `at` (monotonic seconds); replaces a timer of the same name and kind."""
+
+    name: Name
+    generation: int
+    timer: Timer
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a timer, armed or not."""
+
+    name: Name
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Write down what is wanted of a service before anything later is answered."""
+
+    name: Name
+    wanted: bool
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The service left the graph: remove what was made for it (FIFO, sockets, cgroup, records)."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Something about the service changed that `status` shows: tell subscribers and the log."""
+
+    name: Name
+    event: str
+    """Fixed phrase: "service starting", "service running", "service failed" …"""
+
+
+class Result(StrEnum):
+    """What became of a command for one service."""
+
+    DONE = "done"
+    ALREADY = "already"
+    NOT_NEEDED = "not-needed"
+    FAILED = "failed"
+    DISABLED = "disabled"
+    SUPERSEDED = "superseded"
+    WAITING = "waiting"
+    """It waits for something an operator stopped; it starts when that does."""
+    REFUSED = "refused"
+    """Nothing was changed; the message says what would have ended a guest."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the operator got what was asked for."""
+        return self in (Result.DONE, Result.ALREADY, Result.NOT_NEEDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a command for one service, and why."""
+
+    name: Name
+    result: Result
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a command: a report for each named service, in the order asked."""
+
+    ticket: int
+    reports: tuple[Report, ...]
+    touched: tuple[Name, ...] = ()
+    """For stop and restart: what was stopped, the named service first, then its dependents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The shutdown is complete: nothing runs any more, virtsupd may end."""
+
+
+Effect = (
+    Spawn
+    | AwaitReady
+    | WatchHealth
+    | EndWatches
+    | Terminate
+    | Kill
+    | RunReload
+    | ArmTimer
+    | CancelTimer
+    | Remember
+    | Forget
+    | Announce
+    | Answer
+    | Finish
+)

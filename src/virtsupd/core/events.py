@@ -1,0 +1,198 @@
+"""What happened, in the past tense: everything that can move the engine.
+
+Events about one process carry the generation of the start that made it; the engine drops those of
+an earlier one. `Instant` is when: the shell stamps each event as it takes it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.names import Name
+from virtsupd.core.spec import ServiceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One moment on two clocks."""
+
+    monotonic: float
+    """Seconds; what deadlines and intervals are counted in."""
+    wall: float
+    """Unix time; what people are shown."""
+
+
+class Timer(StrEnum):
+    """What a timer of a service is for; each service has at most one of each."""
+
+    START_DEADLINE = "start-deadline"
+    STOP_DELAY = "stop-delay"
+    BACKOFF = "backoff"
+    RELOAD_DEADLINE = "reload-deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """virtsupd has loaded its configuration: services with autostart are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A new valid configuration, as a whole."""
+
+    specs: tuple[ServiceSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """The process exists; `warnings` is what the kernel denied without harm."""
+
+    name: Name
+    generation: int
+    pid: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    """No process could be made; `is_permanent`: trying again cannot help."""
+
+    name: Name
+    generation: int
+    stage: str
+    message: str
+    is_permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BecameReady:
+    """The readiness probe held. `pid` is the leader from now on, if the probe named another."""
+
+    name: Name
+    generation: int
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NeverReady:
+    """The readiness probe cannot hold any more, and why."""
+
+    name: Name
+    generation: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The leader is gone and reaped."""
+
+    name: Name
+    generation: int
+    status: ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Nothing is left of the service that its stop mode covers. Follows a Terminate or Kill."""
+
+    name: Name
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A timer armed by the engine is due."""
+
+    name: Name
+    generation: int
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """The health probe failed as often as its policy allows (`why`), or holds again (None)."""
+
+    name: Name
+    generation: int
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The service sent a line with sd_notify: STATUS=, STOPPING=1 or RELOADING=1 with READY=1 after."""
+
+    name: Name
+    generation: int
+    kind: Literal["status", "stopping", "reloading"]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadEnded:
+    """A service's reload command ended; `why` None is success."""
+
+    name: Name
+    generation: int
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChanged:
+    """The service's log cannot be written (`why`), or can again (None)."""
+
+    name: Name
+    why: str | None
+
+
+class Verb(StrEnum):
+    """What a client can ask of the graph."""
+
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    RELOAD = "reload"
+    ENABLE = "enable"
+    DISABLE = "disable"
+    WAIT = "wait"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A client's command; the engine answers each once, by an `Answer` with the same `ticket`."""
+
+    ticket: int
+    verb: Verb
+    names: tuple[Name, ...]
+    """Canonical, each once; () for SHUTDOWN."""
+    who: str
+    """Shown as the cause: "root via virtsupctl"."""
+    guests: bool = False
+    """Guests may end as a side effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hung:
+    """The client of a command went away; its answer is not needed, its effect stays."""
+
+    ticket: int
+
+
+Event = (
+    Booted
+    | Reloaded
+    | Spawned
+    | SpawnFailed
+    | BecameReady
+    | NeverReady
+    | Exited
+    | Gone
+    | Fired
+    | HealthChanged
+    | Told
+    | ReloadEnded
+    | OutputChanged
+    | Asked
+    | Hung
+)

@@ -1,0 +1,97 @@
+"""What `status` shows of one service, frozen: facts of the engine at one moment."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.names import Name
+from virtsupd.core.spec import ServiceSpec
+
+
+class State(StrEnum):
+    """The four current states, as on herd's wire."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class ReasonKind(StrEnum):
+    """Why a service is not simply running or stopped as asked."""
+
+    FAILED = "failed"
+    BACKING_OFF = "backing-off"
+    WAITING = "waiting"
+    NOT_NEEDED = "not-needed"
+    FINISHED = "finished"
+    DISABLED = "disabled"
+    DEGRADED = "degraded"
+    ADOPTED = "adopted"
+    STOPPED_BY_OPERATOR = "stopped-by-operator"
+    NOT_AUTOSTARTED = "not-autostarted"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why, as a kind for programs and a sentence for people."""
+
+    kind: ReasonKind
+    text: str
+    retry_at: float | None = None
+    """Wall clock time of the next attempt, when backing off."""
+    names: tuple[Name, ...] = ()
+    """The services it is about: what is waited for, what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRecord:
+    """One end of the service's process."""
+
+    status: ExitStatus
+    at: float
+    """Wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSnapshot:
+    """One service at one moment. Times are wall clock; lists are newest first."""
+
+    spec: ServiceSpec
+    state: State
+    wanted: bool
+    wanted_by: str
+    wanted_since: float
+    enabled: bool
+    since: float
+    """When it entered this state."""
+    reason: Reason | None = None
+    pid: int | None = None
+    status_text: str = ""
+    """The last STATUS= the service sent."""
+    restarts: int = 0
+    """Starts by respawn since virtsupd first saw the service."""
+    exits: tuple[ExitRecord, ...] = ()
+    """At most 10."""
+    changes: tuple[tuple[State, float], ...] = ()
+    """At most 30."""
+    respawns: tuple[float, ...] = ()
+    start_failures: tuple[float, ...] = ()
+    """At most 10."""
+    is_replacement_pending: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def last_exit(self) -> ExitRecord | None:
+        """The most recent end of its process, if any was seen."""
+        return self.exits[0] if self.exits else None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is a one-shot that has run: running without a process."""
+        return self.spec.one_shot and self.state is State.RUNNING and self.pid is None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it stays down until somebody acts."""
+        return self.reason is not None and self.reason.kind is ReasonKind.FAILED

@@ -1,0 +1,337 @@
+"""What a service is: definitions, frozen, as the configuration made them.
+
+A definition has two halves. `ProcessSpec` is all that makes the process: when it changes while the
+service runs, the change is a *replacement* that waits for the next start. Everything else (names,
+edges, policies) holds at once. Durations are seconds, sizes bytes.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from virtsupd.core.names import Name
+
+
+class StopMode(StrEnum):
+    """Who is signalled when a service stops.
+
+    `CGROUP`: TERM to the leader's process group, then KILL to all that is in the service's cgroup.
+    `GROUP`: the leader's process group, twice. `PROCESS`: the leader alone, for daemons whose
+    children are guests or jobs; whatever else lives in the cgroup is never signalled.
+    """
+
+    CGROUP = "cgroup"
+    GROUP = "group"
+    PROCESS = "process"
+
+
+class HostCheck(StrEnum):
+    """A fact of the host that a built-in condition waits for."""
+
+    LOOPBACK = "loopback"
+    NETWORKING = "networking"
+    UDEV = "udev"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyProbe:
+    """The service says READY=1 on its NOTIFY_SOCKET (sd_notify(3))."""
+
+
+@dataclass(frozen=True, slots=True)
+class FdProbe:
+    """The service writes a newline to a descriptor it was started with (as s6 and dinit have it)."""
+
+    fd: int | None = None
+    """Number in the child; None takes the first free one after the activation sockets."""
+    variable: str | None = None
+    """Environment variable that tells the child the number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PidFileProbe:
+    """A file holds the pid of a process of this service, which from then on is its leader."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SocketProbe:
+    """A Unix socket at `path` listens and is held by a process of this service."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TcpProbe:
+    """A TCP connection is accepted."""
+
+    port: int
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class BannerProbe:
+    """A connection is accepted and what it sends first matches `expect` (a regular expression).
+
+    Either `port` (with `host`) or `path` of a Unix socket. `send` is written before reading.
+    """
+
+    expect: str
+    port: int | None = None
+    host: str = "127.0.0.1"
+    path: str | None = None
+    send: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProbe:
+    """A GET of `url` (http only) answers with one of `statuses`."""
+
+    url: str
+    statuses: tuple[int, ...] = (200, 201, 202, 203, 204)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecProbe:
+    """A command exits 0. It runs as the service's user, in its cgroup, with its environment."""
+
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLineProbe:
+    """A line of the service's output, written since this start, matches `pattern`."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExitProbe:
+    """The process ends with a success code: the readiness of one-shots."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountProbe:
+    """Something of type `file_system` (any, if None) is mounted at `path`."""
+
+    path: str
+    file_system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PathProbe:
+    """`path` exists."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostProbe:
+    """A fact of the host holds."""
+
+    check: HostCheck
+    assume: bool = False
+    """Take it for granted (`[host] networking = "assume"`)."""
+
+
+Probe = (
+    NotifyProbe
+    | FdProbe
+    | PidFileProbe
+    | SocketProbe
+    | TcpProbe
+    | BannerProbe
+    | HttpProbe
+    | ExecProbe
+    | LogLineProbe
+    | ExitProbe
+    | MountProbe
+    | PathProbe
+    | HostProbe
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """When a start counts as done. `probe` None: as soon as the process exists."""
+
+    probe: Probe | None = None
+    timeout_seconds: float = 60.0
+    """From the spawn; 0 waits for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A probe repeated while the service runs."""
+
+    probe: Probe
+    interval_seconds: float = 30.0
+    timeout_seconds: float = 10.0
+    failures: int = 3
+    """So many in a row count as one crash."""
+    on_failure: Literal["restart", "degrade"] = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Respawn:
+    """How a service that ended by itself is started again.
+
+    The n-th respawn in a row waits `delay * factor**(n-1)`, at most `max_delay`. More than `limit`
+    of them within `window` fail the service until an operator starts it. A run as long as the
+    window empties the record.
+    """
+
+    delay_seconds: float = 0.1
+    factor: float = 2.0
+    max_delay_seconds: float = 30.0
+    limit: int = 5
+    window_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How a service is ended: `signal`, then KILL after `delay_seconds`."""
+
+    signal: str = "SIGTERM"
+    delay_seconds: float = 5.0
+    mode: StopMode = StopMode.CGROUP
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """How a running service takes over a changed configuration: a signal, or a command that exits 0."""
+
+    signal: str | None = None
+    command: tuple[str, ...] = ()
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One resource limit, in setrlimit(2)'s units; None is infinity."""
+
+    name: str
+    """Lower case without RLIMIT_: "nofile", "memlock", "core" …"""
+    soft: int | None
+    hard: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSpec:
+    """A listening socket that virtsupd holds and passes to the service (sd_listen_fds(3))."""
+
+    name: str
+    """What LISTEN_FDNAMES says."""
+    listen: str
+    """`/path` or `@abstract` (Unix), `host:port`, `[v6]:port` or `port` (TCP on all addresses)."""
+    type: Literal["stream", "datagram", "seqpacket"] = "stream"
+    mode: int = 0o600
+    owner: str | None = None
+    group: str | None = None
+    backlog: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """Where output goes and how it is rotated."""
+
+    file: str
+    """Absolute path; "" for no capture (output goes to /dev/null)."""
+    max_size_bytes: int = 10 * 1024 * 1024
+    """Rotate at the first line end after it; 0 never."""
+    max_age_seconds: float = 0.0
+    """Rotate a file this old; 0 never."""
+    keep: int = 5
+    """Rotated files kept."""
+    compress: Literal["zstd", "none"] = "zstd"
+    on_full: Literal["drop", "block"] = "drop"
+    """When it cannot be written: drop with a counted gap, or let the writer wait."""
+    mode: int = 0o640
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """All that makes the process. Equal specs make equal processes."""
+
+    command: tuple[str, ...]
+    """Program and arguments. A program without a slash is sought in the service's PATH."""
+    log: LogSpec
+    user: str | None = None
+    """Name or number; None is the daemon's own."""
+    group: str | None = None
+    """None: the user's primary group."""
+    supplementary_groups: tuple[str, ...] | None = None
+    """None: the user's groups of the group database; () none at all."""
+    directory: str = "/"
+    umask: int = 0o022
+    environment: tuple[tuple[str, str], ...] = ()
+    """Sorted; set over the small default environment (PATH, LANG, and HOME, USER, LOGNAME, SHELL of `user`)."""
+    environment_files: tuple[str, ...] = ()
+    """Files of NAME=value lines, read at each start; a leading "-" allows a file to be missing."""
+    limits: tuple[Limit, ...] = ()
+    capabilities: tuple[str, ...] | None = None
+    """None: unchanged. Else the bounding set is reduced to these ("CAP_NET_ADMIN"), and a service with
+    a user of its own keeps them as ambient capabilities."""
+    no_new_privileges: bool = False
+    oom_score_adjust: int | None = None
+    """-1000 to 1000."""
+    nice: int | None = None
+    sockets: tuple[SocketSpec, ...] = ()
+    secret_environment: frozenset[str] = field(default=frozenset())
+    """Names of variables whose values never appear in status, `cat` or logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """An extra command of a service, for `virtsupctl ACTION NAME` and herd."""
+
+    name: str
+    description: str
+    command: tuple[str, ...] = ()
+    """Run as the daemon's user with the arguments appended; () if a service kind implements it."""
+    timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """One service of the graph. Names in edges are provisions, not yet resolved."""
+
+    name: Name
+    """Canonical name: the first of `provides`."""
+    provides: tuple[Name, ...]
+    description: str = ""
+    source: str = ""
+    """File (and table) it was read from, for messages."""
+    requires: tuple[Name, ...] = ()
+    binds_to: tuple[Name, ...] = ()
+    wants: tuple[Name, ...] = ()
+    after: tuple[Name, ...] = ()
+    before: tuple[Name, ...] = ()
+    conflicts: tuple[Name, ...] = ()
+    process: ProcessSpec | None = None
+    """None: a target (no readiness probe) or a condition (with one)."""
+    ready: Readiness = Readiness()
+    health: Health | None = None
+    respawn: Respawn | None = Respawn()
+    """None: not started again by itself."""
+    stop: Stop = Stop()
+    reload: Reload | None = None
+    one_shot: bool = False
+    transient: bool = False
+    autostart: bool = True
+    is_guest: bool = False
+    """Stopping it ends a virtual machine: never as a side effect of another command."""
+    success_exit: frozenset[int] = frozenset({0})
+    not_needed_exit: frozenset[int] = frozenset()
+    actions: tuple[ActionSpec, ...] = ()
+
+    @property
+    def is_stage(self) -> bool:
+        """Whether it has no process of its own: a target or a condition."""
+        return self.process is None
+
+    @property
+    def forks(self) -> bool:
+        """Whether the first process ends once the real one is up (pid-file readiness)."""
+        return isinstance(self.ready.probe, PidFileProbe)

@@ -1,0 +1,1 @@
+"""The process that holds the services' logs; it imports next to nothing."""
