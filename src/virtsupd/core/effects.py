@@ -15,7 +15,8 @@ from virtsupd.core.spec import Health, ProcessSpec, Readiness, Reload, Stop
 @dataclass(frozen=True, slots=True)
 class Spawn:
     """Make the process and watch for its readiness. Answer: Spawned or SpawnFailed; later
-    BecameReady or NeverReady (never for ExitProbe), and Exited once."""
+    BecameReady or NeverReady (never for ExitProbe), and Exited once.
+    """
 
     name: Name
     generation: int
