@@ -1,0 +1,52 @@
+"""The seam between the loader and the kinds of services: a registry the composition root passes in.
+
+`config` knows no kind. A kind names the table that turns its services on, the model of that table,
+and a function that says what the table changes in the built-in units and which files it becomes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from virtsupd.config.settings import GeneratedDirectory, GeneratedFile, HostSettings
+
+UnitKeys = Mapping[str, object]
+"""The keys of a `[service.*]` table, as TOML holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindContext:
+    """What a kind may look at beside its own table."""
+
+    host: HostSettings
+    units: Mapping[str, UnitKeys]
+    """The kind's built-in units by name, before any change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a table becomes."""
+
+    changes: Mapping[str, UnitKeys]
+    """By name of the unit: keys set over the built-in ones."""
+    files: tuple[GeneratedFile, ...] = ()
+    directories: tuple[GeneratedDirectory, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What the operator should know, each starting with the key it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One table and the services it turns on."""
+
+    units: tuple[str, ...]
+    """Names of the built-in units that the table's presence turns on."""
+    model: type[BaseModel]
+    build: Callable[[Any, KindContext], Built]
+    """Called with a checked instance of `model`."""
+
+
+Registry = Mapping[str, Kind]
+"""Kinds by the name of their table."""

@@ -1,0 +1,81 @@
+"""What `[host]` and `[access]` say, checked and resolved: frozen, no pydantic, for every layer above."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Role = Literal["viewer", "operator", "admin"]
+OnTerm = Literal["auto", "quit", "shutdown"]
+LogFormat = Literal["auto", "console", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """The `[host]` table. All paths are absolute."""
+
+    run_dir: Path = Path("/run/virtsupd")
+    """Records, generated files, FIFOs: what need not outlive a boot."""
+    state_dir: Path = Path("/var/lib/virtsupd")
+    """What outlives a boot: wanted and enabled."""
+    log_dir: Path = Path("/var/log/virtsupd")
+    """Log files of services that name none."""
+    socket: Path = Path("/run/virtsupd/control")
+    """The control socket; at most 107 bytes long."""
+    herd_socket: Path | None = None
+    """A second socket that speaks herd's language only; None for none."""
+    unit_dirs: tuple[Path, ...] = (Path("/etc/virtsupd/units"),)
+    """Directories of unit files, later ones winning key by key."""
+    on_term: OnTerm = "auto"
+    """What SIGTERM means: `auto` is shutdown as PID 1 or in the foreground of a terminal, else quit."""
+    cgroup: str | None = None
+    """Name of the cgroup that holds the services' cgroups; None derives one from `run_dir`."""
+    networking: Literal["wait", "assume"] = "wait"
+    """Whether the condition `networking` waits for an address or takes it for granted."""
+    log_format: LogFormat = "auto"
+    """Of virtsupd's own log: `auto` is console on a terminal, else JSON lines."""
+
+    @property
+    def generated_dir(self) -> Path:
+        """Where files made for services lie, one directory for each kind."""
+        return self.run_dir / "generated"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """Grants a role to one user or one group, exactly one of `uid` and `gid` being set."""
+
+    role: Role
+    uid: int | None = None
+    gid: int | None = None
+    services: tuple[str, ...] | None = None
+    """Canonical names it is limited to; None is all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """The `[access]` table: who may connect, and as what."""
+
+    mode: int = 0o600
+    """Of the control socket."""
+    owner: str | None = None
+    """User that owns the socket, known to the user database; None is the daemon's own."""
+    group: str | None = None
+    """Group of the socket, known to the group database; None is the daemon's own."""
+    rules: tuple[AccessRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedFile:
+    """A file that a service's table becomes; written before the service's first start."""
+
+    path: Path
+    mode: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedDirectory:
+    """A directory that a service expects to exist; made, with its parents, before its first start."""
+
+    path: Path
+    mode: int
