@@ -14,8 +14,10 @@ from virtsupd.core.spec import Health, ProcessSpec, Readiness, Reload, Stop
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Make the process and watch for its readiness. Answer: Spawned or SpawnFailed; later
-    BecameReady or NeverReady (never for ExitProbe), and Exited once.
+    """Make the process and watch for its readiness.
+
+    Answer: Spawned or SpawnFailed; later BecameReady or NeverReady, and Exited once. A probe of
+    None holds at once; ExitProbe is judged by the engine when the process ends.
     """
 
     name: Name

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Literal
 
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class Booted:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """A new valid configuration, as a whole."""
+    """A new valid configuration, as a whole, that `Engine.reload_problems` has nothing against."""
 
-    specs: tuple[ServiceSpec, ...]
+    graph: ServiceGraph
 
 
 @dataclass(frozen=True, slots=True)

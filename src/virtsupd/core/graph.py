@@ -55,6 +55,8 @@ class ServiceGraph:
     needed_by: Edges
     later: Edges
     rank: Mapping[Name, int]
+    absent: frozenset[str] = frozenset()
+    """Known names that are not part of this configuration."""
 
     @classmethod
     def build(
@@ -94,6 +96,7 @@ class ServiceGraph:
             needed_by=_reversed(needs, over=spec_by_name),
             later=_reversed(earlier, over=spec_by_name),
             rank=rank,
+            absent=frozenset(absent),
         )
 
     def resolve(self, name: str) -> Name:

@@ -1,0 +1,191 @@
+"""Why a service is as it is: what holds it back, the reason in words, and its snapshot."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from virtsupd.core.names import Name
+from virtsupd.core.service import RestKind, Service
+from virtsupd.core.snapshot import Reason, ReasonKind, ServiceSnapshot, State
+from virtsupd.core.spec import Probe
+
+if TYPE_CHECKING:
+    from virtsupd.core.engine import Engine
+
+
+class HoldKind(StrEnum):
+    """What keeps a stopped service from starting."""
+
+    UNWANTED = "unwanted"
+    DISABLED = "disabled"
+    RESTING = "resting"
+    BACKING_OFF = "backing off"
+    NEEDS = "needs"
+    RIVALS = "rivals"
+    ORDER = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The first thing that keeps a stopped service from starting, and the services it is about."""
+
+    kind: HoldKind
+    names: tuple[Name, ...] = ()
+
+
+_REST_KINDS = {
+    RestKind.FAILED: ReasonKind.FAILED,
+    RestKind.FINISHED: ReasonKind.FINISHED,
+    RestKind.NOT_NEEDED: ReasonKind.NOT_NEEDED,
+}
+
+
+_HELD_BY = {
+    HoldKind.NEEDS: "waits for",
+    HoldKind.RIVALS: "conflicts with",
+    HoldKind.ORDER: "starts after",
+}
+
+
+def hold(engine: "Engine", service: Service) -> Hold | None:
+    """Return what keeps a stopped service from starting; None: nothing does."""
+    if not engine.is_wanted(service):
+        return Hold(HoldKind.UNWANTED)
+    if not service.enabled:
+        return Hold(HoldKind.DISABLED)
+    if service.rest is not None:
+        return Hold(HoldKind.RESTING)
+    if service.retry_at is not None:
+        return Hold(HoldKind.BACKING_OFF)
+    return _held_by_others(engine, service.spec.name)
+
+
+def _held_by_others(engine: "Engine", name: Name) -> Hold | None:
+    graph = engine.graph
+    unmet = tuple(n for n in graph.needs[name] if not engine.service(n).view.is_satisfied)
+    if unmet:
+        return Hold(HoldKind.NEEDS, unmet)
+    rivals = tuple(n for n in graph.conflicts[name] if engine.service(n).is_alive)
+    if rivals:
+        return Hold(HoldKind.RIVALS, rivals)
+    earlier = tuple(n for n in graph.earlier[name] if engine.service(n).view.is_coming)
+    return Hold(HoldKind.ORDER, earlier) if earlier else None
+
+
+def reason(engine: "Engine", service: Service) -> Reason | None:
+    """Return why the service is not simply running or stopped as asked; None if it is."""
+    match service.state:
+        case State.STOPPED:
+            return _why_stopped(engine, service)
+        case State.STARTING:
+            return _why_starting(service)
+        case State.RUNNING:
+            return _why_not_well(engine, service)
+        case State.STOPPING:
+            return _why_stopping(service)
+
+
+def _why_stopped(engine: "Engine", service: Service) -> Reason | None:
+    found = engine.holds_back(service)
+    if found is None:
+        return None
+    match found.kind:
+        case HoldKind.UNWANTED | HoldKind.DISABLED:
+            return _why_down(engine, service)
+        case HoldKind.RESTING:
+            return _why_resting(service)
+        case HoldKind.BACKING_OFF:
+            return _why_backing_off(service)
+        case HoldKind.NEEDS | HoldKind.RIVALS | HoldKind.ORDER:
+            text = f"{_HELD_BY[found.kind]} {_listed(engine, found.names)}"
+            return Reason(ReasonKind.WAITING, text, names=found.names)
+
+
+def _why_down(engine: "Engine", service: Service) -> Reason | None:
+    if not service.enabled:
+        return Reason(ReasonKind.DISABLED, "disabled; virtsupctl enable makes it startable")
+    if engine.is_shutting_down:
+        return None
+    if service.wanted_by:
+        return Reason(ReasonKind.STOPPED_BY_OPERATOR, f"stopped by {service.wanted_by}")
+    return Reason(ReasonKind.NOT_AUTOSTARTED, "not started at boot (autostart = false)")
+
+
+def _why_resting(service: Service) -> Reason | None:
+    rest = service.rest
+    return Reason(_REST_KINDS[rest.kind], rest.text) if rest is not None else None
+
+
+def _why_backing_off(service: Service) -> Reason:
+    last = service.exits[0].status if service.exits else "could not be started"
+    at = service.retry_at.wall if service.retry_at is not None else None
+    return Reason(ReasonKind.BACKING_OFF, f"{last}; starts again by itself", retry_at=at)
+
+
+def _why_starting(service: Service) -> Reason | None:
+    probe = service.spec.ready.probe
+    if probe is None:
+        return None
+    return Reason(ReasonKind.WAITING, f"waits until ready ({probe_name(probe)})")
+
+
+def _why_not_well(engine: "Engine", service: Service) -> Reason | None:
+    name = service.spec.name
+    if service.unhealthy is not None:
+        return Reason(ReasonKind.DEGRADED, f"health check: {service.unhealthy}")
+    if service.output_trouble is not None:
+        return Reason(ReasonKind.DEGRADED, f"output: {service.output_trouble}")
+    unmet = tuple(n for n in engine.graph.needs[name] if not engine.service(n).view.is_satisfied)
+    if unmet:
+        return Reason(ReasonKind.DEGRADED, f"runs without {_listed(engine, unmet)}", names=unmet)
+    return None
+
+
+def _why_stopping(service: Service) -> Reason | None:
+    if service.kills > 1:
+        return Reason(ReasonKind.DEGRADED, "its processes are still there after SIGKILL")
+    if service.death is not None:
+        return Reason(ReasonKind.WAITING, f"{service.death.text}; ends what it left behind")
+    return None
+
+
+def _listed(engine: "Engine", names: tuple[Name, ...]) -> str:
+    return ", ".join(f"{name} ({_in_short(engine, engine.service(name))})" for name in names)
+
+
+def _in_short(engine: "Engine", service: Service) -> str:
+    """Say in a word or two how a service stands."""
+    if service.state is not State.STOPPED:
+        return str(service.state)
+    found = reason(engine, service)
+    return str(found.kind) if found is not None else str(service.state)
+
+
+def probe_name(probe: Probe) -> str:
+    """Return the configuration's word for a probe: "notify", "pid-file"."""
+    words = type(probe).__name__.removesuffix("Probe")
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in words).lstrip("-")
+
+
+def snapshot(engine: "Engine", name: Name) -> ServiceSnapshot:
+    """Return what `status` shows of one service."""
+    service = engine.service(name)
+    return ServiceSnapshot(
+        spec=service.spec,
+        state=service.state,
+        wanted=service.wanted,
+        wanted_by=service.wanted_by,
+        wanted_since=service.wanted_since,
+        enabled=service.enabled,
+        since=service.since,
+        reason=reason(engine, service),
+        pid=service.pid,
+        status_text=service.status_text,
+        restarts=service.restarts,
+        exits=service.exits,
+        changes=service.changes,
+        respawns=service.respawns,
+        start_failures=service.start_failures,
+        is_replacement_pending=service.has_replacement,
+        warnings=service.warnings,
+    )

@@ -1,0 +1,41 @@
+"""When a service that ended by itself is started again, and when no more."""
+
+from dataclasses import dataclass
+
+from virtsupd.core.spec import Respawn
+
+
+@dataclass(frozen=True, slots=True)
+class RespawnRecord:
+    """The respawns of one service so far. Times are monotonic seconds, oldest first."""
+
+    times: tuple[float, ...] = ()
+    """Those that may still count against the limit."""
+    streak: int = 0
+    """How many in a row, without a run as long as the window between them."""
+
+
+def next_respawn(
+    policy: Respawn, record: RespawnRecord, *, now: float, ran_seconds: float
+) -> tuple[float, RespawnRecord] | None:
+    """Return the pause before the next start and the record with it, or None at the limit.
+
+    `ran_seconds` is how long the service was up before it ended (0 if it never was).
+    """
+    if ran_seconds >= policy.window_seconds:
+        record = RespawnRecord()
+    recent = tuple(time for time in record.times if now - time < policy.window_seconds)
+    if policy.limit and len(recent) >= policy.limit:
+        return None
+    delay = min(
+        policy.delay_seconds * _power(policy.factor, record.streak), policy.max_delay_seconds
+    )
+    kept = (*recent, now)[-policy.limit :] if policy.limit else ()
+    return delay, RespawnRecord(times=kept, streak=record.streak + 1)
+
+
+def _power(factor: float, exponent: int) -> float:
+    try:
+        return factor**exponent
+    except OverflowError:
+        return float("inf")

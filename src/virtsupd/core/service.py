@@ -1,0 +1,151 @@
+"""What the engine remembers of one service between two events."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from virtsupd.core.events import Instant
+from virtsupd.core.restart import RespawnRecord
+from virtsupd.core.snapshot import ExitRecord, State
+from virtsupd.core.spec import ServiceSpec
+
+
+class RestKind(StrEnum):
+    """Why a wanted service is left stopped."""
+
+    FAILED = "failed"
+    FINISHED = "finished"
+    NOT_NEEDED = "not needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A wanted service that is not started until a command (or, if not needed, a cause) comes."""
+
+    kind: RestKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An end that nobody asked for, kept until the leftovers are gone."""
+
+    text: str
+    rest: Rest | None = None
+    """Where it rests whatever the respawn policy says; None asks the policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the neighbours of a service base their own decisions on."""
+
+    is_satisfied: bool = False
+    """Those that need it may run."""
+    is_coming: bool = False
+    """It will be running without another command, as far as can be known: order-only edges wait."""
+    must_stop: bool = False
+    """It is up and is to go down."""
+    is_degraded: bool = False
+    """It runs while something that it needs does not."""
+    is_alive: bool = False
+
+
+_CHANGES_KEPT = 30
+_EXITS_KEPT = 10
+_FAILURES_KEPT = 10
+_RESPAWNS_KEPT = 20
+
+
+@dataclass(slots=True)
+class Service:
+    """The state of one service. Owned by the engine; nobody else writes it."""
+
+    spec: ServiceSpec
+    state: State = State.STOPPED
+    since: float = 0.0
+    generation: int = 0
+    made_from: ServiceSpec | None = None
+    """The definition that the present process was made from; None while stopped."""
+    wanted: bool = False
+    wanted_by: str = ""
+    wanted_since: float = 0.0
+    enabled: bool = True
+    is_marked: bool = False
+    """A stop or restart of something it needs (or of itself) will stop it first."""
+    is_removed: bool = False
+    """No longer in the configuration: forgotten once it has stopped."""
+    rest: Rest | None = None
+    retry_at: Instant | None = None
+    """Backing off until then."""
+    death: Death | None = None
+    pid: int | None = None
+    ready_at: float | None = None
+    """Monotonic time at which it began to run."""
+    respawn_record: RespawnRecord = field(default_factory=RespawnRecord)
+    restarts: int = 0
+    kills: int = 0
+    """KILLs sent in the present stop."""
+    status_text: str = ""
+    unhealthy: str | None = None
+    output_trouble: str | None = None
+    warnings: tuple[str, ...] = ()
+    exits: tuple[ExitRecord, ...] = ()
+    changes: tuple[tuple[State, float], ...] = ()
+    respawns: tuple[float, ...] = ()
+    start_failures: tuple[float, ...] = ()
+    view: View = View()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is anything but stopped."""
+        return self.state is not State.STOPPED
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is starting or running."""
+        return self.state in (State.STARTING, State.RUNNING)
+
+    @property
+    def has_replacement(self) -> bool:
+        """Whether its process was made from an older definition than the one in force."""
+        made = self.made_from
+        return made is not None and (
+            made.process != self.spec.process or made.ready.probe != self.spec.ready.probe
+        )
+
+    def enter(self, state: State, now: Instant) -> None:
+        """Note a change of state."""
+        self.state = state
+        self.since = now.wall
+        self.changes = ((state, now.wall), *self.changes)[:_CHANGES_KEPT]
+
+    def note_exit(self, record: ExitRecord) -> None:
+        """Note the end of its leader."""
+        self.pid = None
+        self.exits = (record, *self.exits)[:_EXITS_KEPT]
+
+    def note_start_failure(self, now: Instant) -> None:
+        """Note a start that came to nothing."""
+        self.start_failures = (now.wall, *self.start_failures)[:_FAILURES_KEPT]
+
+    def note_respawn(self, now: Instant) -> None:
+        """Note that it is started again by itself."""
+        self.restarts += 1
+        self.respawns = (now.wall, *self.respawns)[:_RESPAWNS_KEPT]
+
+    def clear_failure(self) -> None:
+        """Forget why it rests, and the respawns that count against it: a person took over."""
+        self.rest = None
+        self.retry_at = None
+        self.respawn_record = RespawnRecord()
+
+    def begin_start(self) -> None:
+        """Begin another generation; nothing of the last one is left."""
+        self.generation += 1
+        self.made_from = self.spec
+        self.retry_at = None
+        self.death = None
+        self.ready_at = None
+        self.kills = 0
+        self.status_text = ""
+        self.unhealthy = None
+        self.warnings = ()
