@@ -1,0 +1,158 @@
+"""Private mount, network and pid namespaces around a program that a test runs."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.checks import eventually, text_of
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+INIT = CHECKOUT / "tests/support/init.py"
+PRIVATE_LIBVIRT = CHECKOUT / "scripts/private-libvirt"
+CGROUPS = Path("/sys/fs/cgroup")
+COMMAND_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """What a test can do with the namespaces of the program it started.
+
+    `first` is the namespaces' first process by the test's own count, `shared` the directory that
+    lies at the same path inside and outside.
+    """
+
+    outer: subprocess.Popen[bytes]
+    first: int
+    shared: Path
+
+    @property
+    def root(self) -> Path:
+        """The file system as the program sees it."""
+        return Path(f"/proc/{self.first}/root")
+
+    @property
+    def output(self) -> str:
+        """What the program has printed so far, on both streams."""
+        return text_of(self.shared / "output")
+
+    def run(
+        self, *command: str, is_ok: bool = True, seconds: float = COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside and wait for its end.
+
+        Raises:
+            AssertionError: it failed although `is_ok`.
+            subprocess.TimeoutExpired: it took longer than `seconds`.
+        """
+        enter = ["nsenter", "--target", str(self.first), "--mount", "--net", "--pid", "--wd=/"]
+        done = subprocess.run(
+            [*enter, "--", *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        assert not is_ok or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done
+
+    def start_time(self, pid: int) -> str | None:
+        """Return what tells this process from a later one of the same pid; None if it is gone."""
+        stat = text_of(self.root / f"proc/{pid}/stat")
+        return stat.rsplit(")", 1)[1].split()[19] if stat else None
+
+    def wait(self, *, seconds: float = COMMAND_SECONDS) -> int:
+        """Return the program's exit status once it has ended and nothing of it is left.
+
+        Raises:
+            AssertionError: something outlived the program.
+            subprocess.TimeoutExpired: it has not ended after `seconds`.
+        """
+        self.outer.wait(seconds)
+        report: dict[str, Any] = json.loads(text_of(self.shared / "report"))
+        assert report["left"] == [], f"outlived its end: {report['left']}\n{self.output}"
+        return int(report["status"])
+
+
+@contextmanager
+def isolated(
+    program: Sequence[str], *, shared: Path, environment: dict[str, str] | None = None
+) -> Iterator[Namespaces]:
+    """Run `program` in private namespaces with empty directories of libvirt's; end it afterwards.
+
+    It has the loopback interface and no other. Whatever it leaves running is killed at the end of
+    the context, and the cgroups libvirt made for guests are removed.
+    """
+    others = set(libvirt_cgroups())
+    shared.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as undo:
+        undo.callback(_remove_new_cgroups, others)
+        outer = undo.enter_context(_started(_command(program, shared), shared, environment or {}))
+        undo.callback(outer.kill)
+        first = eventually(lambda: _child_of(outer), f"a first process of {program}")
+        undo.callback(_await_end, os.pidfd_open(first), outer)
+        yield Namespaces(outer, first, shared)
+
+
+def _command(program: Sequence[str], shared: Path) -> list[str]:
+    """Return the line that makes the namespaces and the program in them.
+
+    The kernel kills the first process when unshare dies, and everybody else when that does.
+    """
+    unshare = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    loopback = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    init = [sys.executable, "-I", "-S", str(INIT), str(shared / "report")]
+    return [*unshare, str(PRIVATE_LIBVIRT), str(shared), *loopback, *init, *program]
+
+
+def _started(
+    command: list[str], shared: Path, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    with (shared / "output").open("wb") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+            cwd="/",
+        )
+
+
+def _child_of(parent: subprocess.Popen[bytes]) -> int:
+    assert parent.poll() is None, "the namespaces could not be made"
+    children = text_of(Path(f"/proc/{parent.pid}/task/{parent.pid}/children")).split()
+    return int(children[0]) if children else 0
+
+
+def _await_end(first: int, outer: subprocess.Popen[bytes]) -> None:
+    """Kill the namespaces' first process with unshare, and return when it is gone."""
+    outer.kill()
+    select.select([first], [], [], COMMAND_SECONDS)
+    os.close(first)
+
+
+def libvirt_cgroups() -> Iterator[Path]:
+    """Yield the cgroup that libvirt makes for guests, in each hierarchy that has it."""
+    for top in (CGROUPS, *CGROUPS.glob("*/")):
+        if (top / "machine").is_dir():
+            yield top / "machine"
+
+
+def _remove_new_cgroups(others: set[Path]) -> None:
+    for tree in set(libvirt_cgroups()) - others:
+        remove_cgroup(tree)
+
+
+def remove_cgroup(tree: Path) -> None:
+    """Remove the cgroup and those below it, as far as nobody lives in them."""
+    for directory, _, _ in os.walk(tree, topdown=False):
+        with suppress(OSError):
+            Path(directory).rmdir()
