@@ -1,0 +1,75 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from virtsupd.config.load import load
+from virtsupd.services.registry import KINDS
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SOURCES = CHECKOUT / "src/virtsupd"
+MODULES = sorted(path for path in SOURCES.rglob("*.py") if path.name != "__init__.py")
+CONFIGURATIONS = sorted((CHECKOUT / "config").rglob("*.toml"))
+UNITS = sorted((CHECKOUT / "units").rglob("*.toml"))
+TESTS = sorted(path for path in (CHECKOUT / "tests").rglob("*.py") if "children" not in path.parts)
+THE_PLACE_THAT_PAUSES = CHECKOUT / "tests/support/checks.py"
+
+
+def name(path: Path) -> str:
+    """Name a parameter by its path in the checkout."""
+    return str(path.relative_to(CHECKOUT))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_every_module_has_its_test_file(module: Path) -> None:
+    place = CHECKOUT / "tests/unit" / module.relative_to(SOURCES).parent
+    file = place / f"test_{module.stem.strip('_')}.py"
+    assert file.exists(), f"{name(module)} has no {name(file)}"
+
+
+@pytest.mark.parametrize("file", CONFIGURATIONS, ids=name)
+def test_every_example_configuration_loads(file: Path) -> None:
+    assert load(file, KINDS).specs
+
+
+@pytest.mark.parametrize("file", UNITS, ids=name)
+def test_every_unit_file_loads(file: Path, tmp_path: Path) -> None:
+    unit = file.stem.replace("%2F", "/")
+    host = tmp_path / "host.toml"
+    tables = "[virtlog]\n[libvirt]\n"
+    host.write_text(f'{tables}[service.asker]\ncommand = ["/bin/true"]\nwants = ["{unit}"]\n')
+    assert unit in {spec.name for spec in load(host, KINDS).specs}
+
+
+@pytest.mark.parametrize("file", TESTS, ids=name)
+def test_tests_wait_for_facts_and_never_for_a_while(file: Path) -> None:
+    if file != THE_PLACE_THAT_PAUSES:
+        assert list(fixed_sleeps(ast.parse(file.read_text()))) == []
+
+
+@pytest.mark.parametrize("file", TESTS, ids=name)
+def test_tests_do_not_patch_our_own_modules(file: Path) -> None:
+    assert not {"unittest.mock", "mock"} & set(imports(ast.parse(file.read_text())))
+
+
+def fixed_sleeps(tree: ast.AST) -> Iterator[str]:
+    """Yield the place of each `….sleep(NUMBER)` above zero."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="sleep"), args=[ast.Constant(value=int() | float() as t)]
+            ) if t > 0:
+                yield f"line {node.lineno}: sleep({t})"
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the name of every module imported."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str() as module, names=names):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in names)
