@@ -1,0 +1,336 @@
+"""Socket activation, the giving side (sd_listen_fds(3)): sockets that exist before their service.
+
+A client may connect while the service is still starting, or between two of its lives: it waits in
+the queue of a socket that virtsupd holds. Nobody who is not allowed can ever connect: a Unix socket
+is bound private, given its owner and mode, and only then listens.
+"""
+
+import contextlib
+import errno
+import grp
+import ipaddress
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from virtsupd.core.spec import SocketSpec
+from virtsupd.errors import SpawnError
+from virtsupd.process.holders import holder_of, port_holders, unix_bound
+from virtsupd.process.notify import check_length
+
+_TYPES: Mapping[str, socket.SocketKind] = MappingProxyType(
+    {
+        "stream": socket.SOCK_STREAM,
+        "datagram": socket.SOCK_DGRAM,
+        "seqpacket": socket.SOCK_SEQPACKET,
+    }
+)
+
+
+class ListeningSockets:
+    """The activation sockets of one service, in the order of their definitions.
+
+    They stay open over restarts of the service, so that no client is refused meanwhile.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._held: dict[SocketSpec, socket.socket] = {}
+        self._files: dict[SocketSpec, tuple[int, int]] = {}
+
+    def open_all(self, specs: Iterable[SocketSpec]) -> tuple[int, ...]:
+        """Return a listening descriptor for each spec, in this order; what is open already is kept.
+
+        Sockets of earlier specs that are not among these are closed and removed first. On failure
+        those that were opened here are closed again.
+
+        Raises:
+            SpawnError: stage "socket", as for `open_socket`.
+        """
+        specs = tuple(specs)
+        self._drop([spec for spec in self._held if spec not in specs])
+        before = set(self._held)
+        try:
+            return tuple(self.open_socket(spec) for spec in specs)
+        except SpawnError:
+            self._drop([spec for spec in self._held if spec not in before])
+            raise
+
+    def open_socket(self, spec: SocketSpec) -> int:
+        """Return a descriptor that listens as `spec` says; the same one at each call.
+
+        It belongs to this object, is close-on-exec and in blocking mode. Missing parent directories
+        are made with mode 0755.
+
+        Raises:
+            SpawnError: stage "socket". Permanent if the definition cannot work on this host (a path
+                too long, no such user, not an address, a path that is no socket); not permanent if
+                somebody else holds the address, which the message names when /proc tells.
+        """
+        if spec not in self._held:
+            made = _listen(spec)
+            self._held[spec] = made
+            if spec.listen.startswith("/"):
+                found = Path(spec.listen).lstat()
+                self._files[spec] = (found.st_dev, found.st_ino)
+        return self._held[spec].fileno()
+
+    def adopt(self, spec: SocketSpec, descriptor: int) -> None:
+        """Hold a socket that already listens as `spec` says: kept over a re-exec, or got back from a service.
+
+        The descriptor belongs to this object from now on.
+        """
+        self._drop_quietly(spec)
+        os.set_inheritable(descriptor, False)
+        self._held[spec] = socket.socket(fileno=descriptor)
+        if spec.listen.startswith("/"):
+            with contextlib.suppress(OSError):
+                found = Path(spec.listen).lstat()
+                self._files[spec] = (found.st_dev, found.st_ino)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The open descriptors, in the order in which they were opened."""
+        return tuple(held.fileno() for held in self._held.values())
+
+    def close(self) -> None:
+        """Stop listening and remove the socket files that are still ours. May be called twice."""
+        self._drop(list(self._held))
+
+    def leave(self) -> None:
+        """Close our descriptors and leave the files: the service, or our successor, goes on listening."""
+        for spec in list(self._held):
+            self._drop_quietly(spec)
+
+    def _drop(self, specs: Iterable[SocketSpec]) -> None:
+        for spec in specs:
+            identity = self._files.get(spec)
+            self._drop_quietly(spec)
+            if identity is not None:
+                _remove_if(Path(spec.listen), identity)
+
+    def _drop_quietly(self, spec: SocketSpec) -> None:
+        self._files.pop(spec, None)
+        held = self._held.pop(spec, None)
+        if held is not None:
+            held.close()
+
+
+def activation_environment(specs: Iterable[SocketSpec]) -> dict[str, str]:
+    """Return LISTEN_FDS and LISTEN_FDNAMES for sockets passed in this order; {} for none.
+
+    LISTEN_PID is missing: only the child knows it.
+    """
+    names = [spec.name for spec in specs]
+    if not names:
+        return {}
+    return {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names)}
+
+
+def _listen(spec: SocketSpec) -> socket.socket:
+    with _refusals(spec):
+        if spec.listen.startswith("/"):
+            made = _bind_path(spec, Path(spec.listen))
+        elif spec.listen.startswith("@"):
+            made = _bind(spec, socket.AF_UNIX, "\0" + spec.listen[1:])
+        else:
+            made = _bind_port(spec)
+        try:
+            if spec.type != "datagram":
+                made.listen(spec.backlog)
+        except OSError:
+            made.close()
+            raise
+    return made
+
+
+@contextlib.contextmanager
+def _refusals(spec: SocketSpec) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _refused(spec, _in_use(spec), is_permanent=False) from error
+        # An address that this host does not have yet may come with its interface.
+        is_permanent = error.errno not in (
+            errno.EADDRNOTAVAIL,
+            errno.ENOSPC,
+            errno.EMFILE,
+            errno.ENFILE,
+        )
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise _refused(spec, reason.lower(), is_permanent=is_permanent) from error
+
+
+def _refused(spec: SocketSpec, reason: str, *, is_permanent: bool) -> SpawnError:
+    return SpawnError(
+        "socket", f"cannot listen on {spec.listen}: {reason}", is_permanent=is_permanent
+    )
+
+
+def _bind(
+    spec: SocketSpec, family: socket.AddressFamily, address: str | tuple[str, int]
+) -> socket.socket:
+    made = socket.socket(family, _TYPES[spec.type])
+    try:
+        if family != socket.AF_UNIX:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(":" in spec.listen))
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+# TCP and UDP
+
+
+def _bind_port(spec: SocketSpec) -> socket.socket:
+    if spec.type == "seqpacket":
+        raise _refused(
+            spec,
+            "seqpacket is for Unix sockets: allowed are stream and datagram",
+            is_permanent=True,
+        )
+    host, port = _parse_port(spec)
+    if host is None:
+        return _bind_everywhere(spec, port)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return _bind(spec, family, (host, port))
+
+
+def _bind_everywhere(spec: SocketSpec, port: int) -> socket.socket:
+    try:
+        return _bind(spec, socket.AF_INET6, ("::", port))
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
+    return _bind(spec, socket.AF_INET, ("0.0.0.0", port))  # noqa: S104 -- a bare port means just that
+
+
+def _parse_port(spec: SocketSpec) -> tuple[str | None, int]:
+    host, colon, port = spec.listen.rpartition(":")
+    number = int(port[:6]) if port.isascii() and port.isdecimal() else -1
+    try:
+        address = _parse_host(host) if colon else None
+    except ValueError:
+        number, address = -1, None
+    if number in range(65536):
+        return address, number
+    allowed = "allowed are /path, @name, address:port, [address]:port and port"
+    raise _refused(spec, f"not an address; {allowed}", is_permanent=True)
+
+
+def _parse_host(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    if host.startswith("[") and host.endswith("]"):
+        return str(ipaddress.IPv6Address(host[1:-1]))
+    return str(ipaddress.IPv4Address(host))
+
+
+def _in_use(spec: SocketSpec) -> str:
+    if spec.listen.startswith(("/", "@")):
+        holder = holder_of(unix_bound(spec.listen))
+        subject = "it"
+    else:
+        port = _parse_port(spec)[1]
+        holder = holder_of(port_holders(port, is_datagram=spec.type == "datagram"))
+        subject = f"port {port}"
+    return f"{subject} is already in use" + (f" by {holder}" if holder else "")
+
+
+# Unix sockets in the file system
+
+
+def _bind_path(spec: SocketSpec, path: Path) -> socket.socket:
+    check_length(path)
+    owner = _owner(spec)
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _refuse_planted_links(spec, path)
+    _clear(spec, path)
+    # The final name from the start, not a rename: services compare getsockname(2) with their settings.
+    before = os.umask(0o177)
+    try:
+        made = _bind(spec, socket.AF_UNIX, str(path))
+    finally:
+        os.umask(before)
+    try:
+        _give(path, owner, spec.mode)
+    except OSError:
+        made.close()
+        path.unlink(missing_ok=True)
+        raise
+    return made
+
+
+def _refuse_planted_links(spec: SocketSpec, path: Path) -> None:
+    for parent in path.parents:
+        if parent.is_symlink() and parent.parent.stat().st_mode & stat.S_IWOTH:
+            reason = f"{parent} is a symbolic link in a directory that anybody can write to"
+            raise _refused(spec, reason, is_permanent=True)
+
+
+def _clear(spec: SocketSpec, path: Path) -> None:
+    """Remove a stale socket from `path`; refuse one that somebody listens on, and all else."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise _refused(spec, "a file that is no socket is there already", is_permanent=True)
+    if not _is_stale(path):
+        raise _refused(spec, _in_use(spec), is_permanent=False)
+    path.unlink(missing_ok=True)
+
+
+def _is_stale(path: Path) -> bool:
+    # /proc/net/unix does not show the listeners of other network namespaces: only knocking tells for sure.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as client:
+        return client.connect_ex(str(path)) in (errno.ECONNREFUSED, errno.ENOENT)
+
+
+def _owner(spec: SocketSpec) -> tuple[int, int]:
+    try:
+        uid = _uid(spec.owner) if spec.owner is not None else -1
+    except KeyError as error:
+        raise _refused(spec, f"there is no user {spec.owner}", is_permanent=True) from error
+    try:
+        gid = _gid(spec.group) if spec.group is not None else -1
+    except KeyError as error:
+        raise _refused(spec, f"there is no group {spec.group}", is_permanent=True) from error
+    return uid, gid
+
+
+def _uid(text: str) -> int:
+    return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
+
+
+def _gid(text: str) -> int:
+    return int(text) if text.isdecimal() else grp.getgrnam(text).gr_gid
+
+
+def _give(path: Path, owner: tuple[int, int], mode: int) -> None:
+    """Set owner and mode of the socket just bound, and of nothing else that was put in its place."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+            raise OSError(errno.ESTALE, "the socket was replaced while it was made")
+        os.chown(f"/proc/self/fd/{descriptor}", *owner)
+        os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101 -- like its neighbour
+    finally:
+        os.close(descriptor)
+
+
+def _remove_if(path: Path, identity: tuple[int, int]) -> None:
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        if (found.st_dev, found.st_ino) == identity:
+            path.unlink()

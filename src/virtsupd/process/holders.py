@@ -1,0 +1,128 @@
+"""Who holds a socket: what /proc tells about listeners without connecting to them.
+
+libvirt logs an error for each connection that says nothing, so a probe must not knock.
+Everything here is one look; what it saw may have changed when it returns.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_ACCEPTS = 0x10000  # __SO_ACCEPTCON in the flags column of /proc/net/unix: listen(2) was called
+_TCP_LISTEN = "0A"
+_UDP_UNCONNECTED = "07"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a socket open."""
+
+    pid: int
+    program: str
+
+    def __str__(self) -> str:
+        """Say it for people: "pid 123 (nginx)"."""
+        return f"pid {self.pid} ({self.program})"
+
+
+def unix_listeners(path: str) -> frozenset[int]:
+    """Return the inodes of the sockets that listen at `path`, whatever way round it is written."""
+    return frozenset(
+        inode for inode, bound, listens in _unix_sockets() if listens and _is_same(bound, path)
+    )
+
+
+def unix_bound(path: str) -> frozenset[int]:
+    """Return the inodes of all sockets bound to `path`, listening or not (datagram sockets never do)."""
+    return frozenset(inode for inode, bound, _ in _unix_sockets() if _is_same(bound, path))
+
+
+def port_holders(port: int, *, is_datagram: bool = False) -> frozenset[int]:
+    """Return the inodes of the sockets that listen on a TCP port (hold a UDP port), on any address."""
+    protocol, state = ("udp", _UDP_UNCONNECTED) if is_datagram else ("tcp", _TCP_LISTEN)
+    return frozenset(
+        inode
+        for table in (protocol, protocol + "6")
+        for inode, held, found in _inet_sockets(table)
+        if held == port and found == state
+    )
+
+
+def holder_of(inodes: Collection[int]) -> Holder | None:
+    """Return a process that has one of the sockets open, lowest pid first; None if none is seen."""
+    for pid in _pids():
+        if holds(pid, inodes):
+            return Holder(pid, program_of(pid))
+    return None
+
+
+def is_held(inodes: Collection[int], *, owns: Callable[[int], bool], leader: int | None) -> bool:
+    """Return whether a process that `owns` accepts has one of the sockets open; the leader is asked first."""
+    if not inodes:
+        return False
+    if leader is not None and holds(leader, inodes):
+        return True
+    return any(owns(pid) and holds(pid, inodes) for pid in _pids() if pid != leader)
+
+
+def holds(pid: int, inodes: Collection[int]) -> bool:
+    """Return whether a process has one of the sockets open; False if it may not be looked at."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    directory = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 -- a hundred thousand names at times: no Path for each
+    except OSError:
+        return False
+    for name in names:
+        with contextlib.suppress(OSError):
+            if os.readlink(f"{directory}/{name}") in wanted:  # noqa: PTH115 -- as above
+                return True
+    return False
+
+
+def program_of(pid: int) -> str:
+    """Return the kernel's short name of a process, or "?" if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
+    except OSError:
+        return "?"
+
+
+def _pids() -> list[int]:
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 -- names only
+
+
+def _is_same(bound: str, path: str) -> bool:
+    if bound == path:
+        return True
+    if not bound.startswith("/"):
+        return False
+    with contextlib.suppress(OSError):
+        return os.path.samefile(bound, path)  # noqa: PTH121 -- no Path for each socket of the host
+    return False
+
+
+def _unix_sockets() -> Iterator[tuple[int, str, bool]]:
+    for line in _table("unix"):
+        # address: references protocol flags type state inode [path, which may hold spaces]
+        columns = line.split(maxsplit=7)
+        if len(columns) == 8:
+            yield int(columns[6]), columns[7], bool(int(columns[3], 16) & _ACCEPTS)
+
+
+def _inet_sockets(table: str) -> Iterator[tuple[int, int, str]]:
+    for line in _table(table):
+        # slot: local-address:port remote:port state queues timer retransmits uid timeout inode …
+        columns = line.split()
+        if len(columns) > 9:
+            yield int(columns[9]), int(columns[1].rpartition(":")[2], 16), columns[3]
+
+
+def _table(name: str) -> list[str]:
+    try:
+        text = Path(f"/proc/net/{name}").read_text(errors="surrogateescape")
+    except OSError:
+        return []  # no IPv6 on this kernel, or no /proc
+    return text.split("\n")[1:]
