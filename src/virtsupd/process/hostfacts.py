@@ -1,0 +1,157 @@
+"""Facts of the host that conditions wait for: interfaces and addresses, mounts, device nodes.
+
+Each function is one look, and says what is missing instead of merely "no": the answer is None when
+the fact holds, else a reason for people.
+"""
+
+import contextlib
+import fcntl
+import re
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtsupd.core.spec import HostCheck
+from virtsupd.process.holders import unix_listeners
+
+_SIOCGIFFLAGS = 0x8913
+_IFF_UP = 0x1
+_IF_NAME_BYTES = 16
+_IF_REQUEST = struct.Struct("16sH14x")
+
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr
+_ADDRESS = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, interface
+_RTM_NEWADDR = 20
+_RTM_GETADDR = 22
+_NLMSG_ERROR = 2
+_NLMSG_DONE = 3
+_NLM_F_REQUEST_DUMP = 0x1 | 0x300
+_SCOPE_GLOBAL = 0
+_UNUSABLE = 0x40 | 0x08  # IPv6: tentative, or found to be somebody else's
+_NETLINK_SECONDS = 1.0
+
+UDEV_SOCKET = "/run/udev/control"
+_UDEV_DAEMONS = (
+    "/usr/lib/systemd/systemd-udevd",
+    "/lib/systemd/systemd-udevd",
+    "/usr/lib/udev/udevd",
+    "/lib/udev/udevd",
+    "/usr/sbin/udevd",
+    "/sbin/udevd",
+    "/usr/libexec/udevd",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of the mount table."""
+
+    path: str
+    file_system: str
+
+
+def missing(check: HostCheck) -> str | None:
+    """Return why a fact of the host does not hold, or None if it does."""
+    if check is HostCheck.LOOPBACK:
+        return None if is_up("lo") else "the loopback interface lo is down or missing"
+    if check is HostCheck.NETWORKING:
+        return None if has_global_address() else "no interface but lo is up with a global address"
+    return _missing_udev()
+
+
+def is_up(interface: str) -> bool:
+    """Return whether a network interface exists and is up."""
+    request = _IF_REQUEST.pack(interface.encode()[: _IF_NAME_BYTES - 1], 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            answer = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request)
+        except OSError:
+            return False
+    return bool(_IF_REQUEST.unpack(answer)[1] & _IFF_UP)
+
+
+def has_global_address() -> bool:
+    """Return whether an interface other than lo is up and has a usable address of global scope."""
+    with contextlib.suppress(OSError):
+        return any(name != "lo" and is_up(name) for name in _interfaces_with_address())
+    return False
+
+
+def mounts() -> tuple[Mount, ...]:
+    """Return the mount table of our namespace, in its order: a later mount covers an earlier one."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return ()
+    return tuple(_parse_mount(line) for line in lines)
+
+
+def missing_mount(path: str, file_system: str | None) -> str | None:
+    """Return why nothing (of that type) is mounted at `path`, or None if something is."""
+    real = str(Path(path).resolve())
+    found = [mount.file_system for mount in mounts() if mount.path == real]
+    if not found:
+        return f"nothing is mounted at {path}"
+    if file_system is not None and found[-1] != file_system:
+        return f"{found[-1]} is mounted at {path}, not {file_system}"
+    return None
+
+
+def _parse_mount(line: str) -> Mount:
+    # id parent device root PATH options [tags …] - TYPE source options
+    before, _, after = line.partition(" - ")
+    return Mount(_unescape(before.split(" ")[4]), after.split(" ")[0])
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+
+
+def _missing_udev() -> str | None:
+    if unix_listeners(UDEV_SOCKET):
+        return None
+    daemon = next((path for path in _UDEV_DAEMONS if Path(path).exists()), None)
+    if daemon is not None:
+        return f"{daemon} is installed and nobody listens on {UDEV_SOCKET}"
+    if missing_mount("/dev", "devtmpfs") is not None:
+        return f"nobody listens on {UDEV_SOCKET}, and /dev is not kept by the kernel (devtmpfs)"
+    return None
+
+
+# rtnetlink(7): one dump of all addresses of both families
+
+
+def _interfaces_with_address() -> Iterator[str]:
+    seen = set()
+    for content in _dump_addresses():
+        _, _, flags, scope, index = _ADDRESS.unpack_from(content)
+        if scope == _SCOPE_GLOBAL and not flags & _UNUSABLE and index not in seen:
+            seen.add(index)
+            with contextlib.suppress(OSError):  # the interface may be gone by now
+                yield socket.if_indextoname(index)
+
+
+def _dump_addresses() -> Iterator[bytes]:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.settimeout(_NETLINK_SECONDS)
+        body = _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+        length = _HEADER.size + len(body)
+        kernel.send(_HEADER.pack(length, _RTM_GETADDR, _NLM_F_REQUEST_DUMP, 1, 0) + body)
+        while True:
+            for kind, content in _messages(kernel.recv(65536)):
+                if kind in (_NLMSG_DONE, _NLMSG_ERROR):
+                    return
+                if kind == _RTM_NEWADDR:
+                    yield content
+
+
+def _messages(packet: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _HEADER.size <= len(packet):
+        length, kind, _, _, _ = _HEADER.unpack_from(packet, at)
+        if length < _HEADER.size:
+            return
+        yield kind, packet[at + _HEADER.size : at + length]
+        at += (length + 3) & ~3

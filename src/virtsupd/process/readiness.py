@@ -1,0 +1,264 @@
+"""When a service may be relied on: each kind of probe, waited for or asked once.
+
+Two questions, one answer per kind. `wait_ready` returns when a starting service is ready; where the
+kernel can tell of a change (files, mounts, interfaces, the service's own messages) nobody polls,
+and where only trying helps (connections, commands) the pauses grow. `check` is one look, for
+health.
+
+Deadlines belong to the caller, who cancels; so does noticing that the service died. Only a single
+attempt has a limit of its own, so that a peer which accepts and says nothing (a forwarded port
+whose guest is not up) is tried again instead of holding the wait.
+"""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+
+from virtsupd.core.spec import (
+    BannerProbe,
+    ExecProbe,
+    ExitProbe,
+    FdProbe,
+    HostCheck,
+    HostProbe,
+    HttpProbe,
+    LogLineProbe,
+    MountProbe,
+    NotifyProbe,
+    PathProbe,
+    PidFileProbe,
+    Probe,
+    SocketProbe,
+    TcpProbe,
+)
+from virtsupd.errors import NotReadyError, SpawnError
+from virtsupd.process import hostfacts
+from virtsupd.process.attempts import attempt, retry
+from virtsupd.process.holders import holder_of, is_held, unix_listeners
+from virtsupd.process.loglines import LogLines
+from virtsupd.process.network import compile_pattern
+from virtsupd.process.pidfile import is_alive, owned_pid, read_pid
+from virtsupd.process.probe_context import Outcome, ProbeContext
+from virtsupd.process.wakeups import Changes, FileChanges, MountChanges, NetworkChanges
+
+__all__ = ["Outcome", "ProbeContext", "check", "open_ready_fifo", "wait_ready"]
+
+_PIECE_BYTES = 4096
+
+
+async def wait_ready(probe: Probe | None, context: ProbeContext) -> int | None:
+    """Return once the service is ready; the pid of its leader if the probe named another.
+
+    Never returns for `ExitProbe`: whoever reaps the process tells. Cancelling leaves nothing behind.
+
+    Raises:
+        NotReadyError: it can never hold: the service closed its readiness pipe, a program is
+            missing, an expression is none. Everything that may still come is waited for.
+    """
+    match probe:
+        case PidFileProbe(path):
+            return await _wait_pid_file(path, context)
+        case NotifyProbe() | FdProbe() | LogLineProbe():
+            await _wait_told(probe, context)
+        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe():
+            await retry(probe, context)
+        case SocketProbe() | MountProbe() | PathProbe() | HostProbe():
+            await _wait_seen(probe, context)
+        case ExitProbe():
+            await anyio.sleep_forever()
+        case None:
+            pass
+    return None
+
+
+async def check(probe: Probe, context: ProbeContext) -> None:
+    """Ask once whether the service is well; return if so.
+
+    `NotifyProbe` asks whether the watchdog was fed in time (a service that has none is well).
+
+    Raises:
+        NotReadyError: it is not, and what was seen instead. Always for `FdProbe`, `LogLineProbe`
+            and `ExitProbe`, which tell of a start and cannot be asked again.
+    """
+    match probe:
+        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe():
+            await attempt(probe, context)
+        case SocketProbe() | MountProbe() | PathProbe() | HostProbe():
+            _demand(_missing(probe, context))
+        case PidFileProbe(path):
+            if owned_pid(path, context.owns) is None:
+                raise NotReadyError(f"{path} names no living process of {context.name}")
+        case NotifyProbe():
+            watchdog = context.watchdog
+            if watchdog is not None and watchdog.is_overdue(context.clock.now().monotonic):
+                raise NotReadyError(f"{context.name} did not say WATCHDOG=1 in time")
+        case FdProbe() | LogLineProbe() | ExitProbe():
+            raise NotReadyError("this kind of probe tells of a start and cannot be repeated")
+
+
+def open_ready_fifo(path: Path, *, is_new: bool) -> int:
+    """Return a descriptor of the readiness FIFO at `path`, open for reading and writing.
+
+    It is `ready_fd` for us and, passed on, the service's end. A pipe would end the service with
+    SIGPIPE when virtsupd dies before the newline; a FIFO keeps the newline for the successor, who
+    opens it with `is_new` false. True removes what an earlier start has left in it.
+
+    Raises:
+        SpawnError: stage "socket"; the FIFO cannot be made or opened.
+    """
+    try:
+        if is_new:
+            path.unlink(missing_ok=True)
+            os.mkfifo(path, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise SpawnError(
+            "socket", f"cannot open {path}: {error.strerror}", is_permanent=False
+        ) from error
+
+
+# What the service says
+
+
+async def _wait_told(probe: NotifyProbe | FdProbe | LogLineProbe, context: ProbeContext) -> None:
+    match probe:
+        case NotifyProbe():
+            await _wait_notified(context)
+        case FdProbe():
+            await _wait_newline(context)
+        case LogLineProbe(pattern):
+            await _wait_line(pattern, context)
+
+
+async def _wait_notified(context: ProbeContext) -> None:
+    if context.notify_ready is None:
+        raise NotReadyError("there is no notify socket")
+    context.note("it has not said READY=1")
+    await context.notify_ready.wait()
+
+
+async def _wait_newline(context: ProbeContext) -> None:
+    if context.ready_fd is None:
+        raise NotReadyError("there is no readiness descriptor")
+    context.note("it has not written a newline to its readiness descriptor")
+    # A file description of our own: making the shared one non-blocking would change the service's.
+    own = os.open(f"/proc/self/fd/{context.ready_fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        while b"\n" not in await _read_piece(own):
+            pass
+    finally:
+        os.close(own)
+
+
+async def _read_piece(descriptor: int) -> bytes:
+    await anyio.wait_readable(descriptor)
+    try:
+        piece = os.read(descriptor, _PIECE_BYTES)
+    except BlockingIOError:
+        return b""
+    if not piece:
+        raise NotReadyError("it closed its readiness descriptor without writing a newline")
+    return piece
+
+
+async def _wait_line(pattern: str, context: ProbeContext) -> None:
+    if context.log_path is None:
+        raise NotReadyError("its output is not captured, so no line of it can be waited for")
+    expected = compile_pattern(pattern)
+    context.note(f"no line of its output matches {pattern!r}")
+    async with FileChanges(context.log_path) as changes:
+        with contextlib.closing(LogLines(context.log_path, context.log_offset)) as lines:
+            while not await _finds(expected, lines, changes):
+                await changes.wait()
+
+
+async def _finds(expected: re.Pattern[str], lines: LogLines, changes: FileChanges) -> bool:
+    changes.rearm()
+    while (batch := lines.read_some()) is not None:
+        if any(expected.search(line) for line in batch):
+            return True
+        await anyio.lowlevel.checkpoint()  # a long backlog must not hold up everybody else
+    return False
+
+
+async def _wait_pid_file(path: str, context: ProbeContext) -> int:
+    context.note(f"{path} names no living process of the service")
+    async with FileChanges(path) as changes:
+        return await changes.until(
+            lambda: owned_pid(path, context.owns),
+            # It may yet become ours: without cgroups it shows by session or parent, which change.
+            is_unsettled=lambda: (pid := read_pid(path)) is not None and is_alive(pid),
+        )
+
+
+# What can be seen
+
+
+async def _wait_seen(
+    probe: SocketProbe | MountProbe | PathProbe | HostProbe, context: ProbeContext
+) -> None:
+    def look() -> bool | None:
+        reason = _missing(probe, context)
+        if reason is not None:
+            context.note(reason)
+        return True if reason is None else None
+
+    async with _changes(probe) as changes:
+        await changes.until(look, is_unsettled=lambda: _is_bound_only(probe))
+
+
+def _missing(
+    probe: SocketProbe | MountProbe | PathProbe | HostProbe, context: ProbeContext
+) -> str | None:
+    match probe:
+        case SocketProbe(path):
+            return _missing_socket(path, context)
+        case MountProbe(path, file_system):
+            return hostfacts.missing_mount(path, file_system)
+        case PathProbe(path):
+            return None if Path(path).exists() else f"{path} does not exist"
+        case HostProbe(fact, assume):
+            return None if assume else hostfacts.missing(fact)
+
+
+def _missing_socket(path: str, context: ProbeContext) -> str | None:
+    if not Path(path).exists():
+        return f"{path} does not exist"
+    listeners = unix_listeners(path)
+    if not listeners:
+        return f"nobody listens on {path}"
+    if not is_held(listeners, owns=context.owns, leader=context.leader()):
+        return f"{holder_of(listeners) or 'somebody else'} listens on {path}"
+    return None
+
+
+def _changes(probe: SocketProbe | MountProbe | PathProbe | HostProbe) -> Changes:
+    match probe:
+        case MountProbe():
+            return MountChanges()
+        case HostProbe(HostCheck.LOOPBACK | HostCheck.NETWORKING):
+            return NetworkChanges()
+        case HostProbe():
+            return FileChanges(hostfacts.UDEV_SOCKET)
+        case SocketProbe(path) | PathProbe(path):
+            return FileChanges(path)
+
+
+def _is_bound_only(probe: SocketProbe | MountProbe | PathProbe | HostProbe) -> bool:
+    """Whether the socket's file is there, so that only listen(2) is missing, of which nobody tells."""
+    match probe:
+        case SocketProbe(path):
+            return Path(path).exists()
+        case HostProbe(HostCheck.UDEV):
+            return Path(hostfacts.UDEV_SOCKET).exists()
+        case _:
+            return False
+
+
+def _demand(reason: str | None) -> None:
+    if reason is not None:
+        raise NotReadyError(reason)
