@@ -1,0 +1,212 @@
+"""The verbs that change something: start, stop, restart, reload, enable, disable, wait, shutdown, quit."""
+
+from __future__ import annotations
+
+from virtsupd.cli.problems import TIMED_OUT
+from virtsupd.cli.progress import Progress
+from virtsupd.cli.status import last_lines
+from virtsupd.cli.style import harmless
+from virtsupd.cli.times import span
+from virtsupd.errors import UnreachableError, VirtsupdError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from virtsupd.cli.session import Session
+    from virtsupd.cli.wire import Report
+
+INTERRUPTED = 130
+
+_METHODS = {
+    "start": ("Start", "starting"),
+    "stop": ("Stop", "stopping"),
+    "restart": ("Restart", "restarting"),
+    "reload": ("ReloadService", "reloading"),
+    "enable": ("Enable", "enabling"),
+    "disable": ("Disable", "disabling"),
+    "wait": ("Wait", "waiting for"),
+    "shutdown": ("Shutdown", "stopping everything"),
+}
+_WITH_GUESTS = ("start", "stop", "restart", "reload", "shutdown")
+_OUTCOMES = {
+    "start": "running",
+    "stop": "stopped",
+    "restart": "running",
+    "reload": "reloaded",
+    "enable": "enabled",
+    "disable": "disabled",
+}
+_GOOD = ("done", "already", "not-needed")
+_LOG_LINES = 5
+
+
+def run(session: Session) -> int:
+    """Carry out the command and return 0 if every named service came to what was asked."""
+    verb, names = session.request.verb.name, session.request.names
+    if verb == "reload" and not names:
+        return _reload(session)
+    if verb == "quit":
+        return _quit(session)
+    method, doing = _METHODS[verb]
+    progress = Progress(doing, names)
+    try:
+        return _command(session, method, progress)
+    except KeyboardInterrupt:
+        progress.close()
+        session.complain(_still(session, "interrupted"))
+        return INTERRUPTED
+    except TimeoutError:
+        progress.close()
+        session.complain(_still(session, f"no end within {span(session.request.timeout or 0)}"))
+        return TIMED_OUT
+    finally:
+        progress.close()
+
+
+def _command(session: Session, method: str, progress: Progress) -> int:
+    if not session.request.quiet:
+        progress.show_on(session.err, session.err_style, verbose=session.request.verbose)
+    last = _follow(session, method, progress)
+    progress.close()
+    if session.request.verb.name == "shutdown":
+        _say_or_json(session, "everything is stopped, virtsupd ends")
+        return 0
+    return _conclude(session, last)
+
+
+def _follow(session: Session, method: str, progress: Progress) -> dict[str, Any]:
+    """Feed `progress` until the last reply and return that."""
+    last: dict[str, Any] = {}
+    try:
+        for reply in session.stream(method, _parameters(session)):
+            if reply.get("progress"):
+                progress.update(reply["progress"]["service"])
+            last = reply
+    except UnreachableError as error:
+        if not (_ends_daemon(session) and isinstance(error.__cause__, ConnectionResetError)):
+            raise
+    return last
+
+
+def _ends_daemon(session: Session) -> bool:
+    """Whether a connection that just ends is the expected answer."""
+    return session.request.verb.name in ("shutdown", "quit")
+
+
+def _parameters(session: Session) -> dict[str, object]:
+    request = session.request
+    verb = request.verb.name
+    parameters: dict[str, object] = {} if verb == "shutdown" else {"names": request.names}
+    if verb in _WITH_GUESTS:
+        parameters["guests"] = request.guests
+    if verb == "wait":
+        parameters["state"] = request.state
+    return parameters
+
+
+def _conclude(session: Session, last: dict[str, Any]) -> int:
+    reports: list[Report] = last.get("reports") or []
+    touched: list[str] = last.get("touched") or []
+    if session.request.json:
+        session.say_json({"reports": reports, "touched": touched})
+    for report in reports:
+        _tell(session, report)
+    _tell_touched(session, reports, touched)
+    return 0 if all(report["result"] in _GOOD for report in reports) else 1
+
+
+def _tell(session: Session, report: Report) -> None:
+    text = report_text(session.request.verb.name, session.request.state, report)
+    if report["result"] in _GOOD:
+        if not session.request.json:
+            session.say(text)
+        return
+    session.complain(session.err_style.paint("red", text))
+    if report["result"] == "failed" and session.request.verb.name in ("start", "restart"):
+        _show_output(session, report["name"])
+
+
+def report_text(verb: str, state: str, report: Report) -> str:
+    """Return what became of `verb` for one service as a sentence; `state` is what wait waits for."""
+    name, result, message = report["name"], report["result"], harmless(report["message"])
+    if result == "refused" and "--guests" not in message:
+        message += "; --guests allows it"
+    if message:
+        return message if message.startswith(f"{name} ") else f"{name}: {message}"
+    outcome = _OUTCOMES.get(verb, state)
+    if result in ("done", "already"):
+        return f"{name} is {'already ' if result == 'already' else ''}{outcome}"
+    if result == "not-needed":
+        return f"{name} is not needed here"
+    return f"{name}: {result}"
+
+
+def _tell_touched(session: Session, reports: list[Report], touched: list[str]) -> None:
+    named = {report["name"] for report in reports}
+    others = [name for name in touched if name not in named]
+    if others and not session.request.json:
+        after = (
+            "they start again with it" if session.request.verb.name == "stop" else "and restarted"
+        )
+        session.say(f"stopped along with it: {', '.join(others)} ({after})")
+
+
+def _show_output(session: Session, name: str) -> None:
+    """Print the end of a failed service's output, if the peer may read it, and where to look."""
+    try:
+        lines = last_lines(session, session.services([name])[0], _LOG_LINES)
+    except (VirtsupdError, TimeoutError):
+        lines = []
+    for line in lines:
+        session.complain(f"  | {harmless(line)}")
+    session.complain(f"  more: virtsupctl status {name}")
+
+
+def _still(session: Session, why: str) -> str:
+    """Return what holds although we no longer wait."""
+    request = session.request
+    verb = request.verb.name
+    names = " ".join(request.names)
+    if verb == "wait":
+        return f"virtsupctl: {why}; {names}: not {request.state} yet"
+    undo = {"start": "stop", "stop": "start"}.get(verb)
+    hint = f"; take it back with: virtsupctl {undo} {names}" if undo else ""
+    asked = f"{verb} {names}".rstrip()
+    return f"virtsupctl: {why}; the command ({asked}) stays in force{hint}"
+
+
+def _reload(session: Session) -> int:
+    outcome = session.call("Reload")
+    if session.request.json:
+        session.say_json(outcome)
+        return 0
+    phrases = (
+        ("added", "new"),
+        ("changed", "changed"),
+        ("pending", "changed, in force at the next start"),
+        ("removed", "removed"),
+    )
+    for key, phrase in phrases:
+        if outcome.get(key):
+            session.say(f"{phrase}: {', '.join(outcome[key])}")
+    if not any(outcome.get(key) for key, _ in phrases):
+        session.say("the configuration is unchanged")
+    return 0
+
+
+def _quit(session: Session) -> int:
+    try:
+        session.call("Quit")
+    except UnreachableError as error:
+        if not isinstance(error.__cause__, ConnectionResetError):
+            raise
+    _say_or_json(session, "virtsupd ends; every service runs on")
+    return 0
+
+
+def _say_or_json(session: Session, text: str) -> None:
+    if session.request.json:
+        session.say_json({})
+    else:
+        session.say(text)

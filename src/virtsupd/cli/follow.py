@@ -1,0 +1,87 @@
+"""The verbs that print lines as they come: log and watch."""
+
+from __future__ import annotations
+
+from virtsupd.cli.progress import change_line
+from virtsupd.cli.style import harmless
+from virtsupd.cli.times import stamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from virtsupd.cli.session import Session
+    from virtsupd.cli.wire import Event, Service
+
+_LINES = 20
+
+
+def run(session: Session) -> int:
+    """Print lines until there are no more, or until interrupted, and return 0."""
+    request = session.request
+    if request.verb.name == "watch":
+        return _watch(session)
+    return _output(session) if request.names else _changes(session)
+
+
+def _output(session: Session) -> int:
+    """Print the end of services' output; each line after its service's name if there are several."""
+    request = session.request
+    parameters = {"names": request.names, "lines": _count(session), "follow": request.follow}
+    width = max(len(name) for name in request.names) if len(request.names) > 1 else 0
+    for reply in session.stream("Log", parameters):
+        for line in reply["lines"]:
+            _output_line(session, reply["name"], line, width)
+        session.out.flush()
+    return 0
+
+
+def _count(session: Session) -> int:
+    lines = session.request.lines
+    return _LINES if lines is None else lines
+
+
+def _output_line(session: Session, name: str, line: str, width: int) -> None:
+    if session.request.json:
+        session.say_json_line({"name": name, "line": line})
+        return
+    text = harmless(line) if session.out.isatty() else line
+    prefix = f"{session.style.paint('cyan', f'{name:<{width}}')} | " if width else ""
+    print(f"{prefix}{text}", file=session.out)
+
+
+def _changes(session: Session) -> int:
+    """Print what changed lately in all services, oldest first; with --follow go on as watch does."""
+    count = _count(session)
+    changes = history(session.services([]))
+    for at, name, state in changes[len(changes) - min(count, len(changes)) :]:
+        if session.request.json:
+            session.say_json_line({"name": name, "state": state, "at": at})
+        else:
+            session.say(f"{stamp(at)}  {name} {state}")
+    session.out.flush()
+    return _watch(session) if session.request.follow else 0
+
+
+def history(services: list[Service]) -> list[tuple[float, str, str]]:
+    """Return the changes the daemon remembers as (time, name, state), oldest first."""
+    changes = [
+        (change["at"], service["name"], change["state"])
+        for service in services
+        for change in reversed(service["changes"])
+    ]
+    return sorted(changes, key=lambda change: change[0])
+
+
+def _watch(session: Session) -> int:
+    request = session.request
+    if session.err_style.can_redraw and not request.quiet:
+        print("watching; Ctrl-C ends it", file=session.err)
+    for reply in session.stream("Watch", {"names": request.names}):
+        event: Event = reply["event"]
+        if request.json:
+            session.say_json_line(event)
+        else:
+            now = session.now()
+            print(
+                f"{stamp(now)}  {change_line(event['service'], now)}", file=session.out, flush=True
+            )
+    return 0

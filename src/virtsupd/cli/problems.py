@@ -1,0 +1,108 @@
+"""What went wrong, as an exit status and as a sentence that says what to do next."""
+
+from __future__ import annotations
+
+from virtsupd.errors import (
+    ConfigError,
+    PeerDeniedError,
+    ProtocolError,
+    UnknownActionError,
+    UnknownServiceError,
+    UnreachableError,
+    VirtsupdError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from virtsupd.cli.arguments import Request
+
+FAILED = 1
+USAGE = 2
+UNKNOWN = 4
+DENIED = 5
+UNREACHABLE = 6
+TIMED_OUT = 7
+
+_START_HINT = "start it with: virtsupd --config /etc/virtsupd/host.toml"
+_STATUS_BY_CODE = {
+    ConfigError.code: USAGE,
+    "usage": USAGE,
+    UnknownServiceError.code: UNKNOWN,
+    UnknownActionError.code: UNKNOWN,
+    PeerDeniedError.code: DENIED,
+    UnreachableError.code: UNREACHABLE,
+}
+
+
+def exit_status(error: VirtsupdError | TimeoutError) -> int:
+    """Return virtsupctl's exit status for an error."""
+    if isinstance(error, TimeoutError):
+        return TIMED_OUT
+    return _STATUS_BY_CODE.get(error.code, FAILED)
+
+
+def error_code(error: VirtsupdError | TimeoutError) -> str:
+    """Return the stable code of an error, for --json."""
+    return "timed-out" if isinstance(error, TimeoutError) else error.code
+
+
+def explain(error: VirtsupdError | TimeoutError, request: Request) -> str:
+    """Return what went wrong and what to do next."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time; --timeout gives it longer"
+    if isinstance(error, UnknownServiceError):
+        return _explain_unknown_service(error, request)
+    if isinstance(error, UnknownActionError):
+        return _explain_unknown_action(error, request)
+    if isinstance(error, UnreachableError):
+        return _explain_unreachable(error)
+    return _explain_refusal(error)
+
+
+def _explain_refusal(error: VirtsupdError) -> str:
+    if isinstance(error, PeerDeniedError):
+        return _explain_denied(error)
+    if isinstance(error, ConfigError):
+        problems = "".join(f"\n  {problem}" for problem in error.problems)
+        return f"the configuration is refused, nothing has changed:{problems}"
+    if isinstance(error, ProtocolError):
+        return f"{error}; are virtsupd and virtsupctl of the same version?"
+    return str(error)
+
+
+def _explain_unreachable(error: UnreachableError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, FileNotFoundError):
+        return f"{error}; is it running? {_START_HINT}"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"{error}; it has ended and left its socket; {_START_HINT}"
+    if isinstance(cause, ConnectionResetError):
+        return f"{error}; it has just ended, or you have no role: see [access] in its host file"
+    return str(error)
+
+
+def _explain_denied(error: PeerDeniedError) -> str:
+    text = str(error)
+    if not text.startswith(("permission denied", "cannot")):
+        text = f"permission denied: {text}"
+    return text if "[access]" in text else f"{text}; see [access] in the host file"
+
+
+def _explain_unknown_service(error: UnknownServiceError, request: Request) -> str:
+    from virtsupd.cli.verbs import ACTION, VERB_BY_NAME  # noqa: PLC0415  only after a mistake
+
+    if error.name in ("root", "shepherd"):
+        return f"{error.name} is virtsupd itself: see virtsupctl shutdown, quit and reload"
+    if request.verb is ACTION and error.name in VERB_BY_NAME:
+        return f"{error}; did you mean: virtsupctl {error.name} {request.action}?"
+    return str(error) if error.nearest else f"{error}; virtsupctl status lists them all"
+
+
+def _explain_unknown_action(error: UnknownActionError, request: Request) -> str:
+    from virtsupd.cli.arguments import nearest_verb  # noqa: PLC0415  only after a mistake
+
+    found = nearest_verb(error.action)
+    if found:
+        words = " ".join([found, *request.names])
+        return f"{error}, and it is no verb; did you mean: virtsupctl {words}?"
+    return f"{error}; virtsupctl actions {error.service} lists them"

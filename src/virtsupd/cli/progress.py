@@ -1,0 +1,127 @@
+"""What a command waits for, shown on standard error while it waits.
+
+On a terminal one line is written over again and again: "starting libvirtd (2 s, waits for
+virtlogd)". Elsewhere, or with --verbose, each change is a line of its own; without --verbose a
+program that reads us sees nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from virtsupd.cli.overview import note
+from virtsupd.cli.style import harmless
+from virtsupd.cli.times import elapsed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from virtsupd.cli.style import Style
+    from virtsupd.cli.wire import Service
+
+_FIRST_LOOK_SECONDS = 0.25
+_TICK_SECONDS = 1.0
+_CLEAR_LINE = "\r\x1b[K"
+
+
+class Progress:
+    """The services a command waits for, by the order in which they began to change.
+
+    `doing` is what the command does to `names` ("starting"). Lines are drawn by a thread of their
+    own, so that the seconds pass while the client sleeps on its socket; `close` ends it and leaves
+    the line empty.
+    """
+
+    def __init__(self, doing: str, names: list[str], now: Callable[[], float] = time.time) -> None:
+        self._doing = doing
+        self._names = names
+        self._now = now
+        self._began = now()
+        self._lock = threading.Lock()
+        self._moving: dict[str, Service] = {}
+        self._ended = threading.Event()
+        self._stream: TextIO | None = None
+        self._drawn = False
+        self._thread: threading.Thread | None = None
+        self._prints_lines = False
+        self._style: Style | None = None
+
+    def show_on(self, stream: TextIO, style: Style, *, verbose: bool) -> None:
+        """Write to `stream` from now on: one line that changes, or lines, or nothing."""
+        self._stream, self._style = stream, style
+        self._prints_lines = verbose
+        if style.can_redraw and not verbose:
+            self._thread = threading.Thread(target=self._draw_until_closed, daemon=True)
+            self._thread.start()
+
+    def update(self, service: Service) -> None:
+        """Take note of a change."""
+        with self._lock:
+            self._moving.pop(service["name"], None)
+            if _is_moving(service):
+                self._moving[service["name"]] = service
+        if self._prints_lines and self._stream is not None:
+            print(change_line(service, self._now()), file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Stop drawing and clear the line."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._drawn and self._stream is not None:
+            self._stream.write(_CLEAR_LINE)
+            self._stream.flush()
+
+    def line(self) -> str:
+        """Return what is waited for at this moment."""
+        with self._lock:
+            moving = list(self._moving.values())
+        now = self._now()
+        if not moving:
+            return f"{self._doing} {', '.join(self._names)} ({elapsed(now - self._began)})".strip()
+        first = moving[0]
+        text = f"{_doing(first)} {first['name']} ({_waiting_text(first, now)})"
+        others = len(moving) - 1
+        return f"{text} and {others} more" if others else text
+
+    def _draw_until_closed(self) -> None:
+        pause = _FIRST_LOOK_SECONDS
+        while not self._ended.wait(pause):
+            self._draw()
+            pause = _TICK_SECONDS
+
+    def _draw(self) -> None:
+        if self._stream is None or self._style is None:
+            return
+        self._drawn = True
+        self._stream.write(_CLEAR_LINE + self._style.fit(self.line(), 1))
+        self._stream.flush()
+
+
+def change_line(service: Service, now: float) -> str:
+    """Return one change of a service as a line: "libvirtd starting, waits for virtlogd"."""
+    word = "failed" if service["failed"] else service["state"]
+    pid = f", pid {service['pid']}" if service["pid"] else ""
+    text = note(service, now)
+    return f"{service['name']} {word}{pid}{f', {text}' if text else ''}"
+
+
+def _is_moving(service: Service) -> bool:
+    if service["state"] in ("starting", "stopping"):
+        return True
+    reason = service["reason"]
+    return reason is not None and reason["kind"] in ("waiting", "backing-off")
+
+
+def _doing(service: Service) -> str:
+    state = service["state"]
+    return state if state in ("starting", "stopping") else "waiting for"
+
+
+def _waiting_text(service: Service, now: float) -> str:
+    reason = service["reason"]
+    text = f", {harmless(reason['text'])}" if reason is not None and reason["text"] else ""
+    return f"{elapsed(now - service['since'])}{text}"

@@ -1,0 +1,110 @@
+"""The replies of `org.virtsupd.Supervisor` as types; imported by type checkers alone."""
+
+from typing import TypedDict
+
+
+class Exit(TypedDict):
+    """One end of a service's process."""
+
+    code: int | None
+    signal: str | None
+    text: str
+    at: float
+
+
+class Reason(TypedDict):
+    """Why a service is not simply running or stopped as asked."""
+
+    kind: str
+    text: str
+    retry_at: float | None
+    names: list[str]
+
+
+class Change(TypedDict):
+    """One past change of state."""
+
+    state: str
+    at: float
+
+
+class Action(TypedDict):
+    """An extra command of a service."""
+
+    name: str
+    description: str
+
+
+class Service(TypedDict):
+    """One service; lists of the past are newest first, times are Unix times."""
+
+    name: str
+    provides: list[str]
+    description: str
+    kind: str
+    requires: list[str]
+    binds_to: list[str]
+    wants: list[str]
+    after: list[str]
+    before: list[str]
+    conflicts: list[str]
+    state: str
+    wanted: bool
+    wanted_by: str
+    wanted_since: float
+    enabled: bool
+    failed: bool
+    done: bool
+    pid: int | None
+    since: float
+    reason: Reason | None
+    status_text: str
+    restarts: int
+    last_exit: Exit | None
+    exits: list[Exit]
+    changes: list[Change]
+    replacement_pending: bool
+    warnings: list[str]
+    command: list[str]
+    log_files: list[str]
+    actions: list[Action]
+    transient: bool
+    respawn: bool
+    stop_mode: str
+    source: str
+
+
+class Daemon(TypedDict):
+    """What virtsupd knows of itself."""
+
+    pid: int
+    version: str
+    since: float
+    config: str
+    socket: str
+    phase: str
+    warnings: list[str]
+
+
+class Report(TypedDict):
+    """What became of a command for one service."""
+
+    name: str
+    result: str
+    message: str
+
+
+class Event(TypedDict):
+    """One change of a service as it happens."""
+
+    event: str
+    service: Service
+
+
+class Process(TypedDict):
+    """One process of a service."""
+
+    pid: int
+    command: str
+    memory_bytes: int
+    cpu_seconds: float
