@@ -2,6 +2,7 @@
 
 Reaps whatever becomes its child, at once. When PROGRAM has ended, writes REPORT (JSON: `status`,
 and `left`, the processes that outlived it as [pid, name]) and ends, and the kernel ends the rest.
+But when PROGRAM was killed by KILL, it goes on as long as there is anybody to reap.
 TERM is passed on to PROGRAM; standard library only, since it runs without the project's packages.
 """
 
@@ -63,6 +64,8 @@ def main(report: str, command: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os.kill(program, signal.SIGTERM))
     status = reap_until_end_of(program)
     Path(report).write_text(json.dumps({"status": status, "left": left_over()}))
+    while status == -signal.SIGKILL and others():
+        os.waitpid(-1, 0)
     return status if status >= 0 else 128 - status
 
 

@@ -17,6 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 INIT = CHECKOUT / "tests/support/init.py"
 PRIVATE_LIBVIRT = CHECKOUT / "scripts/private-libvirt"
 CGROUPS = Path("/sys/fs/cgroup")
+LIBVIRT_CGROUP = "machine"
 COMMAND_SECONDS = 30.0
 
 
@@ -76,40 +77,53 @@ class Namespaces:
             subprocess.TimeoutExpired: it has not ended after `seconds`.
         """
         self.outer.wait(seconds)
-        report: dict[str, Any] = json.loads(text_of(self.shared / "report"))
+        report: dict[str, Any] = json.loads(text_of(self.shared / "report") or '{"left": []}')
         assert report["left"] == [], f"outlived its end: {report['left']}\n{self.output}"
-        return int(report["status"])
+        return self.outer.returncode
+
+    def type(self, text: str) -> None:
+        """Write to the program's standard input."""
+        assert self.outer.stdin is not None
+        self.outer.stdin.write(text.encode())
+        self.outer.stdin.flush()
 
 
 @contextmanager
 def isolated(
-    program: Sequence[str], *, shared: Path, environment: dict[str, str] | None = None
+    program: Sequence[str],
+    *,
+    shared: Path,
+    environment: dict[str, str] | None = None,
+    is_first: bool = False,
 ) -> Iterator[Namespaces]:
     """Run `program` in private namespaces with empty directories of libvirt's; end it afterwards.
 
-    It has the loopback interface and no other. Whatever it leaves running is killed at the end of
+    It has the loopback interface and no other; `is_first` makes it the first process itself. Whatever it leaves running is killed at the end of
     the context, and the cgroups libvirt made for guests are removed.
     """
-    others = set(libvirt_cgroups())
+    others = cgroups_named(LIBVIRT_CGROUP)
     shared.mkdir(parents=True, exist_ok=True)
     with ExitStack() as undo:
         undo.callback(_remove_new_cgroups, others)
-        outer = undo.enter_context(_started(_command(program, shared), shared, environment or {}))
+        outer = undo.enter_context(
+            _started([*_prefix(shared, is_first=is_first), *program], shared, environment or {})
+        )
         undo.callback(outer.kill)
         first = eventually(lambda: _child_of(outer), f"a first process of {program}")
         undo.callback(_await_end, os.pidfd_open(first), outer)
         yield Namespaces(outer, first, shared)
 
 
-def _command(program: Sequence[str], shared: Path) -> list[str]:
-    """Return the line that makes the namespaces and the program in them.
+def _prefix(shared: Path, *, is_first: bool) -> list[str]:
+    """Return what makes the namespaces, to be put before the program's line.
 
     The kernel kills the first process when unshare dies, and everybody else when that does.
     """
     unshare = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
     loopback = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     init = [sys.executable, "-I", "-S", str(INIT), str(shared / "report")]
-    return [*unshare, str(PRIVATE_LIBVIRT), str(shared), *loopback, *init, *program]
+    init = [] if is_first else init
+    return [*unshare, str(PRIVATE_LIBVIRT), str(shared), *loopback, *init]
 
 
 def _started(
@@ -118,7 +132,7 @@ def _started(
     with (shared / "output").open("wb") as output:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | environment,
@@ -139,15 +153,14 @@ def _await_end(first: int, outer: subprocess.Popen[bytes]) -> None:
     os.close(first)
 
 
-def libvirt_cgroups() -> Iterator[Path]:
-    """Yield the cgroup that libvirt makes for guests, in each hierarchy that has it."""
-    for top in (CGROUPS, *CGROUPS.glob("*/")):
-        if (top / "machine").is_dir():
-            yield top / "machine"
+def cgroups_named(name: str) -> list[Path]:
+    """Return the cgroups of that name at the top of each hierarchy, or just below it."""
+    tops = (CGROUPS, *CGROUPS.glob("*/"))
+    return [top / name for top in tops if (top / name).is_dir()]
 
 
-def _remove_new_cgroups(others: set[Path]) -> None:
-    for tree in set(libvirt_cgroups()) - others:
+def _remove_new_cgroups(others: list[Path]) -> None:
+    for tree in set(cgroups_named(LIBVIRT_CGROUP)) - set(others):
         remove_cgroup(tree)
 
 
