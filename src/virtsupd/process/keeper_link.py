@@ -1,0 +1,280 @@
+"""The wire to the log keeper: starts it when none lives, connects, and does so again when it dies."""
+
+import importlib.util
+import os
+import signal
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+
+import virtsupd
+from virtsupd.core.exits import ExitStatus
+from virtsupd.errors import VirtsupdError
+from virtsupd.process.clock import Clock
+
+SOCKET = "keeper"
+ERRORS = "keeper.err"
+LOCK = "keeper.lock"
+PROGRAM = Path(virtsupd.__file__).with_name("logkeeper") / "__main__.py"
+
+_MAX_DATAGRAM_BYTES = 65536
+_START_SECONDS = 10.0
+_DEATH_SECONDS = 2.0
+_FIRST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 5.0
+_STABLE_SECONDS = 5.0
+_KEEP_ERRORS_BYTES = 65536
+_READY_DESCRIPTOR = 3
+
+
+class ChildWatcher(Protocol):
+    """What the link needs of the reaper."""
+
+    def watch(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
+        """Call `on_exit` once the child has been reaped."""
+        ...
+
+
+class KeeperError(VirtsupdError):
+    """The log keeper could not be started; the message says why. Output waits in the FIFOs."""
+
+    code = "no-log-keeper"
+
+
+class KeeperLink:
+    """A connection that is there most of the time.
+
+    `on_connected` is called each time it is made anew and says again all that the keeper has to
+    know; `on_message` gets each message of the keeper; `on_warning` a reason why there is no
+    keeper, or None when there is one. `connected` is set while there is a connection, after
+    `on_connected`; at its loss a new event takes its place.
+    """
+
+    def __init__(self, run_dir: Path, *, children: ChildWatcher, clock: Clock) -> None:
+        """Prepare; `run` does the work."""
+        self._run_dir = run_dir
+        self._children = children
+        self._clock = clock
+        self._socket: socket.socket | None = None
+        self._unsent: deque[bytes] = deque()
+        self._has_unsent = anyio.Event()
+        self._is_ending = False
+        self.connected = anyio.Event()
+        self.pid: int | None = None
+        self.on_connected: Callable[[], None] = _nothing
+        self.on_message: Callable[[list[str]], None] = _nothing_about
+        self.on_warning: Callable[[str | None], None] = _nothing_about
+
+    def send(self, *fields: str) -> None:
+        """Send one message, at once if it fits.
+
+        Without a connection it is dropped: `on_connected` says everything again.
+        """
+        if self._socket is None:
+            return
+        self._unsent.append(os.fsencode("\0".join(fields)))
+        self._flush(self._socket)
+
+    async def run(self) -> None:
+        """Stay connected until `end` was sent and the keeper is gone."""
+        pause = 0.0
+        while not self._is_ending:
+            try:
+                connection = self._connect() or await self._start()
+            except KeeperError as error:
+                self.on_warning(str(error))
+            else:
+                self.on_warning(None)
+                begun = self._clock.now().monotonic
+                await self._serve(connection)
+                if self._clock.now().monotonic - begun >= _STABLE_SECONDS:
+                    pause = 0.0
+            if not self._is_ending:
+                await self._clock.sleep(pause)
+                pause = min(max(pause * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+
+    def end(self) -> None:
+        """Ask the keeper to empty the FIFOs and end; `run` returns when it has."""
+        self._is_ending = True
+        self.send("end")
+
+    def _connect(self) -> socket.socket | None:
+        """Return a connection to a living keeper of our own user; None if there is none."""
+        kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        connection = socket.socket(socket.AF_UNIX, kind)
+        # By way of a descriptor: the path of a run directory may be longer than a socket's may.
+        try:
+            directory = os.open(self._run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                connection.connect(f"/proc/self/fd/{directory}/{SOCKET}")
+            finally:
+                os.close(directory)
+        except OSError:
+            connection.close()
+            return None
+        pid, uid = _peer(connection)
+        if uid != os.geteuid():
+            connection.close()
+            raise KeeperError(f"{self._run_dir / SOCKET} belongs to a process of user {uid}")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self.pid = pid
+        return connection
+
+    async def _start(self) -> socket.socket:
+        """Start a keeper, wait until it listens, connect.
+
+        Raises:
+            KeeperError: it could not be made or ended at once.
+        """
+        ready, ready_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            try:
+                pid = self._spawn(ready_end)
+            except OSError as error:
+                raise KeeperError(f"log keeper cannot be started: {error.strerror}") from error
+            finally:
+                os.close(ready_end)
+            self._children.watch(pid, _nothing_about)
+            with anyio.move_on_after(_START_SECONDS):
+                await anyio.wait_readable(ready)
+                if os.read(ready, 1) and (connection := self._connect()):
+                    return connection
+        finally:
+            os.close(ready)
+        raise KeeperError(f"log keeper cannot be started: {self._last_error()}")
+
+    def _spawn(self, ready: int) -> int:
+        """Make the process: own session, nothing inherited but `ready`, no environment."""
+        errors = self._run_dir / ERRORS
+        if errors.exists() and errors.stat().st_size > _KEEP_ERRORS_BYTES:
+            errors.unlink()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        options = ["-B"] if sys.dont_write_bytecode else []
+        command = [sys.executable, "-I", "-S", *options, str(PROGRAM), str(self._run_dir), _site()]
+        return os.posix_spawn(
+            sys.executable,
+            command,
+            {},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, ready, _READY_DESCRIPTOR),
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_OPEN, 2, str(errors), flags, 0o600),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+        )
+
+    def _last_error(self) -> str:
+        """Return the last line the keeper wrote to its standard error."""
+        try:
+            lines = (self._run_dir / ERRORS).read_text(errors="replace").splitlines()
+        except OSError:
+            lines = []
+        return lines[-1] if lines else f"it did not answer within {_START_SECONDS:g} s"
+
+    async def _serve(self, connection: socket.socket) -> None:
+        """Be connected until the keeper ends or hangs up, then until it is dead."""
+        death = _open_pidfd(self.pid)
+        self._socket = connection
+        self._unsent.clear()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._write, connection)
+                self.on_connected()
+                self.connected.set()
+                await self._read(connection)
+                tasks.cancel_scope.cancel()
+            # Its lock is free only then. One that hung up and lives is simply connected to again.
+            with anyio.move_on_after(_DEATH_SECONDS):
+                await _wait_death(death)
+        finally:
+            self._socket = self.pid = None
+            self.connected = anyio.Event()
+            connection.close()
+            if death >= 0:
+                os.close(death)
+
+    async def _read(self, connection: socket.socket) -> None:
+        while True:
+            await anyio.wait_readable(connection)
+            try:
+                datagram = connection.recv(_MAX_DATAGRAM_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return
+            if not datagram:
+                return
+            self.on_message(os.fsdecode(datagram).split("\0"))
+
+    async def _write(self, connection: socket.socket) -> None:
+        """Send what did not fit, when it does."""
+        while True:
+            await self._has_unsent.wait()
+            self._has_unsent = anyio.Event()
+            await anyio.wait_writable(connection)
+            self._flush(connection)
+
+    def _flush(self, connection: socket.socket) -> None:
+        try:
+            while self._unsent:
+                connection.send(self._unsent[0])
+                self._unsent.popleft()
+        except BlockingIOError:
+            self._has_unsent.set()
+        except OSError:
+            # The reader sees the end of the connection; everything is said again on the next.
+            self._unsent.clear()
+
+
+def remove_traces(run_dir: Path) -> None:
+    """Remove what a keeper that ended leaves in the run directory."""
+    for name in (SOCKET, LOCK, ERRORS):
+        (run_dir / name).unlink(missing_ok=True)
+
+
+def _site() -> str:
+    """Return the directory that the keeper can import zstd from, "" if there is none to name."""
+    try:
+        spec = importlib.util.find_spec("backports.zstd")
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        return ""
+    return str(Path(spec.origin).parents[2])
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """Return pid and uid of the process that listens."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid, uid, _ = struct.unpack("iII", credentials)
+    return pid, uid
+
+
+def _open_pidfd(pid: int | None) -> int:
+    """Return a pidfd, -1 if the process is gone."""
+    try:
+        return os.pidfd_open(pid) if pid else -1
+    except ProcessLookupError:
+        return -1
+
+
+async def _wait_death(pidfd: int) -> None:
+    if pidfd >= 0:
+        await anyio.wait_readable(pidfd)
+
+
+def _nothing() -> None:
+    return
+
+
+def _nothing_about(_what: object) -> None:
+    return

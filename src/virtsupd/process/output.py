@@ -1,0 +1,363 @@
+"""Where the output of services goes: one FIFO each, which the log keeper moves into a log file.
+
+virtsupd, the keeper and the service all hold the FIFO open for reading and writing, so whichever of
+them dies, the writer is not ended and nothing that was written is lost.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import anyio
+
+from virtsupd.core.names import Name, file_name
+from virtsupd.core.spec import LogSpec
+from virtsupd.errors import SpawnError
+from virtsupd.process import log_files
+from virtsupd.process.clock import Clock
+from virtsupd.process.keeper_link import ChildWatcher, KeeperLink, remove_traces
+
+PIPE_BYTES = 1 << 20
+_DRAIN_SECONDS = 1.0
+_END_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class _Output:
+    """What is open for one service."""
+
+    log: LogSpec
+    path: Path
+    descriptor: int
+
+
+@dataclass(slots=True)
+class _Question:
+    """A request to the keeper whose answer somebody waits for."""
+
+    request: tuple[str, ...]
+    is_answered: anyio.Event = field(default_factory=anyio.Event)
+    text: str = ""
+
+
+class Outputs:
+    """The FIFOs of all services, and the keeper that empties them.
+
+    All methods belong to the event loop's thread. `open` works before the keeper is connected:
+    output then waits in the FIFO, up to 1 MiB.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        children: ChildWatcher,
+        clock: Clock,
+        on_trouble: Callable[[Name, str | None], None],
+    ) -> None:
+        """Prepare; nothing is made yet.
+
+        `children` is the reaper; `on_trouble` learns why a log cannot be written, and None when
+        it can again.
+        """
+        self._run_dir = run_dir
+        self._fifo_dir = run_dir / "fifo"
+        self._clock = clock
+        self._on_trouble = on_trouble
+        self._link = KeeperLink(run_dir, children=children, clock=clock)
+        self._link.on_connected = self._tell_all
+        self._link.on_message = self._take
+        self._link.on_warning = self._take_link_warning
+        self._outputs: dict[Name, _Output] = {}
+        self._closing: dict[Name, _Output | None] = {}
+        self._troubled: set[Name] = set()
+        self._questions: dict[tuple[str, str], _Question] = {}
+        self._dropped: dict[str, int] = {}
+        self._tokens = count(1)
+        self._link_warning: str | None = None
+        self._keeper_warnings: dict[str, None] = {}
+        self._null = -1
+        self._has_ended = anyio.Event()
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The connected keeper's pid; None while there is none."""
+        return self._link.pid
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is degraded for every log: no keeper, no compression."""
+        first = (self._link_warning,) if self._link_warning else ()
+        return (*first, *self._keeper_warnings)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep a keeper at work: the living one of this run directory, or a new one, again and again.
+
+        Returns without waiting for it. Leaving the context closes all descriptors; the keeper
+        lives on unless `shutdown` ended it.
+
+        Raises:
+            OSError: the directory for the FIFOs cannot be made.
+        """
+        self._fifo_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._run_link)
+                yield
+                tasks.cancel_scope.cancel()
+        finally:
+            self._close_descriptors()
+
+    def open(self, name: Name, log: LogSpec, *, uid: int, gid: int) -> int:
+        """Return the descriptor to start the service's standard output and error with.
+
+        It stays ours and valid until `close`. Opening again returns the same one and tells the
+        keeper of a changed `log`. Without a file it is /dev/null.
+
+        Raises:
+            SpawnError: the FIFO cannot be made (stage "output").
+        """
+        known = self._outputs.get(name)
+        try:
+            if not log.file:
+                if known is not None:
+                    self.close(name)
+                return self._open_null()
+            if known is None:
+                known = self._outputs[name] = self._make(name, log)
+                self._tell(name, known)
+            elif known.log != log:
+                known.log = log
+                self._tell(name, known)
+            _prepare(known.descriptor, uid, gid)
+        except OSError as error:
+            message = f"{name}: output cannot be captured: {error.strerror}"
+            raise SpawnError("output", message, is_permanent=False) from error
+        return known.descriptor
+
+    def close(self, name: Name) -> None:
+        """Forget a service's output; its FIFO goes once the keeper has emptied it.
+
+        A name that this virtsupd never opened is forgotten by the keeper too.
+        """
+        self._closing[name] = self._outputs.pop(name, None)
+        self._troubled.discard(name)
+        self._link.send("close", name)
+
+    async def connected(self) -> None:
+        """Return once a keeper is connected and has been told of every log."""
+        await self._link.connected.wait()
+
+    async def drained(self, name: Name) -> None:
+        """Return once all that was written so far is in the log file, or after a second."""
+        if name in self._outputs:
+            with anyio.move_on_after(_DRAIN_SECONDS):
+                token = str(next(self._tokens))
+                await self._ask("drained", token, "drain", name, token)
+
+    async def rotate(self, name: Name) -> str:
+        """Rotate a log now; return why it cannot be, "" when it was (an empty one needs none)."""
+        with anyio.move_on_after(_DRAIN_SECONDS):
+            return await self._ask("rotated", name, "rotate", name)
+        return "the log keeper does not answer"
+
+    async def dropped_bytes(self) -> dict[str, int]:
+        """Return for each log the keeper holds how much it has dropped since it started.
+
+        Names that nobody opened here are what an earlier virtsupd left to it. Empty when the
+        keeper does not answer within a second.
+        """
+        self._dropped = {}
+        with anyio.move_on_after(_DRAIN_SECONDS):
+            await self._ask("status", "", "status")
+        return self._dropped
+
+    def files(self, name: Name) -> tuple[str, ...]:
+        """Return the log file in use and the rotated ones that exist, newest first."""
+        output = self._outputs.get(name)
+        return log_files.log_files(output.log.file) if output else ()
+
+    def tail(self, name: Name, lines: int) -> list[str]:
+        """Return the last lines of the log, oldest first."""
+        output = self._outputs.get(name)
+        return log_files.tail(output.log.file, lines) if output else []
+
+    def follow(self, name: Name, lines: int) -> AsyncIterator[list[str]]:
+        """Return batches of lines: the last `lines`, then each as it is written, over rotations.
+
+        A service without a log has none: the iterator ends at once.
+        """
+        output = self._outputs.get(name)
+        if output is None:
+            return _no_lines()
+        return log_files.follow(output.log.file, lines)
+
+    async def shutdown(self) -> None:
+        """Have the keeper empty all FIFOs and end, and remove what was made in the run directory.
+
+        Logs and rotated files stay. After ten seconds a keeper that does not end is left alone.
+        """
+        with anyio.move_on_after(_END_SECONDS):
+            await self._link.connected.wait()
+        self._link.end()
+        with anyio.move_on_after(_END_SECONDS):
+            await self._has_ended.wait()
+        self._close_descriptors()
+        for fifo in self._fifo_dir.iterdir():
+            fifo.unlink()
+        self._fifo_dir.rmdir()
+        remove_traces(self._run_dir)
+
+    def leave(self) -> None:
+        """Let go of every FIFO; the keeper and the services go on without us."""
+        self._close_descriptors()
+
+    def _make(self, name: Name, log: LogSpec) -> _Output:
+        """Open the FIFO, or take back the one that is being closed."""
+        output = self._closing.pop(name, None)
+        if output is None:
+            path = self._fifo_dir / file_name(name)
+            return _Output(log, path, _open_fifo(path))
+        output.log = log
+        return output
+
+    async def _run_link(self) -> None:
+        await self._link.run()
+        self._has_ended.set()
+
+    def _tell_all(self) -> None:
+        """Say again to a keeper, new or found alive, all that is wanted of it."""
+        for name, output in self._outputs.items():
+            self._tell(name, output)
+        for name in self._closing:
+            self._link.send("close", name)
+        for question in self._questions.values():
+            self._link.send(*question.request)
+
+    def _tell(self, name: Name, output: _Output) -> None:
+        log = output.log
+        self._link.send(
+            "open",
+            name,
+            str(output.path),
+            log.file,
+            str(log.max_size_bytes),
+            str(log.max_age_seconds),
+            str(log.keep),
+            log.compress,
+            log.on_full,
+            f"{log.mode:o}",
+        )
+
+    async def _ask(self, answer: str, key: str, *request: str) -> str:
+        """Send a request, again after a reconnection, and return the text of the answer to it."""
+        question = self._questions.setdefault((answer, key), _Question(request))
+        self._link.send(*request)
+        try:
+            await question.is_answered.wait()
+        finally:
+            self._questions.pop((answer, key), None)
+        return question.text
+
+    def _take(self, message: list[str]) -> None:
+        """Take a message of the keeper."""
+        match message:
+            case ["trouble", name, text]:
+                self._take_trouble(Name(name), text)
+            case ["closed", name]:
+                self._finish_closing(Name(name))
+            case ["drained", _, token]:
+                self._answer("drained", token, "")
+            case ["rotated", name, text]:
+                self._answer("rotated", name, text)
+            case ["log", name, _, dropped]:
+                self._dropped[name] = int(dropped)
+            case ["status", _]:
+                self._answer("status", "", "")
+            case ["warning", text]:
+                self._keeper_warnings[text] = None
+            case _:
+                # A keeper of another version may say more than we know.
+                return
+
+    def _answer(self, answer: str, key: str, text: str) -> None:
+        question = self._questions.get((answer, key))
+        if question is not None:
+            question.text = text
+            question.is_answered.set()
+
+    def _take_trouble(self, name: Name, text: str) -> None:
+        """Pass on what changed: the keeper also says that nothing is wrong when nothing was."""
+        if text and name in self._outputs:
+            self._troubled.add(name)
+            self._on_trouble(name, text)
+        elif name in self._troubled:
+            self._troubled.discard(name)
+            self._on_trouble(name, None)
+
+    def _take_link_warning(self, text: str | None) -> None:
+        self._link_warning = text
+
+    def _finish_closing(self, name: Name) -> None:
+        if name not in self._closing:
+            return
+        output = self._closing.pop(name)
+        if output is not None:
+            os.close(output.descriptor)
+        (self._fifo_dir / file_name(name)).unlink(missing_ok=True)
+
+    def _open_null(self) -> int:
+        if self._null < 0:
+            self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        return self._null
+
+    def _close_descriptors(self) -> None:
+        for output in (*self._outputs.values(), *self._closing.values()):
+            if output is not None:
+                os.close(output.descriptor)
+        self._outputs.clear()
+        self._closing.clear()
+        if self._null >= 0:
+            os.close(self._null)
+        self._null = -1
+
+
+def _open_fifo(path: Path) -> int:
+    """Open the FIFO, made if it is not there; anything else of its name is replaced.
+
+    Blocking, because the service inherits it: a write that does not fit must wait, not fail.
+    """
+    try:
+        os.mkfifo(path, 0o600)
+    except FileExistsError:
+        if not stat.S_ISFIFO(path.lstat().st_mode):
+            path.unlink()
+            os.mkfifo(path, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with suppress(OSError):  # above fs.pipe-max-size: it works with what it has
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return descriptor
+
+
+def _prepare(descriptor: int, uid: int, gid: int) -> None:
+    """Give the FIFO to the service's user, who may reopen /dev/stdout, and make it blocking again.
+
+    Some programs set O_NONBLOCK on what they inherit, and the next process would lose lines.
+    """
+    status = os.fstat(descriptor)
+    if (status.st_uid, status.st_gid) != (uid, gid):
+        os.fchown(descriptor, uid, gid)
+    if not os.get_blocking(descriptor):
+        os.set_blocking(descriptor, True)
+
+
+async def _no_lines() -> AsyncIterator[list[str]]:
+    nothing: tuple[list[str], ...] = ()
+    for batch in nothing:
+        yield batch
