@@ -1,0 +1,69 @@
+"""What tests of services' output share: a watcher of children, and Outputs that note what they say."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from virtsupd.core.exits import ExitStatus, from_wait_status
+from virtsupd.core.names import Name
+from virtsupd.process.clock import SystemClock
+from virtsupd.process.output import Outputs
+
+DEADLINE_SECONDS = 10.0
+
+
+class PidfdWatcher:
+    """Waits for each child by a pidfd of its own."""
+
+    def watch(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
+        """Reap the child when it ends and tell `on_exit`."""
+        loop = asyncio.get_running_loop()
+        pidfd = os.pidfd_open(pid)
+
+        def reap() -> None:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+            on_exit(from_wait_status(os.waitpid(pid, 0)[1]))
+
+        loop.add_reader(pidfd, reap)
+
+
+class Captured(Outputs):
+    """Outputs that record each trouble they were told of."""
+
+    def __init__(self, run_dir: Path) -> None:
+        """Use a watcher of its own and the machine's clock; the run directory is made."""
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.troubles: list[tuple[str, str | None]] = []
+        super().__init__(
+            run_dir, children=PidfdWatcher(), clock=SystemClock(), on_trouble=self._note
+        )
+
+    def _note(self, name: Name, text: str | None) -> None:
+        self.troubles.append((name, text))
+
+
+@asynccontextmanager
+async def capturing(run_dir: Path) -> AsyncIterator[Captured]:
+    """Run Outputs and shut them down at the end, the keeper included."""
+    outputs = Captured(run_dir)
+    async with outputs.running():
+        await outputs.connected()
+        try:
+            yield outputs
+        finally:
+            with anyio.CancelScope(shield=True):
+                await outputs.shutdown()
+
+
+async def until(fact: Callable[[], object], what: str) -> None:
+    """Return once `fact` holds; look again each millisecond, at most for the deadline."""
+    with anyio.move_on_after(DEADLINE_SECONDS):
+        while not fact():  # noqa: ASYNC110 - the fact is in a file or another process
+            await anyio.sleep(0.001)
+        return
+    raise AssertionError(f"still not so: {what}")
