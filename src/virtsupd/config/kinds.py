@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from virtsupd.config.problems import Fault
 from virtsupd.config.settings import GeneratedDirectory, GeneratedFile, HostSettings
 
 UnitKeys = Mapping[str, object]
@@ -33,8 +34,10 @@ class Built:
     """By name of the unit: keys set over the built-in ones."""
     files: tuple[GeneratedFile, ...] = ()
     directories: tuple[GeneratedDirectory, ...] = ()
-    warnings: tuple[str, ...] = ()
-    """What the operator should know, each starting with the key it is about."""
+    problems: tuple[Fault, ...] = ()
+    """What is wrong between keys of the table; nothing else is looked at if there is any."""
+    warnings: tuple[Fault, ...] = ()
+    """What works, but not as the table may make believe."""
 
 
 @dataclass(frozen=True, slots=True)

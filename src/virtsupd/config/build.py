@@ -1,0 +1,245 @@
+"""From a checked `[service.*]` table to the definition the engine works with.
+
+What two keys have to do with each other is checked here: `service_problems` lists every such fault,
+and only a table without any may be built.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from virtsupd.config.model import (
+    LogTable,
+    ReloadTable,
+    RespawnTable,
+    ServiceTable,
+    SocketTable,
+    StopTable,
+)
+from virtsupd.config.probes import BannerTable, HealthTable, HostTable, ProbeTable, ReadyTable
+from virtsupd.config.problems import SECRET, Fault, Keys
+from virtsupd.config.settings import HostSettings
+from virtsupd.core.names import Name, file_name
+from virtsupd.core.spec import (
+    ActionSpec,
+    ExitProbe,
+    Health,
+    HostCheck,
+    HostProbe,
+    Limit,
+    LogSpec,
+    Probe,
+    ProcessSpec,
+    Readiness,
+    Reload,
+    Respawn,
+    ServiceSpec,
+    SocketSpec,
+    Stop,
+    StopMode,
+)
+
+_PROCESS_KEYS = (
+    "user group supplementary_groups directory umask environment environment_file limits "
+    "capabilities no_new_privileges oom_score_adjust nice health respawn stop log one_shot "
+    "transient guest success_exit not_needed_exit sockets reload"
+)
+_NEEDS_COMMAND = tuple(_PROCESS_KEYS.split())
+
+
+def service_problems(table: ServiceTable) -> Iterator[Fault]:
+    """Yield what keys of the table, each fine by itself, make wrong together."""
+    if table.command is None:
+        yield from _stage_faults(table)
+    else:
+        yield from _one_shot_faults(table)
+    if table.ready is not None:
+        yield from _probe_faults(table.ready.probe, ("ready",))
+    if table.health is not None:
+        yield from _health_faults(table.health)
+    if table.respawn is not None:
+        yield from _respawn_faults(table.respawn)
+    if table.reload is not None and (table.reload.signal is None) == (table.reload.command is None):
+        yield ("reload",), "must have exactly one of signal and command"
+    for code in sorted(set(table.success_exit) & set(table.not_needed_exit)):
+        yield ("not_needed_exit",), f"{code} stands in success_exit too; it can mean one thing only"
+
+
+def build_service(name: Name, table: ServiceTable, host: HostSettings, source: str) -> ServiceSpec:
+    """Return the definition of a table in which `service_problems` finds nothing.
+
+    `name` is the table's or unit file's; the first of `provides` is canonical where given.
+    """
+    provides = table.provides or (name,)
+    canonical = provides[0]
+    return ServiceSpec(
+        name=canonical,
+        provides=provides,
+        description=table.description,
+        source=source,
+        requires=table.requires,
+        binds_to=table.binds_to,
+        wants=table.wants,
+        after=table.after,
+        before=table.before,
+        conflicts=table.conflicts,
+        process=_process(canonical, table, host),
+        ready=_readiness(table, host),
+        health=_health(table.health, host),
+        respawn=_respawn(table),
+        stop=_stop(table.stop),
+        reload=_reload(table.reload),
+        one_shot=table.one_shot,
+        transient=table.transient,
+        autostart=table.autostart,
+        is_guest=table.guest,
+        success_exit=frozenset(table.success_exit),
+        not_needed_exit=frozenset(table.not_needed_exit),
+        actions=tuple(
+            ActionSpec(key, action.description, action.command, action.timeout)
+            for key, action in sorted(table.actions.items())
+        ),
+    )
+
+
+def _stage_faults(table: ServiceTable) -> Iterator[Fault]:
+    for key in _NEEDS_COMMAND:
+        if table.says(key):
+            yield (key,), "means nothing without command: this is a target, which has no process"
+    if table.ready is not None and not table.ready.probe.for_stage:
+        kind = _kind(table.ready.probe)
+        yield ("ready",), f"{kind} needs a process, and without command there is none"
+
+
+def _one_shot_faults(table: ServiceTable) -> Iterator[Fault]:
+    waits_for_exit = table.ready is not None and isinstance(table.ready.probe.probe(), ExitProbe)
+    if table.one_shot and table.ready is not None and not waits_for_exit:
+        yield ("ready",), "must be exit for a one-shot, which is its default"
+    if waits_for_exit and not table.one_shot:
+        yield ("ready",), "exit is for services with one_shot = true"
+    if table.one_shot and table.health is not None:
+        yield ("health",), "means nothing for a one-shot: it is done when its process has ended"
+
+
+def _probe_faults(probe: ProbeTable, keys: Keys) -> Iterator[Fault]:
+    if isinstance(probe, BannerTable):
+        if (probe.port is None) == (probe.path is None):
+            yield keys, "must have exactly one of port and path"
+        elif probe.path is not None and "host" in probe.model_fields_set:
+            yield (*keys, "host"), "goes with port, not with path"
+
+
+def _health_faults(health: HealthTable) -> Iterator[Fault]:
+    if not health.probe.for_health:
+        kind = _kind(health.probe)
+        yield ("health",), f"{kind} happens once and cannot be asked again; for ready only"
+    yield from _probe_faults(health.probe, ("health",))
+
+
+def _respawn_faults(respawn: RespawnTable) -> Iterator[Fault]:
+    given = respawn.model_fields_set
+    if respawn.max_delay < respawn.delay and {"delay", "max_delay"} <= given:
+        yield (
+            ("respawn", "max_delay"),
+            f"found {respawn.max_delay:g} seconds, must be at least delay, {respawn.delay:g} seconds",
+        )
+
+
+def _kind(probe: ProbeTable) -> str:
+    return str(getattr(probe, "kind", "this"))
+
+
+def _process(name: Name, table: ServiceTable, host: HostSettings) -> ProcessSpec | None:
+    if table.command is None:
+        return None
+    return ProcessSpec(
+        command=table.command,
+        log=_log(name, table, host),
+        user=table.user,
+        group=table.group,
+        supplementary_groups=table.supplementary_groups,
+        directory=table.directory,
+        umask=table.umask,
+        environment=tuple(sorted(table.environment.items())),
+        environment_files=table.environment_file,
+        limits=tuple(Limit(key, *pair) for key, pair in sorted(table.limits.items())),
+        capabilities=table.capabilities,
+        no_new_privileges=table.no_new_privileges,
+        oom_score_adjust=table.oom_score_adjust,
+        nice=table.nice,
+        sockets=tuple(_socket(name, socket) for socket in table.sockets),
+        secret_environment=frozenset(key for key in table.environment if SECRET.search(key)),
+    )
+
+
+def _log(name: Name, table: ServiceTable, host: HostSettings) -> LogSpec:
+    if table.log is None:
+        is_off = table.says("log")
+        return LogSpec(file="" if is_off else _default_log(name, host.log_dir))
+    log: LogTable = table.log
+    return LogSpec(
+        file=log.file or _default_log(name, host.log_dir),
+        max_size_bytes=log.max_size,
+        max_age_seconds=log.max_age,
+        keep=log.keep,
+        compress=log.compress,
+        on_full=log.on_full,
+        mode=log.mode,
+    )
+
+
+def _default_log(name: Name, log_dir: Path) -> str:
+    return f"{log_dir}/{file_name(name)}.log"
+
+
+def _socket(name: Name, socket: SocketTable) -> SocketSpec:
+    return SocketSpec(
+        # A colon separates the names in LISTEN_FDNAMES.
+        name=socket.name or name.replace(":", "_"),
+        listen=socket.listen,
+        type=socket.type,
+        mode=socket.mode,
+        owner=socket.owner,
+        group=socket.group,
+        backlog=socket.backlog,
+    )
+
+
+def _readiness(table: ServiceTable, host: HostSettings) -> Readiness:
+    ready: ReadyTable | None = table.ready
+    if ready is None:
+        return Readiness(ExitProbe() if table.one_shot else None)
+    return Readiness(_probe(ready.probe, host), ready.timeout)
+
+
+def _probe(table: ProbeTable, host: HostSettings) -> Probe | None:
+    if isinstance(table, HostTable):
+        check = HostCheck(table.check)
+        is_assumed = check is HostCheck.NETWORKING and host.networking == "assume"
+        return HostProbe(check, assume=is_assumed)
+    return table.probe()
+
+
+def _health(table: HealthTable | None, host: HostSettings) -> Health | None:
+    probe = _probe(table.probe, host) if table is not None else None
+    if table is None or probe is None:
+        return None
+    return Health(probe, table.interval, table.timeout, table.failures, table.on_failure)
+
+
+def _respawn(table: ServiceTable) -> Respawn | None:
+    found = table.respawn
+    if found is None:
+        is_default = not table.says("respawn") and not table.one_shot
+        return Respawn() if is_default else None
+    longest = max(found.max_delay, found.delay)
+    return Respawn(found.delay, found.factor, longest, found.limit, found.window)
+
+
+def _stop(table: StopTable | None) -> Stop:
+    return Stop(table.signal, table.delay, StopMode(table.mode)) if table is not None else Stop()
+
+
+def _reload(table: ReloadTable | None) -> Reload | None:
+    if table is None:
+        return None
+    return Reload(table.signal, table.command or (), table.timeout)

@@ -1,0 +1,227 @@
+"""From files to drafts: which services there are, and the layers that each is made of.
+
+The layers of one service, later ones winning key by key: the built-in unit, what the table of its
+kind changes in it, unit files of that name in the order of `unit_dirs`, `[service.NAME]` of the host
+file and of its drop-ins. A `[service.NAME]` named like a built-in target or condition replaces that.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from virtsupd.config.files import drop_ins, merged, read_toml, toml_files
+from virtsupd.config.kinds import Built, Kind, KindContext, Registry
+from virtsupd.config.problems import (
+    Layer,
+    problem,
+    problem_at,
+    unknown_key,
+    validation_problems,
+)
+from virtsupd.config.settings import HostSettings
+from virtsupd.config.toml_text import dotted, value_text
+from virtsupd.config.units import name_of, read_unit, unit_names, unit_path
+from virtsupd.core.names import Name, parse_name
+from virtsupd.errors import ConfigError
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found wrong so far."""
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    is_complete: bool = True
+    """Whether every file could be read, so that a name nobody provides is really missing."""
+
+    def lost(self, error: ConfigError) -> None:
+        """Note a file whose content is unknown."""
+        self.problems.extend(error.problems)
+        self.is_complete = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One service before validation."""
+
+    name: Name
+    """Of its table or unit file."""
+    layers: tuple[Layer, ...]
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The layers, merged."""
+        return combined(self.layers)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Each layer's file, and the table in it."""
+        return tuple(
+            f"{layer.file} [{dotted(layer.prefix)}]" if layer.prefix else layer.file
+            for layer in self.layers
+        )
+
+
+def combined(layers: Sequence[Layer]) -> Mapping[str, Any]:
+    """Return what the layers say together."""
+    tables = (layer.data for layer in layers)
+    return reduce(merged, tables) if layers else {}
+
+
+def below(layers: Iterable[Layer], *keys: str) -> tuple[Layer, ...]:
+    """Return the tables at `keys` of those layers that have one."""
+    found: list[Layer] = []
+    for layer in layers:
+        data: object = layer.data
+        for key in keys:
+            data = data.get(key) if isinstance(data, Mapping) else None
+        if isinstance(data, Mapping):
+            found.append(Layer(layer.file, data, (*layer.prefix, *keys)))
+    return tuple(found)
+
+
+def host_layers(path: Path, findings: Findings) -> tuple[Layer, ...]:
+    """Return the host file and its drop-ins, without those that cannot be read."""
+    try:
+        paths = [path, *drop_ins(path)]
+    except ConfigError as error:
+        findings.lost(error)
+        paths = [path]
+    return tuple(_readable(paths, findings))
+
+
+def unit_layers(directories: Iterable[Path], findings: Findings) -> dict[Name, list[Layer]]:
+    """Return the unit files of all directories by the name they are about."""
+    found: dict[Name, list[Layer]] = {}
+    for directory in directories:
+        try:
+            paths = toml_files(directory)
+        except ConfigError as error:
+            findings.lost(error)
+            continue
+        for layer in _readable(paths, findings):
+            name = _checked_name(name_of(Path(layer.file)), layer.file, (), findings)
+            if name is not None:
+                found.setdefault(name, []).append(layer)
+    return found
+
+
+def check_top_level(layers: Sequence[Layer], kinds: Registry, findings: Findings) -> None:
+    """Note tables that nobody knows, and values where a table belongs."""
+    known = ["host", "access", "service", *kinds]
+    for layer in layers:
+        for key, value in layer.data.items():
+            if key not in known:
+                text = unknown_key(key, known).replace("key", "table", 1)
+                findings.problems.append(problem(layer.file, (key,), text))
+            elif not isinstance(value, Mapping):
+                text = f"found {value_text(value)[:60]}, must be a table: [{key}]"
+                findings.problems.append(problem(layer.file, (key,), text))
+
+
+def service_layers(layers: Sequence[Layer], findings: Findings) -> dict[Name, list[Layer]]:
+    """Return the tables `[service.NAME]` by name."""
+    found: dict[Name, list[Layer]] = {}
+    for layer in below(layers, "service"):
+        for key, value in layer.data.items():
+            prefix = (*layer.prefix, key)
+            name = _checked_name(key, layer.file, prefix, findings)
+            if name is None:
+                continue
+            if isinstance(value, Mapping):
+                found.setdefault(name, []).append(Layer(layer.file, value, prefix))
+            else:
+                text = f"found {value_text(value)[:60]}, must be a table: [{dotted(prefix)}]"
+                findings.problems.append(problem(layer.file, prefix, text))
+    return found
+
+
+@dataclass(slots=True)
+class TurnedOn:
+    """What the tables of built-in kinds turned on."""
+
+    layers: dict[Name, tuple[Layer, ...]] = field(default_factory=dict)
+    """By name of the unit: the built-in one, and what the table changes."""
+    built: list[Built] = field(default_factory=list)
+
+
+def turned_on(
+    layers: Sequence[Layer], kinds: Registry, host: HostSettings, findings: Findings
+) -> TurnedOn:
+    """Return the built-in services that tables of the host file turn on."""
+    result = TurnedOn()
+    for table, kind in kinds.items():
+        found = below(layers, table)
+        if found:
+            units = {name: read_unit(name) for name in kind.units}
+            built = _built(kind, found, KindContext(host, units), findings)
+            result.built.append(built)
+            for name, data in units.items():
+                changes = Layer(found[-1].file, built.changes.get(name, {}), (table,))
+                result.layers[Name(name)] = (Layer(str(unit_path(name)), data), changes)
+    return result
+
+
+def _built(kind: Kind, layers: Sequence[Layer], context: KindContext, findings: Findings) -> Built:
+    data = combined(layers)
+    try:
+        built = kind.build(kind.model.model_validate(data), context)
+    except ValidationError as error:
+        findings.problems.extend(validation_problems(error, kind.model, data, layers))
+        return Built(changes={})
+    findings.problems.extend(problem_at(layers, keys, text) for keys, text in built.problems)
+    findings.warnings.extend(problem_at(layers, keys, text) for keys, text in built.warnings)
+    return built
+
+
+def make_drafts(
+    on: TurnedOn,
+    units: Mapping[Name, Sequence[Layer]],
+    services: Mapping[Name, Sequence[Layer]],
+    kinds: Registry,
+    findings: Findings,
+) -> dict[Name, Draft]:
+    """Return every service that something turns on, without the targets that are merely named."""
+    of_kinds = {name for kind in kinds.values() for name in kind.units}
+    drafts: dict[Name, Draft] = {}
+    for name in dict.fromkeys((*on.layers, *units, *services)):
+        own = services.get(name, ())
+        if name in of_kinds and name not in on.layers and not own:
+            findings.warnings.extend(_idle_unit(name, units[name], kinds))
+            continue
+        base = on.layers.get(name, ())
+        if not base and not own and name in unit_names():
+            base = built_in(name).layers
+        drafts[name] = Draft(name, (*base, *units.get(name, ()), *own))
+    return drafts
+
+
+def built_in(name: Name) -> Draft:
+    """Return a built-in target or condition as it is shipped."""
+    return Draft(name, (Layer(str(unit_path(name)), read_unit(name)),))
+
+
+def _idle_unit(name: Name, layers: Sequence[Layer], kinds: Registry) -> Iterator[str]:
+    table = next(table for table, kind in kinds.items() if name in kind.units)
+    for layer in layers:
+        yield f"{layer.file}: changes {name}, which nothing turns on; a table [{table}] would"
+
+
+def _readable(paths: Iterable[Path], findings: Findings) -> Iterator[Layer]:
+    for path in paths:
+        try:
+            yield Layer(str(path), read_toml(path))
+        except ConfigError as error:
+            findings.lost(error)
+
+
+def _checked_name(text: str, file: str, keys: tuple[str, ...], findings: Findings) -> Name | None:
+    try:
+        return parse_name(text)
+    except ValueError as error:
+        findings.problems.append(problem(file, keys, str(error)))
+        return None

@@ -1,0 +1,224 @@
+"""Loading a configuration as a whole: every file read, every table checked, one sound graph.
+
+Either all of it is good, or `ConfigError` lists everything that is wrong, in all files at once. A
+table that is refused still takes part as a name, so that what refers to it is not reported missing;
+the graph is checked only when every file could be read.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from virtsupd.config.build import build_service, service_problems
+from virtsupd.config.drafts import (
+    Draft,
+    Findings,
+    TurnedOn,
+    below,
+    built_in,
+    check_top_level,
+    combined,
+    host_layers,
+    make_drafts,
+    service_layers,
+    turned_on,
+    unit_layers,
+)
+from virtsupd.config.host import access_problems, access_settings, host_problems, host_settings
+from virtsupd.config.kinds import Registry
+from virtsupd.config.model import AccessTable, HostTable, ServiceTable
+from virtsupd.config.problems import Layer, problem_at, validation_problems
+from virtsupd.config.settings import (
+    AccessSettings,
+    GeneratedDirectory,
+    GeneratedFile,
+    HostSettings,
+)
+from virtsupd.config.units import unit_names
+from virtsupd.core.graph import GraphError, ServiceGraph
+from virtsupd.core.names import Name, parse_name
+from virtsupd.core.spec import ServiceSpec
+from virtsupd.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A sound configuration."""
+
+    path: Path
+    host: HostSettings
+    access: AccessSettings
+    specs: tuple[ServiceSpec, ...]
+    graph: ServiceGraph
+    """Of `specs`."""
+    absent: frozenset[str]
+    """Built-in names that are not part of it; wants and order-only edges may name them."""
+    generated: tuple[GeneratedFile, ...]
+    """Files to be written before the services start that read them."""
+    directories: tuple[GeneratedDirectory, ...]
+    """Directories to be made before that."""
+    sources: Mapping[Name, tuple[str, ...]]
+    """By canonical name: the files (and tables) a service was read from, later ones winning."""
+    warnings: tuple[str, ...]
+    """What works, but not as the files may make believe."""
+
+
+def load(path: Path, kinds: Registry) -> Loaded:
+    """Read a host file with all that belongs to it.
+
+    Reads drop-ins, unit files and built-in units; looks accounts up. Writes nothing.
+
+    Raises:
+        ConfigError: with every problem, each a line with file, key, value found and what is allowed.
+    """
+    return _Loading(path.absolute(), kinds).run()
+
+
+class _Loading:
+    """One run of `load`."""
+
+    def __init__(self, path: Path, kinds: Registry) -> None:
+        self._path = path
+        self._kinds = kinds
+        self._findings = Findings()
+        self._drafts: dict[Name, Draft] = {}
+        """By canonical name."""
+        self._specs: dict[Name, ServiceSpec] = {}
+        self._refused: set[Name] = set()
+
+    def run(self) -> Loaded:
+        layers = host_layers(self._path, self._findings)
+        check_top_level(layers, self._kinds, self._findings)
+        host = self._host(below(layers, "host"))
+        on = self._build_all(layers, host)
+        self._check_logs()
+        absent = unit_names() - self._provided()
+        graph = self._graph(absent)
+        access = self._access(below(layers, "access"))
+        if self._findings.problems or graph is None or access is None:
+            raise ConfigError(tuple(dict.fromkeys(self._findings.problems)))
+        return Loaded(
+            path=self._path,
+            host=host,
+            access=access,
+            specs=tuple(self._specs.values()),
+            graph=graph,
+            absent=absent,
+            generated=tuple(file for built in on.built for file in built.files),
+            directories=tuple(item for built in on.built for item in built.directories),
+            sources={name: draft.sources for name, draft in self._drafts.items()},
+            warnings=tuple(self._findings.warnings),
+        )
+
+    def _host(self, layers: Sequence[Layer]) -> HostSettings:
+        data = combined(layers)
+        try:
+            table = HostTable.model_validate(data)
+        except ValidationError as error:
+            self._note(validation_problems(error, HostTable, data, layers))
+            bad = {details["loc"][0] for details in error.errors(include_url=False)}
+            if "unit_dirs" in bad:
+                self._findings.is_complete = False
+            table = HostTable.model_validate({k: data[k] for k in data if k not in bad})
+        where = layers or (Layer(str(self._path), {}, ("host",)),)
+        self._note(problem_at(where, keys, text) for keys, text in host_problems(table))
+        return host_settings(table)
+
+    def _build_all(self, layers: Sequence[Layer], host: HostSettings) -> TurnedOn:
+        on = turned_on(layers, self._kinds, host, self._findings)
+        units = unit_layers(host.unit_dirs, self._findings)
+        services = service_layers(layers, self._findings)
+        drafts = make_drafts(on, units, services, self._kinds, self._findings)
+        for draft in drafts.values():
+            self._build(draft, host)
+        self._add_stages(host)
+        return on
+
+    def _add_stages(self, host: HostSettings) -> None:
+        """Add built-in targets and conditions that something pulls in and nobody provides."""
+        of_kinds = {name for kind in self._kinds.values() for name in kind.units}
+        stages = unit_names() - of_kinds
+        while missing := (_pulled_in(self._specs.values()) & stages) - self._provided():
+            for name in sorted(missing):
+                self._build(built_in(Name(name)), host)
+
+    def _build(self, draft: Draft, host: HostSettings) -> None:
+        data, layers = draft.data, draft.layers
+        source = layers[-1].file
+        try:
+            table = ServiceTable.model_validate(data)
+        except ValidationError as error:
+            self._note(validation_problems(error, ServiceTable, data, layers))
+            self._add(draft, _stand_in(draft.name, data, source), is_refused=True)
+            return
+        faults = tuple(service_problems(table))
+        self._note(problem_at(layers, keys, text) for keys, text in faults)
+        spec = build_service(draft.name, table, host, source)
+        self._add(draft, spec, is_refused=bool(faults))
+
+    def _add(self, draft: Draft, spec: ServiceSpec, *, is_refused: bool) -> None:
+        other = self._drafts.get(spec.name)
+        if other is not None:
+            text = f"{spec.name!r} is already the name of a service in {other.sources[-1]}"
+            self._findings.problems.append(problem_at(draft.layers, ("provides",), text))
+            return
+        self._drafts[spec.name] = draft
+        self._specs[spec.name] = spec
+        if is_refused:
+            self._refused.add(spec.name)
+
+    def _check_logs(self) -> None:
+        owner: dict[str, Name] = {}
+        for name, spec in self._specs.items():
+            file = spec.process.log.file if spec.process is not None else ""
+            if file and name not in self._refused:
+                first = owner.setdefault(file, name)
+                if first != name:
+                    text = f"{file} is already the log of {first}; each service needs its own"
+                    self._note([problem_at(self._drafts[name].layers, ("log", "file"), text)])
+
+    def _graph(self, absent: frozenset[str]) -> ServiceGraph | None:
+        if not self._findings.is_complete:
+            return None
+        try:
+            return ServiceGraph.build(self._specs.values(), absent=absent)
+        except GraphError as error:
+            self._note(error.problems)
+            return None
+
+    def _access(self, layers: Sequence[Layer]) -> AccessSettings | None:
+        data = combined(layers)
+        canonical = {n: name for name, spec in self._specs.items() for n in spec.provides}
+        try:
+            table = AccessTable.model_validate(data)
+        except ValidationError as error:
+            self._note(validation_problems(error, AccessTable, data, layers))
+            return None
+        faults = tuple(access_problems(table, canonical))
+        self._note(problem_at(layers, keys, text) for keys, text in faults)
+        return None if faults else access_settings(table, canonical)
+
+    def _provided(self) -> frozenset[str]:
+        return frozenset(name for spec in self._specs.values() for name in spec.provides)
+
+    def _note(self, problems: Iterable[str]) -> None:
+        self._findings.problems.extend(problems)
+
+
+def _pulled_in(specs: Iterable[ServiceSpec]) -> set[str]:
+    return {name for spec in specs for name in (*spec.requires, *spec.binds_to, *spec.wants)}
+
+
+def _stand_in(name: Name, data: Mapping[str, object], source: str) -> ServiceSpec:
+    """Return a service with the names of a table that was refused, and nothing else of it."""
+    raw = data.get("provides")
+    provides: list[Name] = []
+    for text in raw if isinstance(raw, list) else ():
+        try:
+            provides.append(parse_name(str(text)))
+        except ValueError:
+            continue  # reported already, as a value of the key
+    names = tuple(dict.fromkeys(provides)) or (name,)
+    return ServiceSpec(name=names[0], provides=names, source=source)

@@ -1,0 +1,209 @@
+"""The tables of a host file and of unit files, as pydantic models.
+
+A model says which keys there are and what each may be; what two keys have to do with each other is
+checked in `build`. Defaults stand here only where `core.spec` has none to give.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from virtsupd.config.probes import Health, Ready, Table
+from virtsupd.config.settings import LogFormat, OnTerm, Role
+from virtsupd.config.values import (
+    AbsolutePath,
+    Account,
+    Bytes,
+    Capability,
+    Count,
+    EnvironmentFile,
+    ExitCode,
+    Flag,
+    LimitName,
+    LimitPair,
+    ListenAddress,
+    Mode,
+    PositiveCount,
+    PositiveSeconds,
+    Seconds,
+    ServiceNames,
+    SignalName,
+    SocketPath,
+    Text,
+    VariableName,
+    one_or_many,
+)
+
+
+def _with_program(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or not value[0]:
+        raise ValueError('a list whose first string names the program: ["/usr/bin/x", "argument"]')
+    return value
+
+
+Command = Annotated[tuple[Text, ...], AfterValidator(_with_program)]
+Id = Annotated[int, Field(strict=True, ge=0, lt=2**32 - 1)]
+CgroupName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$")]
+
+
+def _false_is_none(value: object) -> object:
+    return None if value is False else value
+
+
+def _word_or_table(key: str) -> BeforeValidator:
+    """Return a validator that takes a bare value as the table with that one key."""
+
+    def widen(value: object) -> object:
+        return {key: value} if isinstance(value, str | int) else value
+
+    return BeforeValidator(widen)
+
+
+def _true_is_empty(value: object) -> object:
+    return {} if value is True else _false_is_none(value)
+
+
+class HostTable(Table):
+    """`[host]`."""
+
+    run_dir: AbsolutePath = "/run/virtsupd"
+    state_dir: AbsolutePath = "/var/lib/virtsupd"
+    log_dir: AbsolutePath = "/var/log/virtsupd"
+    socket: SocketPath | None = None
+    herd_socket: Annotated[SocketPath | None, BeforeValidator(_false_is_none)] = None
+    unit_dirs: tuple[AbsolutePath, ...] = ("/etc/virtsupd/units",)
+    on_term: OnTerm = "auto"
+    cgroup: CgroupName | None = None
+    networking: Literal["wait", "assume"] = "wait"
+    log_format: LogFormat = "auto"
+
+
+class RuleTable(Table):
+    """`[[access.rule]]`: exactly one of user, group, uid and gid."""
+
+    role: Role
+    user: Account | None = None
+    group: Account | None = None
+    uid: Id | None = None
+    gid: Id | None = None
+    services: Annotated[ServiceNames, Field(min_length=1)] | None = None
+
+
+class AccessTable(Table):
+    """`[access]`."""
+
+    mode: Mode = 0o600
+    owner: Account | None = None
+    group: Account | None = None
+    rule: tuple[RuleTable, ...] = ()
+
+
+class RespawnTable(Table):
+    """`respawn`."""
+
+    delay: Seconds = 0.1
+    factor: Annotated[float, Field(strict=True, ge=1, le=1000)] = 2.0
+    max_delay: Seconds = 30.0
+    limit: Count = 5
+    window: PositiveSeconds = 30.0
+
+
+class StopTable(Table):
+    """`stop`."""
+
+    signal: SignalName = "SIGTERM"
+    delay: Seconds = 5.0
+    mode: Literal["cgroup", "group", "process"] = "cgroup"
+
+
+class ReloadTable(Table):
+    """`reload`: exactly one of signal and command."""
+
+    signal: SignalName | None = None
+    command: Command | None = None
+    timeout: PositiveSeconds = 30.0
+
+
+class LogTable(Table):
+    """`log`."""
+
+    file: AbsolutePath | None = None
+    max_size: Bytes = 10 * 1024 * 1024
+    max_age: Seconds = 0.0
+    keep: Annotated[Count, Field(le=10_000)] = 5
+    compress: Literal["zstd", "none"] = "zstd"
+    on_full: Literal["drop", "block"] = "drop"
+    mode: Mode = 0o640
+
+
+class SocketTable(Table):
+    """One of `sockets`."""
+
+    listen: ListenAddress
+    name: Annotated[str, Field(strict=True, pattern=r"^[!-9;-~]{1,255}$")] | None = None
+    type: Literal["stream", "datagram", "seqpacket"] = "stream"
+    mode: Mode = 0o600
+    owner: Account | None = None
+    group: Account | None = None
+    backlog: Annotated[PositiveCount, Field(le=65535)] = 128
+
+
+class ActionTable(Table):
+    """One of `actions`."""
+
+    command: Command
+    description: Text = ""
+    timeout: PositiveSeconds = 60.0
+
+
+ActionName = Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+
+
+class ServiceTable(Table):
+    """`[service.NAME]`, or a unit file."""
+
+    description: Text = ""
+    provides: Annotated[ServiceNames, Field(min_length=1)] | None = None
+    requires: ServiceNames = ()
+    binds_to: ServiceNames = ()
+    wants: ServiceNames = ()
+    after: ServiceNames = ()
+    before: ServiceNames = ()
+    conflicts: ServiceNames = ()
+    command: Command | None = None
+    user: Account | None = None
+    group: Account | None = None
+    supplementary_groups: tuple[Account, ...] | None = None
+    directory: AbsolutePath = "/"
+    umask: Mode = 0o022
+    environment: dict[VariableName, Text] = Field(default_factory=dict)
+    environment_file: Annotated[tuple[EnvironmentFile, ...], BeforeValidator(one_or_many)] = ()
+    limits: dict[LimitName, LimitPair] = Field(default_factory=dict)
+    capabilities: tuple[Capability, ...] | None = None
+    no_new_privileges: Flag = False
+    oom_score_adjust: Annotated[int, Field(strict=True, ge=-1000, le=1000)] | None = None
+    nice: Annotated[int, Field(strict=True, ge=-20, le=19)] | None = None
+    ready: Ready | None = None
+    health: Health | None = None
+    respawn: Annotated[RespawnTable | None, BeforeValidator(_true_is_empty)] = None
+    stop: StopTable | None = None
+    log: Annotated[LogTable | None, BeforeValidator(_false_is_none)] = None
+    one_shot: Flag = False
+    transient: Flag = False
+    autostart: Flag = True
+    guest: Flag = False
+    success_exit: Annotated[tuple[ExitCode, ...], Field(min_length=1)] = (0,)
+    not_needed_exit: tuple[ExitCode, ...] = ()
+    sockets: tuple[Annotated[SocketTable, _word_or_table("listen")], ...] = ()
+    reload: Annotated[ReloadTable, _word_or_table("signal")] | None = None
+    actions: dict[ActionName, ActionTable] = Field(default_factory=dict)
+
+    def says(self, key: str) -> bool:
+        """Whether the file has the key, whatever its value."""
+        return key in self.model_fields_set
+
+
+class KindTable(Table):
+    """What the tables of all built-in kinds have in common."""
+
+    autostart: Flag = True

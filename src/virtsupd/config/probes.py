@@ -1,0 +1,276 @@
+"""The tables of `ready` and `health`: one model for each kind of probe, chosen by `kind`.
+
+A probe's keys and those of the table around it (`timeout`, `interval` …) stand side by side in the
+file. They are told apart before validation: `probe` in the models below never appears in a file.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from virtsupd.config.values import (
+    AbsolutePath,
+    Count,
+    FilledText,
+    Host,
+    HttpUrl,
+    Pattern,
+    Port,
+    PositiveCount,
+    PositiveSeconds,
+    Seconds,
+    SocketPath,
+    Text,
+    VariableName,
+)
+from virtsupd.core import spec
+
+
+class Table(BaseModel):
+    """A table whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class ProbeTable(Table):
+    """What one kind of probe needs to know."""
+
+    for_stage: ClassVar[bool] = False
+    """Whether a target or condition, which has no process, may wait for it."""
+    for_health: ClassVar[bool] = True
+    """Whether it can be asked again and again."""
+
+    def probe(self) -> spec.Probe | None:
+        """Return the probe; None if there is nothing to wait for."""
+        raise NotImplementedError
+
+
+class NoneTable(ProbeTable):
+    """`none`: ready as soon as the process exists."""
+
+    kind: Literal["none"]
+    for_stage = True
+    for_health = False
+
+    def probe(self) -> None:
+        """Return None."""
+        return
+
+
+class NotifyTable(ProbeTable):
+    """`notify`: READY=1 by sd_notify."""
+
+    kind: Literal["notify"]
+    for_health = False
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.NotifyProbe()
+
+
+class FdTable(ProbeTable):
+    """`fd`: a newline on a descriptor."""
+
+    kind: Literal["fd"]
+    for_health = False
+    fd: Annotated[Count, Field(ge=3, le=255)] | None = None
+    variable: VariableName | None = None
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.FdProbe(fd=self.fd, variable=self.variable)
+
+
+class PidFileTable(ProbeTable):
+    """`pid-file`: a file with the pid of a process of this service."""
+
+    kind: Literal["pid-file"]
+    path: AbsolutePath
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.PidFileProbe(path=self.path)
+
+
+class SocketTable(ProbeTable):
+    """`socket`: a Unix socket held by this service listens."""
+
+    kind: Literal["socket"]
+    path: SocketPath
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.SocketProbe(path=self.path)
+
+
+class TcpTable(ProbeTable):
+    """`tcp`: a connection is accepted."""
+
+    kind: Literal["tcp"]
+    for_stage = True
+    port: Port
+    host: Host = "127.0.0.1"
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.TcpProbe(port=self.port, host=self.host)
+
+
+class BannerTable(ProbeTable):
+    """`banner`: a connection says what is expected. Exactly one of `port` and `path` is given."""
+
+    kind: Literal["banner"]
+    for_stage = True
+    expect: Pattern
+    port: Port | None = None
+    host: Host = "127.0.0.1"
+    path: SocketPath | None = None
+    send: Text | None = None
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.BannerProbe(
+            expect=self.expect, port=self.port, host=self.host, path=self.path, send=self.send
+        )
+
+
+class HttpTable(ProbeTable):
+    """`http`: a GET answers with one of the statuses."""
+
+    kind: Literal["http"]
+    for_stage = True
+    url: HttpUrl
+    statuses: Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=100, le=599)], ...], Field(min_length=1)
+    ] = (200, 201, 202, 203, 204)
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.HttpProbe(url=self.url, statuses=self.statuses)
+
+
+class ExecTable(ProbeTable):
+    """`exec`: a command exits 0."""
+
+    kind: Literal["exec"]
+    command: Annotated[tuple[FilledText, ...], Field(min_length=1)]
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.ExecProbe(command=self.command)
+
+
+class LogLineTable(ProbeTable):
+    """`log-line`: a line of the output matches."""
+
+    kind: Literal["log-line"]
+    for_health = False
+    pattern: Pattern
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.LogLineProbe(pattern=self.pattern)
+
+
+class ExitTable(ProbeTable):
+    """`exit`: the process ends with a success code; the readiness of one-shots."""
+
+    kind: Literal["exit"]
+    for_health = False
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.ExitProbe()
+
+
+class MountTable(ProbeTable):
+    """`mount`: something is mounted at a path."""
+
+    kind: Literal["mount"]
+    for_stage = True
+    path: AbsolutePath
+    file_system: FilledText | None = None
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.MountProbe(path=self.path, file_system=self.file_system)
+
+
+class PathTable(ProbeTable):
+    """`path`: a path exists."""
+
+    kind: Literal["path"]
+    for_stage = True
+    path: AbsolutePath
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.PathProbe(path=self.path)
+
+
+class HostTable(ProbeTable):
+    """`host`: a fact of the host holds."""
+
+    kind: Literal["host"]
+    for_stage = True
+    check: Literal["loopback", "networking", "udev"]
+
+    def probe(self) -> spec.Probe:
+        """Return the probe; `[host] networking` is not looked at here."""
+        return spec.HostProbe(check=spec.HostCheck(self.check))
+
+
+AnyProbe = Annotated[
+    NoneTable
+    | NotifyTable
+    | FdTable
+    | PidFileTable
+    | SocketTable
+    | TcpTable
+    | BannerTable
+    | HttpTable
+    | ExecTable
+    | LogLineTable
+    | ExitTable
+    | MountTable
+    | PathTable
+    | HostTable,
+    Field(discriminator="kind"),
+]
+
+
+class ReadyTable(Table):
+    """When a start counts as done."""
+
+    probe: AnyProbe
+    timeout: Seconds = 60.0
+
+
+class HealthTable(Table):
+    """A probe repeated while the service runs."""
+
+    probe: AnyProbe
+    interval: PositiveSeconds = 30.0
+    timeout: PositiveSeconds = 10.0
+    failures: PositiveCount = 3
+    on_failure: Literal["restart", "degrade"] = "restart"
+
+
+def _split(model: type[Table]) -> Callable[[object], object]:
+    """Return a validator that moves the keys `model` does not know below `probe`."""
+
+    def split(value: object) -> object:
+        if isinstance(value, str):
+            return {"probe": {"kind": value}}
+        if not isinstance(value, dict):
+            return value
+        own = model.model_fields.keys() - {"probe"}
+        around = {key: item for key, item in value.items() if key in own}
+        return around | {"probe": {key: item for key, item in value.items() if key not in own}}
+
+    return split
+
+
+Ready = Annotated[ReadyTable, BeforeValidator(_split(ReadyTable))]
+Health = Annotated[HealthTable, BeforeValidator(_split(HealthTable))]
