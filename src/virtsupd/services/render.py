@@ -1,0 +1,125 @@
+"""Fields that say on their own declaration what they become, and the one renderer for all of them.
+
+A field of a kind's table carries one of these marks in its annotation:
+
+    tls_port: Annotated[str, ConfKey()] = "16514"                    # tls_port = "16514"
+    tls_no_verify_cert: Annotated[bool, ConfKey("tls_no_verify_certificate")] = False
+    bind: Annotated[str, Option("--bind")] = "0.0.0.0"               # --bind=0.0.0.0
+    debug: Annotated[bool, Option("--debug")] = False                # --debug, or nothing
+    mdns_adv: Annotated[bool, Gone("libvirt 9.0 does not read it")] = False
+
+A field without a mark is looked at by its kind alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from virtsupd.config.problems import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class ConfKey:
+    """The field is written to the daemon's configuration file."""
+
+    key: str | None = None
+    """As the daemon reads it; None if it is the field's own name."""
+    omit_empty: bool = False
+    """Whether an empty string must not be written at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The field is an option of the daemon's command line."""
+
+    flag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The field is accepted for the specification's sake, and nothing reads it any more."""
+
+    why: str
+
+
+Mark = TypeVar("Mark", ConfKey, Option, Gone)
+
+
+def marked(model: type[BaseModel], mark: type[Mark]) -> Iterator[tuple[str, Mark]]:
+    """Yield the fields that carry a mark of this class, in the order of their declaration."""
+    for name, field in model.model_fields.items():
+        for item in field.metadata:
+            if isinstance(item, mark):
+                yield name, item
+
+
+def conf_text(table: BaseModel) -> str:
+    """Return the configuration file of libvirt's daemons: one `key = value` a line.
+
+    Every field is written, defaults too, so that the file says what is in force whatever the build's
+    own defaults are. An empty list and what may not be empty are written as comments.
+    """
+    lines = ["# Written by virtsupd from its host file; changes made here are lost."]
+    for name, mark in marked(type(table), ConfKey):
+        value = getattr(table, name)
+        is_unset = value == () or (mark.omit_empty and value == "")
+        lines.append(f"{'# ' if is_unset else ''}{mark.key or name} = {conf_value(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def conf_value(value: object) -> str:
+    """Return a value as libvirt's parser reads it.
+
+    It knows no escapes: a string with a double quote stands in single quotes.
+
+    Raises:
+        ValueError: a string has both kinds of quotes, or a line break.
+    """
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(conf_value(item) for item in value) + "]"
+    return _quoted(conf_string(value))
+
+
+def conf_string(value: object) -> str:
+    """Return a string that can be written to such a file.
+
+    Raises:
+        ValueError: it is none; the message completes "must be …".
+    """
+    if not isinstance(value, str):
+        raise ValueError("a string")  # noqa: TRY004 - pydantic collects ValueErrors only
+    if not value.isprintable() or ('"' in value and "'" in value):
+        raise ValueError(
+            "a string of one line, without both kinds of quotes: libvirt has no escapes"
+        )
+    return value
+
+
+def _quoted(value: str) -> str:
+    quote = "'" if '"' in value else '"'
+    return f"{quote}{value}{quote}"
+
+
+def options(table: BaseModel) -> tuple[str, ...]:
+    """Return the options of the command line: a bare flag for true, nothing for false and unset."""
+    found: list[str] = []
+    for name, mark in marked(type(table), Option):
+        value = getattr(table, name)
+        if value is True:
+            found.append(mark.flag)
+        elif value is not None and value is not False:
+            found.append(f"{mark.flag}={value}")
+    return tuple(found)
+
+
+def gone_warnings(table: BaseModel) -> Iterator[Fault]:
+    """Yield a warning for each field that was given and that nothing reads any more."""
+    for name, mark in marked(type(table), Gone):
+        if name in table.model_fields_set:
+            yield (name,), f"has no effect: {mark.why}"
