@@ -1,0 +1,208 @@
+"""Control groups (version 2): one directory per service, so that nothing of it is ever lost sight of.
+
+All of them lie in one directory whose name no other virtsupd uses, below the cgroup that virtsupd
+was started in. No controller is switched on: the groups serve to find and to end processes.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from virtsupd.core.names import Name, file_name
+from virtsupd.errors import VirtsupdError
+
+_MAX_NAME_CHARACTERS = 200
+_SUFFIX = ".service"
+"""Keeps names of services apart from the kernel's own files ("cgroup.procs")."""
+
+
+class OwnCgroupError(VirtsupdError):
+    """A cgroup was to be killed that virtsupd itself is in. Nothing was signalled."""
+
+    code = "own-cgroup"
+
+
+class Cgroup:
+    """One service's control group, whether or not its directory exists."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def make(self) -> None:
+        """Make the directory if it is missing, and thaw it: a freeze outlives those it froze.
+
+        Raises:
+            OSError: the kernel or the permissions refuse.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if _read(self.path / "cgroup.freeze").strip() == "1":
+            _write(self.path / "cgroup.freeze", "0")
+
+    def open(self) -> int:
+        """Return a descriptor of the directory, for a process to be born in; the caller closes it.
+
+        Raises:
+            OSError: it does not exist.
+        """
+        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def pids(self) -> tuple[int, ...]:
+        """Return all processes in it and in groups its processes made below; () if it is missing.
+
+        Sorted. A process of another pid namespace is listed as 0 and cannot be signalled one by one.
+        """
+        found: set[int] = set()
+        for directory in self._directories():
+            found.update(int(pid) for pid in _read(directory / "cgroup.procs").split())
+        return tuple(sorted(found))
+
+    def is_populated(self) -> bool:
+        """Tell whether any process lives in it or below; zombies do not count."""
+        return "populated 1" in _read(self.path / "cgroup.events")
+
+    def kill(self) -> None:
+        """Send KILL to everything in it and below, at one instant, frozen or not.
+
+        Raises:
+            OwnCgroupError: virtsupd is in there.
+            OSError: the kernel refuses.
+        """
+        if self.contains(os.getpid()):
+            raise OwnCgroupError(f"cannot kill cgroup {self.path}: virtsupd itself is in it")
+        with suppress(FileNotFoundError):
+            _write(self.path / "cgroup.kill", "1")
+
+    def remove(self) -> bool:
+        """Remove the directory and empty ones below; return whether it is gone.
+
+        With a process in it, it stays.
+        """
+        for directory in sorted(self._directories(), reverse=True):
+            with suppress(OSError):
+                directory.rmdir()
+        return not self.path.exists()
+
+    def contains(self, pid: int) -> bool:
+        """Tell whether a process is in it or in a group below it."""
+        place = place_of(pid)
+        return place is not None and place.is_relative_to(self.path)
+
+    def _directories(self) -> Iterator[Path]:
+        for directory, _, _ in os.walk(self.path):
+            yield Path(directory)
+
+
+class CgroupTree:
+    """The directory with all control groups of this virtsupd."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def find(
+        cls, prefix: str | None, run_dir: Path, pid: int | None = None
+    ) -> tuple[Self | None, str]:
+        """Return the tree below the cgroup of `pid` (our own), made if missing, or None and why not.
+
+        `prefix` is its name; None makes one of the run directory and the pid namespace, so that two
+        daemons meet only where their records would meet too, and a successor finds the same.
+        """
+        base = place_of(os.getpid() if pid is None else pid)
+        if base is None:
+            return None, "no cgroup v2 is mounted here"
+        try:
+            name = _default_prefix(run_dir) if prefix is None else prefix.strip("/")
+            path = base / name
+            if not name or ".." in path.parts:
+                return None, f"{prefix!r} does not name a cgroup below {base}"
+            path.mkdir(parents=True, exist_ok=True)
+            _write(path / "cgroup.freeze", "0")
+        except OSError as error:
+            return None, f"cannot write to cgroup {base}: {error.strerror}"
+        if not (path / "cgroup.kill").exists():
+            return None, "this kernel cannot kill a cgroup (Linux 5.14 can)"
+        return cls(path), ""
+
+    def service(self, name: Name) -> Cgroup:
+        """Return a service's control group; it need not exist."""
+        component = file_name(name)
+        if len(component) > _MAX_NAME_CHARACTERS:
+            digest = hashlib.sha256(component.encode()).hexdigest()[:16]
+            component = f"{component[: _MAX_NAME_CHARACTERS - 17]}%{digest}"
+        return Cgroup(self.path / f"{component}{_SUFFIX}")
+
+    def services(self) -> tuple[Cgroup, ...]:
+        """Return every control group in the tree, of whatever service, sorted by path."""
+        try:
+            found = [entry for entry in self.path.iterdir() if entry.is_dir()]
+        except FileNotFoundError:
+            return ()
+        return tuple(Cgroup(path) for path in sorted(found))
+
+    def remove(self) -> bool:
+        """Remove every empty group and then the tree; return whether it is gone. Kills nothing."""
+        return Cgroup(self.path).remove()
+
+
+def place_of(pid: int) -> Path | None:
+    """Return the directory of the cgroup (version 2) a process is in; None if it cannot be told."""
+    mount = _mount()
+    if mount is None:
+        return None
+    root, mount_point = mount
+    for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines():
+        if line.startswith("0::"):
+            place = Path(line.removeprefix("0::"))
+            if not place.is_relative_to(root) or ".." in place.parts:
+                return None
+            return mount_point / place.relative_to(root)
+    return None
+
+
+@cache
+def _mount() -> tuple[Path, Path] | None:
+    """Return which cgroup is the root of the cgroup2 mount, and where that is mounted."""
+    for line in _read(Path("/proc/self/mountinfo")).splitlines():
+        before, _, after = line.partition(" - ")
+        if after.startswith("cgroup2 "):
+            root, mount_point = before.split()[3:5]
+            return Path(_unescape(root)), Path(_unescape(mount_point))
+    return None
+
+
+def _unescape(text: str) -> str:
+    """Undo the kernel's octal escapes of blanks and backslashes in mountinfo."""
+    for octal in ("040", "011", "012", "134"):
+        text = text.replace(f"\\{octal}", chr(int(octal, 8)))
+    return text
+
+
+def _default_prefix(run_dir: Path) -> str:
+    status = run_dir.stat()
+    namespace = Path("/proc/self/ns/pid").readlink()
+    identity = f"{run_dir.resolve()}:{status.st_dev}:{status.st_ino}:{namespace}"
+    return f"virtsupd-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def _read(path: Path) -> str:
+    """Return a kernel file's text, "" when what it describes is gone."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.ENOTDIR}:
+            return ""
+        raise
+
+
+def _write(path: Path, text: str) -> None:
+    # Not a buffered file: the kernel's answer must come from the write, not from a close.
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
