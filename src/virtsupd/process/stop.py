@@ -1,0 +1,283 @@
+"""Ending processes: who is signalled under each stop mode, and how to know that nothing is left.
+
+A number is signalled only while it cannot have become somebody else's: the leader as long as it is
+our unreaped child or held by a pidfd, its group as long as the leader is there. Once the leader is
+reaped, the rest is looked up and each one signalled through a pidfd that was checked after opening.
+"""
+
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import anyio
+
+from virtsupd.core.spec import StopMode
+from virtsupd.process.cgroup import Cgroup
+from virtsupd.process.clock import Clock
+
+_FIRST_LOOK_AGAIN_SECONDS = 0.02
+_LAST_LOOK_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of a service, as its supervisor knows it at one moment."""
+
+    leader: int | None
+    """Its pid; None once it was reaped."""
+    group: int
+    """The process group the leader made: its pid at the time of the spawn."""
+    cgroup: Cgroup | None
+    mode: StopMode
+    leader_fd: int | None = None
+    """A pidfd of the leader, needed when it is not our child: then its number can change hands."""
+
+
+def terminate(remains: Remains, signal_name: str) -> None:
+    """Send the stop signal ("SIGTERM") as the mode says.
+
+    The leader's group gets it; under `process` the leader alone. When the leader is gone and the
+    mode is `cgroup`, whatever it left in the cgroup gets it: nobody else could pass it on.
+
+    Raises:
+        ValueError: there is no signal of that name.
+    """
+    number = signal_number(signal_name)
+    if remains.mode is StopMode.PROCESS:
+        _signal_leader(remains, number)
+        return
+    reached = _signal_group(remains, number)
+    if not reached and remains.mode is StopMode.CGROUP and remains.cgroup is not None:
+        _signal_members(remains.cgroup, number)
+
+
+def kill(remains: Remains) -> None:
+    """Send KILL to all that the mode covers: the cgroup with all below it, the group, or the leader.
+
+    Raises:
+        OwnCgroupError: virtsupd is in that cgroup; nothing was signalled.
+    """
+    if remains.mode is StopMode.PROCESS:
+        _signal_leader(remains, signal.SIGKILL)
+        return
+    if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
+        remains.cgroup.kill()
+    _signal_group(remains, signal.SIGKILL)
+
+
+def is_gone(remains: Remains) -> bool:
+    """Tell whether nothing is left that the mode covers. An unreaped leader that ended is gone."""
+    if not _is_leader_gone(remains):
+        return False
+    if remains.mode is StopMode.PROCESS:
+        return True
+    if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
+        return not remains.cgroup.is_populated()
+    return not _group_members(remains.group)
+
+
+def signal_number(name: str) -> int:
+    """Return 15 for "SIGTERM".
+
+    Raises:
+        ValueError: there is no signal of that name.
+    """
+    try:
+        return signal.Signals[name].value
+    except KeyError as error:
+        raise ValueError(f"{name!r} is not a signal, as SIGTERM is one") from error
+
+
+def signal_leader(remains: Remains, signal_name: str) -> None:
+    """Send a signal to the leader alone, for instance to have it read its configuration again.
+
+    Raises:
+        ValueError: there is no signal of that name.
+    """
+    _signal_leader(remains, signal_number(signal_name))
+
+
+class GoneWatch:
+    """Waits for the end of what is left of a service, woken by the kernel."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def wait_gone(self, remains: Remains) -> None:
+        """Return once `is_gone` holds. Nothing is signalled; may be cancelled at any time.
+
+        The leader is awaited through a pidfd, a cgroup through its `cgroup.events`. Of a bare group
+        the members are awaited through pidfds, and looked for again every so often (up to a second
+        apart), because one of them may have left the group instead of ending.
+        """
+        with _Wakeups() as wakeups:
+            wakeups.add_leader(remains)
+            by_events = remains.mode is StopMode.CGROUP and remains.cgroup is not None
+            if by_events and remains.cgroup is not None:
+                wakeups.add_cgroup(remains.cgroup)
+            pause = _FIRST_LOOK_AGAIN_SECONDS
+            while not is_gone(remains):
+                if by_events or remains.mode is StopMode.PROCESS:
+                    await wakeups.wait()
+                    continue
+                with wakeups.added(_group_members(remains.group)):
+                    await self._wait_at_most(wakeups, pause)
+                pause = min(pause * 2, _LAST_LOOK_AGAIN_SECONDS)
+
+    async def _wait_at_most(self, wakeups: "_Wakeups", seconds: float) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def look_again() -> None:
+                await self._clock.sleep(seconds)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(look_again)
+            await wakeups.wait()
+            tasks.cancel_scope.cancel()
+
+
+class _Wakeups:
+    """An epoll that the event loop can wait for: pidfds, and cgroup.events by its own event mask.
+
+    The loop itself could not watch cgroup.events: that file is always readable, and news of it are
+    an exceptional condition.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._stack = ExitStack()
+        self._stack.callback(self._epoll.close)
+        self._events_file: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add_leader(self, remains: Remains) -> None:
+        if remains.leader_fd is not None:
+            self._epoll.register(remains.leader_fd, select.EPOLLIN | select.EPOLLONESHOT)
+        elif remains.leader is not None:
+            self._add_process(remains.leader, self._stack)
+
+    def add_cgroup(self, cgroup: Cgroup) -> None:
+        with suppress(FileNotFoundError):
+            self._events_file = os.open(cgroup.path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+            self._stack.callback(os.close, self._events_file)
+            self._epoll.register(self._events_file, select.EPOLLPRI)
+
+    @contextmanager
+    def added(self, pids: tuple[int, ...]) -> Iterator[None]:
+        """Watch these processes for a while."""
+        with ExitStack() as stack:
+            for pid in pids:
+                self._add_process(pid, stack)
+            yield
+
+    async def wait(self) -> None:
+        """Return at the next wakeup."""
+        await anyio.wait_readable(self._epoll.fileno())
+        for file, _ in self._epoll.poll(0):
+            if file == self._events_file:
+                self._take_news(file)
+
+    def _add_process(self, pid: int, stack: ExitStack) -> None:
+        """Wake once when the process ends, if it has not already."""
+        with suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(pid)
+            stack.callback(os.close, pidfd)
+            self._epoll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def _take_news(self, file: int) -> None:
+        """Read cgroup.events, which arms its next wakeup; forget it when the directory is gone."""
+        try:
+            os.pread(file, 256, 0)
+        except OSError:
+            self._epoll.unregister(file)
+
+
+def _signal_leader(remains: Remains, number: int) -> None:
+    with suppress(ProcessLookupError):
+        if remains.leader_fd is not None:
+            signal.pidfd_send_signal(remains.leader_fd, number)
+        elif remains.leader is not None:
+            os.kill(remains.leader, number)
+
+
+def _signal_group(remains: Remains, number: int) -> bool:
+    """Signal the leader's group; return whether it has members."""
+    if remains.leader == remains.group and remains.leader_fd is None:
+        # Our unreaped child holds the number, so the group is still the one it made.
+        with suppress(ProcessLookupError):
+            os.killpg(remains.group, number)
+        return True
+    _signal_leader(remains, number)
+    members = _group_members(remains.group)
+    for pid in members:
+        if pid != remains.leader:
+            _signal_checked(pid, number, lambda pid: _is_member(pid, remains.group))
+    return bool(members) or remains.leader is not None
+
+
+def _signal_members(cgroup: Cgroup, number: int) -> None:
+    for pid in cgroup.pids():
+        if pid not in (0, os.getpid()):
+            _signal_checked(pid, number, cgroup.contains)
+
+
+def _signal_checked(pid: int, number: int, is_still: Callable[[int], bool]) -> None:
+    """Signal a process that may not be our child, if it still is what it was looked up as."""
+    with suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            # Open first, look then: the signal reaches the process that was looked at, or nobody.
+            if is_still(pid):
+                signal.pidfd_send_signal(pidfd, number)
+        finally:
+            os.close(pidfd)
+
+
+def _is_leader_gone(remains: Remains) -> bool:
+    if remains.leader_fd is not None:
+        poll = select.poll()
+        poll.register(remains.leader_fd, select.POLLIN)
+        return bool(poll.poll(0))
+    if remains.leader is None:
+        return True
+    fields = _stat_fields(remains.leader)
+    return fields is None or fields[0] in ("Z", "X")
+
+
+def _group_members(group: int) -> tuple[int, ...]:
+    """Return the living processes of a group, sorted."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return ()
+    except PermissionError:
+        pass
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - plain names
+    return tuple(sorted(pid for pid in pids if _is_member(pid, group)))
+
+
+def _is_member(pid: int, group: int) -> bool:
+    """Tell whether a process is alive and in the group that the leader's own session began with."""
+    fields = _stat_fields(pid)
+    if fields is None or fields[0] in ("Z", "X"):
+        return False
+    return int(fields[2]) == group == int(fields[3])
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """Return /proc/PID/stat from the state on: state, parent, group, session …; None if gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()
