@@ -1,0 +1,202 @@
+"""What both languages ask of the daemon: access, the names a command touches, and its progress."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import anyio
+from anyio.abc import ObjectReceiveStream
+
+from virtsupd.control.access import Grant, Role
+from virtsupd.control.backend import Backend, Change
+from virtsupd.core.effects import Answer, Report, Result
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import ServiceSnapshot, State
+from virtsupd.errors import UnknownServiceError, VirtsupdError
+
+NEEDED = {
+    Verb.START: Role.OPERATOR,
+    Verb.STOP: Role.OPERATOR,
+    Verb.RESTART: Role.OPERATOR,
+    Verb.RELOAD: Role.OPERATOR,
+    Verb.ENABLE: Role.ADMIN,
+    Verb.DISABLE: Role.ADMIN,
+    Verb.WAIT: Role.VIEWER,
+    Verb.SHUTDOWN: Role.ADMIN,
+}
+
+
+class ShuttingDownError(VirtsupdError):
+    """virtsupd is ending and begins nothing new."""
+
+    code = "shutting-down"
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("virtsupd is shutting down")
+
+
+class Watcher(Protocol):
+    """Is told of each change while a command is carried out; BrokenPipeError ends the wait."""
+
+    async def __call__(self, change: Change, /) -> None:
+        """Take one change."""
+        ...
+
+
+def resolve(backend: Backend, names: Iterable[str]) -> tuple[Name, ...]:
+    """Return the canonical names, each once, in the order given.
+
+    Raises:
+        UnknownServiceError: nothing provides one of them.
+    """
+    return tuple(dict.fromkeys(backend.resolve(name) for name in names))
+
+
+def visible(backend: Backend, grant: Grant) -> Sequence[ServiceSnapshot]:
+    """Return all services that the peer may look at."""
+    snapshots = backend.snapshots()
+    if grant.allows(Role.VIEWER):
+        return snapshots
+    return [found for found in snapshots if grant.allows(Role.VIEWER, found.spec.name)]
+
+
+def touched(snapshots: Sequence[ServiceSnapshot], verb: Verb, names: Sequence[Name]) -> set[Name]:
+    """Return what a command may end, the named services included.
+
+    Stop and restart end what requires or binds to the service; a start displaces what conflicts
+    with it. What is not alive cannot end.
+    """
+    alive = [found for found in snapshots if found.state is not State.STOPPED]
+    found = set(names)
+    if verb is Verb.START:
+        return found | _displaced(snapshots, alive, names)
+    if verb not in (Verb.STOP, Verb.RESTART):
+        return found
+    canonical = {provided: snap.spec.name for snap in snapshots for provided in snap.spec.provides}
+    dependents: dict[Name, set[Name]] = {}
+    for snapshot in alive:
+        for edge in (*snapshot.spec.requires, *snapshot.spec.binds_to):
+            dependents.setdefault(canonical.get(edge, edge), set()).add(snapshot.spec.name)
+    return _closure(found, dependents)
+
+
+def _displaced(
+    snapshots: Sequence[ServiceSnapshot], alive: Sequence[ServiceSnapshot], names: Sequence[Name]
+) -> set[Name]:
+    starting = [snapshot.spec for snapshot in snapshots if snapshot.spec.name in names]
+    provided = {name for spec in starting for name in spec.provides}
+    excluded = {name for spec in starting for name in spec.conflicts}
+    return {
+        snapshot.spec.name
+        for snapshot in alive
+        if excluded.intersection(snapshot.spec.provides)
+        or provided.intersection(snapshot.spec.conflicts)
+    }
+
+
+def _closure(names: set[Name], following: Mapping[Name, set[Name]]) -> set[Name]:
+    found, front = set(names), list(names)
+    while front:
+        new = following.get(front.pop(), set()) - found
+        found |= new
+        front += new
+    return found
+
+
+def check(backend: Backend, grant: Grant, verb: Verb, names: Sequence[Name]) -> None:
+    """Check that the peer may give this command, and that virtsupd still takes it.
+
+    Raises:
+        PeerDeniedError: the peer lacks the role for a service that the command touches.
+        ShuttingDownError: nothing new begins any more.
+    """
+    if not grant.is_admin:
+        grant.require(NEEDED[verb], verb, sorted(touched(backend.snapshots(), verb, names)))
+    if verb is not Verb.WAIT:
+        check_phase(backend)
+
+
+def check_phase(backend: Backend) -> None:
+    """Check that virtsupd is not ending.
+
+    Raises:
+        ShuttingDownError: it is.
+    """
+    if backend.facts().phase == "shutting-down":
+        raise ShuttingDownError
+
+
+async def watched(
+    backend: Backend, command: Callable[[], Awaitable[Answer]], watcher: Watcher
+) -> Answer:
+    """Carry out a command and tell `watcher` of every change until it is done.
+
+    Raises:
+        BrokenPipeError: the watcher gave up; the command itself stays in force.
+        VirtsupdError: what the command raised.
+    """
+    answer: Answer | None = None
+    failure: VirtsupdError | None = None
+
+    async def tell(changes: ObjectReceiveStream[Change], scope: anyio.CancelScope) -> None:
+        try:
+            async for change in changes:
+                await watcher(change)
+        except BrokenPipeError:
+            scope.cancel()
+
+    async with backend.changes() as changes, anyio.create_task_group() as tasks:
+        tasks.start_soon(tell, changes, tasks.cancel_scope)
+        try:
+            answer = await command()
+        except VirtsupdError as error:
+            failure = error  # raised within the task group, it would come out as a group
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if answer is None:
+        raise BrokenPipeError("the peer is gone")
+    return answer
+
+
+async def wait_stopped(backend: Backend, names: Sequence[Name]) -> Answer:
+    """Wait until all the services are stopped, or gone.
+
+    Ends early, with what is so by then, when virtsupd ends.
+    """
+    async with backend.changes() as changes:
+        with suppress(anyio.EndOfStream, anyio.ClosedResourceError):
+            while not all(_is_stopped(backend, name) for name in names):
+                await changes.receive()
+        return Answer(0, tuple(_stopped_report(backend, name) for name in names))
+
+
+def _is_stopped(backend: Backend, name: Name) -> bool:
+    try:
+        return backend.snapshot(backend.resolve(name)).state is State.STOPPED
+    except UnknownServiceError:
+        return True
+
+
+def _stopped_report(backend: Backend, name: Name) -> Report:
+    if _is_stopped(backend, name):
+        return Report(name, Result.DONE, f"{name} is stopped")
+    return Report(name, Result.FAILED, f"{name} is not stopped")
+
+
+async def end(backend: Backend, grant: Grant, watcher: Watcher | None) -> None:
+    """Shut everything down and wait for it: until the daemon ends its changes.
+
+    Raises:
+        PeerDeniedError: the peer is no admin.
+        BrokenPipeError: the watcher gave up; the shutdown goes on.
+    """
+    grant.require(Role.ADMIN, Verb.SHUTDOWN)
+    async with backend.changes() as changes:
+        backend.end("shutdown", who=str(grant.peer))
+        with suppress(anyio.ClosedResourceError):
+            async for change in changes:
+                if watcher is not None:
+                    await watcher(change)

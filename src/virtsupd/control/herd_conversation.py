@@ -1,0 +1,114 @@
+"""One herd command and its reply: the waiting between `herd`'s parsing and its rendering."""
+
+from virtsupd.control import commands, herd, herd_replies
+from virtsupd.control.access import Grant, Role
+from virtsupd.control.backend import Backend
+from virtsupd.control.connection import Connection
+from virtsupd.control.sexp import Datum, Reader
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import ServiceSnapshot
+from virtsupd.errors import UnknownServiceError, VirtsupdError
+
+
+class HerdConversation:
+    """Answers the one command of a connection."""
+
+    def __init__(self, connection: Connection, backend: Backend, grant: Grant) -> None:
+        """Prepare to answer for `backend`."""
+        self._connection = connection
+        self._backend = backend
+        self._grant = grant
+
+    async def run(self) -> None:
+        """Take the command, answer it and return; a shutdown is answered by the end alone.
+
+        Raises:
+            ProtocolError: the peer sent what is no command, or took too long.
+            BrokenPipeError: the peer is gone or does not read.
+        """
+        datum = await self._receive()
+        if datum is None:
+            return
+        self._connection.message_ended()
+        await self._connection.turn()
+        command = herd.parse_command(datum)
+        with self._connection.until_hang_up():
+            await self._connection.send([await self._answer(command)])
+
+    async def _receive(self) -> Datum | None:
+        reader = Reader(self._connection.limits.herd_bytes)
+        with self._connection.deadline():
+            while chunk := await self._connection.chunk():
+                if (datum := reader.feed(chunk)) is not None:
+                    return datum
+        return None
+
+    async def _answer(self, command: herd.HerdCommand) -> bytes:
+        try:
+            return await self._perform(herd.plan(command))
+        except VirtsupdError as error:
+            return herd.render_error(error, command)
+
+    async def _perform(self, request: herd.Request) -> bytes:
+        match request:
+            case herd.Status(service):
+                return herd_replies.render_status(self._snapshot(service, Role.VIEWER, "status"))
+            case herd.Doc(service, words):
+                return herd_replies.render_doc(words, self._snapshot(service, Role.VIEWER, "doc"))
+            case herd.Ask():
+                return await self._ask(request)
+            case herd.Act():
+                return await self._act(request)
+            case _:
+                return await self._perform_on_root(request)
+
+    async def _perform_on_root(self, request: herd.Request) -> bytes:
+        match request:
+            case herd.Canned(reply):
+                self._require_any_role("herd")
+                return reply
+            case herd.Shutdown():
+                await commands.end(self._backend, self._grant, None)
+                return b""
+            case herd.ReloadConfiguration():
+                self._grant.require(Role.ADMIN, "reload")
+                commands.check_phase(self._backend)
+                return herd_replies.render_reload(await self._backend.reload_configuration())
+            case herd.RootStart():
+                self._require_any_role("start")
+                return herd_replies.render_root_start(self._backend.facts())
+            case _:
+                self._require_any_role("status")
+                shown = commands.visible(self._backend, self._grant)
+                return herd_replies.render_root_status(shown, self._backend.facts())
+
+    async def _ask(self, request: herd.Ask) -> bytes:
+        name = self._backend.resolve(request.service)
+        commands.check(self._backend, self._grant, request.verb, [name])
+        before = self._backend.snapshot(name)
+        who = f"{self._grant.peer} via herd"
+        answer = await self._backend.ask(request.verb, [name], who=who)
+        return herd_replies.render_answer(request.verb, answer, self._after(name, before))
+
+    async def _act(self, request: herd.Act) -> bytes:
+        name = self._backend.resolve(request.service)
+        self._grant.require(Role.OPERATOR, request.action, [name])
+        commands.check_phase(self._backend)
+        lines = await self._backend.act(name, request.action, request.arguments)
+        return herd_replies.render_lines(lines)
+
+    def _snapshot(self, service: str, needed: Role, what: str) -> ServiceSnapshot:
+        name = self._backend.resolve(service)
+        self._grant.require(needed, what, [name])
+        return self._backend.snapshot(name)
+
+    def _after(self, name: Name, before: ServiceSnapshot) -> ServiceSnapshot:
+        """Return the service now, or as it was last if it is gone: transient services go."""
+        try:
+            return self._backend.snapshot(self._backend.resolve(name))
+        except UnknownServiceError:
+            return before
+
+    def _require_any_role(self, what: str) -> None:
+        if self._grant.is_empty:
+            self._grant.require(Role.VIEWER, what)

@@ -1,0 +1,269 @@
+"""org.virtsupd.Supervisor: one table of methods, each a few lines over the `Backend`."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import cast
+
+import anyio
+import anyio.lowlevel
+
+from virtsupd.control import commands
+from virtsupd.control.access import Role
+from virtsupd.control.backend import Backend, Change
+from virtsupd.control.commands import Watcher
+from virtsupd.control.records import Records, report_record
+from virtsupd.control.varlink import (
+    CallError,
+    Method,
+    Parts,
+    Request,
+    Service,
+    dumps,
+    invalid_parameter,
+    load_interface,
+)
+from virtsupd.core.effects import Answer
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import ServiceSnapshot
+from virtsupd.errors import (
+    ActionError,
+    ConfigError,
+    PeerDeniedError,
+    UnknownActionError,
+    UnknownServiceError,
+    VirtsupdError,
+)
+from virtsupd.process.clock import Clock
+from virtsupd.process.inspect import descendants, inspect_processes
+from virtsupd.process.log_files import follow, tail
+
+NAME = "org.virtsupd.Supervisor"
+_DEFAULT_LINES = 10
+_MOST_LINES = 10_000
+_BATCH_CHARACTERS = 32 * 1024
+
+
+def supervisor_service(backend: Backend, clock: Clock) -> Service:
+    """Return the interface with everything that answers it."""
+    return Service(load_interface(NAME), _Supervisor(backend, clock).methods(), error)
+
+
+def error(cause: VirtsupdError) -> CallError:
+    """Return how an error is told."""
+    match cause:
+        case UnknownServiceError():
+            tag, parameters = "ServiceNotFound", {"name": cause.name, "nearest": cause.nearest}
+        case UnknownActionError():
+            tag, parameters = "ActionNotFound", {"action": cause.action, "service": cause.service}
+        case ConfigError():
+            return CallError(f"{NAME}.BadConfiguration", {"problems": cause.problems})
+        case commands.ShuttingDownError():
+            return CallError(f"{NAME}.ShuttingDown")
+        case _:
+            tag, parameters = _MESSAGE_TAGS.get(type(cause), "Internal"), {"message": str(cause)}
+    return CallError(f"{NAME}.{tag}", parameters)
+
+
+_MESSAGE_TAGS: dict[type[VirtsupdError], str] = {
+    ActionError: "ActionFailed",
+    PeerDeniedError: "PermissionDenied",
+}
+
+
+class _Supervisor:
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._records = Records()
+
+    def methods(self) -> dict[str, Method]:
+        return {
+            "Status": Method(Role.VIEWER, self._status, waits=False),
+            "Start": Method(Role.OPERATOR, self._command(Verb.START)),
+            "Stop": Method(Role.OPERATOR, self._command(Verb.STOP)),
+            "Restart": Method(Role.OPERATOR, self._command(Verb.RESTART)),
+            "ReloadService": Method(Role.OPERATOR, self._command(Verb.RELOAD)),
+            "Enable": Method(Role.ADMIN, self._command(Verb.ENABLE)),
+            "Disable": Method(Role.ADMIN, self._command(Verb.DISABLE)),
+            "Reload": Method(Role.ADMIN, self._reload),
+            "Wait": Method(Role.VIEWER, self._wait),
+            "Watch": Method(Role.VIEWER, self._watch, needs_more=True),
+            "Log": Method(Role.VIEWER, self._log, needs_more=True),
+            "Cat": Method(Role.VIEWER, self._cat, waits=False),
+            "Act": Method(Role.OPERATOR, self._act),
+            "Processes": Method(Role.VIEWER, self._processes, waits=False),
+            "Shutdown": Method(Role.ADMIN, self._shutdown),
+            "Quit": Method(Role.ADMIN, self._quit, waits=False),
+        }
+
+    async def _status(self, request: Request) -> Parts:
+        if request.parameters["names"]:
+            shown: Sequence[ServiceSnapshot] = [
+                self._backend.snapshot(name) for name in self._viewed(request)
+            ]
+        else:
+            shown = commands.visible(self._backend, request.grant)
+            self._records.keep_only(frozenset(found.spec.name for found in shown))
+        return self._records.status(self._backend.facts(), shown)
+
+    def _command(self, verb: Verb) -> Callable[[Request], Awaitable[Parts]]:
+        async def run(request: Request) -> Parts:
+            names = self._named(request)
+            commands.check(self._backend, request.grant, verb, names)
+            guests = bool(request.parameters.get("guests"))
+
+            async def ask() -> Answer:
+                who = f"{request.grant.peer} via virtsupctl"
+                return await self._backend.ask(verb, names, who=who, guests=guests)
+
+            return await self._answered(request, ask)
+
+        return run
+
+    async def _wait(self, request: Request) -> Parts:
+        names = self._viewed(request)
+        state = request.parameters["state"]
+        if state not in ("running", "stopped"):
+            raise invalid_parameter("state")
+
+        async def ask() -> Answer:
+            if state == "stopped":
+                return await commands.wait_stopped(self._backend, names)
+            return await self._backend.ask(Verb.WAIT, names, who=str(request.grant.peer))
+
+        return await self._answered(request, ask)
+
+    async def _answered(self, request: Request, ask: Callable[[], Awaitable[Answer]]) -> Parts:
+        if request.wants_more:
+            answer = await commands.watched(self._backend, ask, self._progress(request))
+        else:
+            answer = await ask()
+        reports = [report_record(report) for report in answer.reports]
+        return [dumps({"reports": reports, "touched": answer.touched})]
+
+    def _progress(self, request: Request) -> Watcher:
+        async def tell(change: Change) -> None:
+            if request.grant.allows(Role.VIEWER, change.snapshot.spec.name):
+                await request.progress([b'{"progress":', *self._records.event(change), b"}"])
+
+        return tell
+
+    async def _watch(self, request: Request) -> Parts:
+        names = frozenset(self._viewed(request))
+        async with self._backend.changes() as changes:
+            async for change in changes:
+                name = change.snapshot.spec.name
+                if name in names or (not names and request.grant.allows(Role.VIEWER, name)):
+                    await request.progress([b'{"event":', *self._records.event(change), b"}"])
+        # The subscription ended: virtsupd is ending, or the peer reads too slowly.
+        raise CallError(f"{NAME}.ShuttingDown")
+
+    async def _log(self, request: Request) -> Parts:
+        names = self._viewed(request)
+        count = request.parameters.get("lines")
+        count = _DEFAULT_LINES if count is None else count
+        if not names:
+            raise invalid_parameter("names")
+        if not 0 <= count <= _MOST_LINES:
+            raise invalid_parameter("lines")
+        files = {name: self._log_file(name) for name in names}
+        if request.parameters.get("follow"):
+            await self._follow(request, files, count)
+        else:
+            for name, file in files.items():
+                await _show_lines(request, name, tail(file, count) if file else [])
+        return [dumps({"name": names[-1], "lines": []})]
+
+    def _log_file(self, name: Name) -> str:
+        process = self._backend.snapshot(name).spec.process
+        return process.log.file if process else ""
+
+    async def _follow(self, request: Request, files: Mapping[Name, str], count: int) -> None:
+        async def show(name: Name, file: str, scope: anyio.CancelScope) -> None:
+            try:
+                batches = cast("AsyncGenerator[list[str], None]", follow(file, count))
+                async with contextlib.aclosing(batches):
+                    async for lines in batches:
+                        await _show_lines(request, name, lines)
+            except BrokenPipeError:
+                scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for name, file in files.items():
+                if file:
+                    tasks.start_soon(show, name, file, tasks.cancel_scope)
+
+    async def _cat(self, request: Request) -> Parts:
+        return [dumps({"text": self._backend.definition(self._one(request, Role.VIEWER))})]
+
+    async def _act(self, request: Request) -> Parts:
+        name = self._one(request, Role.OPERATOR)
+        arguments = request.parameters.get("arguments") or []
+        if any("\0" in argument for argument in arguments):
+            raise invalid_parameter("arguments")
+        commands.check_phase(self._backend)
+        lines = await self._backend.act(name, request.parameters["action"], arguments)
+        return [dumps({"lines": list(lines)})]
+
+    async def _processes(self, request: Request) -> Parts:
+        pid = self._backend.snapshot(self._one(request, Role.VIEWER)).pid
+        pids = () if pid is None else (pid, *descendants(pid))
+        found = [
+            {
+                "pid": facts.pid,
+                "command": facts.command,
+                "memory_bytes": facts.memory_bytes,
+                "cpu_seconds": facts.cpu_seconds,
+            }
+            for facts in inspect_processes(pids)
+        ]
+        return [dumps({"processes": found})]
+
+    async def _reload(self, request: Request) -> Parts:
+        request.grant.require(Role.ADMIN, "reload")
+        commands.check_phase(self._backend)
+        outcome = await self._backend.reload_configuration()
+        lists = {key: getattr(outcome, key) for key in ("added", "changed", "pending", "removed")}
+        return [dumps(lists)]
+
+    async def _shutdown(self, request: Request) -> Parts:
+        watcher = self._progress(request) if request.wants_more else None
+        await commands.end(self._backend, request.grant, watcher)
+        return [b"{}"]
+
+    async def _quit(self, request: Request) -> Parts:
+        request.grant.require(Role.ADMIN, "quit")
+        self._backend.end("quit", who=f"{request.grant.peer} via virtsupctl")
+        return [b"{}"]
+
+    def _named(self, request: Request) -> tuple[Name, ...]:
+        return commands.resolve(self._backend, request.parameters["names"])
+
+    def _viewed(self, request: Request) -> tuple[Name, ...]:
+        """Return the services named, all of which the peer may look at."""
+        names = self._named(request)
+        request.grant.require(Role.VIEWER, "looking", names)
+        return names
+
+    def _one(self, request: Request, needed: Role) -> Name:
+        name = self._backend.resolve(request.parameters["name"])
+        what = request.parameters.get("action", "looking")
+        request.grant.require(needed, what, [name])
+        return name
+
+
+async def _show_lines(request: Request, name: Name, lines: Sequence[str]) -> None:
+    """Send lines in replies of moderate size, letting others go first between them."""
+    size = 0
+    batch: list[str] = []
+    for line in lines:
+        batch.append(line)
+        size += len(line)
+        if size >= _BATCH_CHARACTERS:
+            await request.progress([dumps({"name": name, "lines": batch})])
+            await anyio.lowlevel.checkpoint()
+            size, batch = 0, []
+    if batch:
+        await request.progress([dumps({"name": name, "lines": batch})])
+    await anyio.lowlevel.checkpoint()

@@ -1,0 +1,130 @@
+"""The socket in the file system: made without a moment in which the wrong peer could connect."""
+
+import grp
+import os
+import pwd
+import socket
+import stat
+from pathlib import Path
+
+from virtsupd.config.settings import AccessSettings
+from virtsupd.errors import AlreadyRunningError, ConfigError
+
+_LONGEST_PATH_BYTES = 107
+_BACKLOG = 4096
+_DIRECTORY_MODE = 0o755
+_UNCHANGED = -1
+"""What chown(2) takes for "as it is"."""
+
+
+class Listener:
+    """A listening, non-blocking Unix stream socket at a path."""
+
+    def __init__(self, path: Path, access: AccessSettings) -> None:
+        """Listen at `path`, with the mode and owner of `access` before anybody can connect.
+
+        Missing directories are made, open to look into. A socket that nobody listens on is
+        replaced. On failure nothing is left behind, and nothing that was there is touched.
+
+        Raises:
+            AlreadyRunningError: somebody listens there.
+            ConfigError: the path cannot be used; the message says why.
+        """
+        self.path = path
+        self._refuse_long_path()
+        try:
+            path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            self._remove_stale(access)
+            self.socket = self._bind(access)
+        except OSError as error:
+            raise self._problem(error.strerror or str(error)) from error
+        self._identity = _identity(path)
+
+    def close(self) -> None:
+        """Stop listening and remove the path, unless somebody else has taken it meanwhile."""
+        self.socket.close()
+        if _identity(self.path) == self._identity:
+            self.path.unlink(missing_ok=True)
+
+    def _refuse_long_path(self) -> None:
+        length = len(os.fsencode(self.path))
+        if length > _LONGEST_PATH_BYTES:
+            raise self._problem(
+                f"the path has {length} bytes, a socket's has at most {_LONGEST_PATH_BYTES}"
+            )
+
+    def _remove_stale(self, access: AccessSettings) -> None:
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISSOCK(found.st_mode):
+            raise self._problem("there is something that is not a socket")
+        if self._is_answered():
+            raise AlreadyRunningError(f"another program already listens on {self.path}")
+        if found.st_uid not in (os.geteuid(), self._user(access.owner)):
+            raise self._problem(f"the socket there belongs to uid {found.st_uid}")
+        self.path.unlink()
+
+    def _is_answered(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(str(self.path))
+            except ConnectionRefusedError:
+                return False
+            except BlockingIOError:
+                return True  # its queue is full
+        return True
+
+    def _bind(self, access: AccessSettings) -> socket.socket:
+        owner, group = self._user(access.owner), self._group(access.group)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            before = os.umask(0o777 & ~access.mode)
+            try:
+                listener.bind(str(self.path))
+            finally:
+                os.umask(before)
+            self._open_up(listener, owner, group)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def _open_up(self, listener: socket.socket, owner: int, group: int) -> None:
+        # Between bind and listen every connection is refused, so nobody enters before the chown.
+        try:
+            if (owner, group) != (_UNCHANGED, _UNCHANGED):
+                os.chown(self.path, owner, group)
+            listener.listen(_BACKLOG)
+        except OSError:
+            self.path.unlink()
+            raise
+
+    def _user(self, name: str | None) -> int:
+        if name is None:
+            return _UNCHANGED
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except KeyError:
+            raise self._problem(f"its owner {name!r} is no user of this host") from None
+
+    def _group(self, name: str | None) -> int:
+        if name is None:
+            return _UNCHANGED
+        try:
+            return grp.getgrnam(name).gr_gid
+        except KeyError:
+            raise self._problem(f"its group {name!r} is no group of this host") from None
+
+    def _problem(self, reason: str) -> ConfigError:
+        return ConfigError((f"cannot listen on {self.path}: {reason}",))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)

@@ -1,0 +1,150 @@
+"""Snapshots as the JSON records of org.virtsupd.Supervisor."""
+
+from collections.abc import Sequence
+
+from virtsupd.control.backend import Change, DaemonFacts
+from virtsupd.control.varlink import Parts, dumps
+from virtsupd.core.effects import Report
+from virtsupd.core.exits import signal_name
+from virtsupd.core.snapshot import ExitRecord, Reason, ServiceSnapshot
+from virtsupd.core.spec import ServiceSpec
+
+
+class Records:
+    """Renders snapshots, each once: a service that did not change costs a comparison.
+
+    The pieces are shared by all replies that hold them.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing rendered."""
+        self._rendered: dict[str, tuple[ServiceSnapshot, bytes]] = {}
+
+    def service(self, snapshot: ServiceSnapshot) -> bytes:
+        """Return the JSON text of type Service."""
+        name = snapshot.spec.name
+        known = self._rendered.get(name)
+        if known is not None and known[0] == snapshot:
+            return known[1]
+        text = dumps(service_record(snapshot))
+        self._rendered[name] = (snapshot, text)
+        return text
+
+    def event(self, change: Change) -> Parts:
+        """Return the JSON text of type Event."""
+        return [
+            b'{"event":',
+            dumps(change.event),
+            b',"service":',
+            self.service(change.snapshot),
+            b"}",
+        ]
+
+    def status(self, facts: DaemonFacts, snapshots: Sequence[ServiceSnapshot]) -> Parts:
+        """Return the JSON text of the reply of Status."""
+        parts = [b'{"daemon":', dumps(daemon_record(facts)), b',"services":[']
+        for index, snapshot in enumerate(snapshots):
+            parts += (b"," if index else b"", self.service(snapshot))
+        return [*parts, b"]}"]
+
+    def keep_only(self, names: frozenset[str]) -> None:
+        """Forget what was rendered for services that are gone."""
+        if len(self._rendered) > len(names):
+            kept = {name: text for name, text in self._rendered.items() if name in names}
+            self._rendered = kept
+
+
+def service_record(snapshot: ServiceSnapshot) -> dict[str, object]:
+    """Return type Service."""
+    last = snapshot.last_exit
+    return {
+        **_definition(snapshot.spec),
+        "state": snapshot.state,
+        "wanted": snapshot.wanted,
+        "wanted_by": snapshot.wanted_by,
+        "wanted_since": snapshot.wanted_since,
+        "enabled": snapshot.enabled,
+        "failed": snapshot.has_failed,
+        "done": snapshot.is_done,
+        "pid": snapshot.pid,
+        "since": snapshot.since,
+        "reason": None if snapshot.reason is None else _reason(snapshot.reason),
+        "status_text": snapshot.status_text,
+        "restarts": snapshot.restarts,
+        "last_exit": None if last is None else _exit(last),
+        "exits": [_exit(record) for record in snapshot.exits],
+        "changes": [{"state": state, "at": at} for state, at in snapshot.changes],
+        "replacement_pending": snapshot.is_replacement_pending,
+        "warnings": snapshot.warnings,
+    }
+
+
+def daemon_record(facts: DaemonFacts) -> dict[str, object]:
+    """Return type Daemon."""
+    return {
+        "pid": facts.pid,
+        "version": facts.version,
+        "since": facts.since,
+        "config": facts.config,
+        "socket": facts.socket,
+        "phase": facts.phase,
+        "warnings": facts.warnings,
+    }
+
+
+def report_record(report: Report) -> dict[str, object]:
+    """Return type Report."""
+    return {"name": report.name, "result": report.result, "message": report.message}
+
+
+def _definition(spec: ServiceSpec) -> dict[str, object]:
+    process = spec.process
+    return {
+        "name": spec.name,
+        "provides": spec.provides,
+        "description": spec.description,
+        "kind": kind(spec),
+        "requires": spec.requires,
+        "binds_to": spec.binds_to,
+        "wants": spec.wants,
+        "after": spec.after,
+        "before": spec.before,
+        "conflicts": spec.conflicts,
+        "command": process.command if process else (),
+        "log_files": [process.log.file] if process and process.log.file else [],
+        "actions": [
+            {"name": action.name, "description": action.description} for action in spec.actions
+        ],
+        "transient": spec.transient,
+        "respawn": spec.respawn is not None and process is not None,
+        "stop_mode": spec.stop.mode,
+        "source": spec.source,
+    }
+
+
+def kind(spec: ServiceSpec) -> str:
+    """Return what sort of service it is, in one word."""
+    if spec.is_stage:
+        return "target" if spec.ready.probe is None else "condition"
+    if spec.is_guest:
+        return "guest"
+    return "one-shot" if spec.one_shot else "service"
+
+
+def _exit(record: ExitRecord) -> dict[str, object]:
+    status = record.status
+    return {
+        "code": status.code,
+        "signal": None if status.signal is None else signal_name(status.signal),
+        "text": str(status),
+        "at": record.at,
+    }
+
+
+def _reason(reason: Reason) -> dict[str, object]:
+    return {
+        "kind": reason.kind,
+        "text": reason.text,
+        "retry_at": reason.retry_at,
+        "names": reason.names,
+    }

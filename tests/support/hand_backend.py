@@ -1,0 +1,142 @@
+"""A `Backend` driven by hand: it holds what the test put into it and answers what the test says."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Literal
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ObjectReceiveStream
+from anyio.streams.memory import MemoryObjectSendStream
+
+from virtsupd.control.backend import Change, DaemonFacts, ReloadOutcome
+from virtsupd.core.effects import Answer, Report, Result
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import ServiceSnapshot, State
+from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
+from virtsupd.errors import UnknownServiceError, VirtsupdError
+
+
+def spec_of(name: str, **changes: object) -> ServiceSpec:
+    """Return a definition with a command."""
+    process = ProcessSpec(command=("/bin/sleep", "1000"), log=LogSpec(file=""))
+    fields: dict[str, object] = {"provides": (Name(name),), "process": process} | changes
+    return ServiceSpec(name=Name(name), **fields)  # type: ignore[arg-type] # the test's own business
+
+
+def snapshot_of(
+    spec: ServiceSpec, state: State = State.RUNNING, **changes: object
+) -> ServiceSnapshot:
+    """Return a service that was started at second 1000."""
+    fields: dict[str, object] = {
+        "wanted": True,
+        "wanted_by": "boot",
+        "wanted_since": 1000.5,
+        "enabled": True,
+        "since": 1000.5,
+        "pid": 4711 if state is State.RUNNING else None,
+    }
+    return ServiceSnapshot(spec=spec, state=state, **fields | changes)  # type: ignore[arg-type] # as above
+
+
+class HandBackend:
+    """The daemon as a test wants it to be."""
+
+    def __init__(self, *snapshots: ServiceSnapshot) -> None:
+        """Begin with these services."""
+        self.by_name = {snapshot.spec.name: snapshot for snapshot in snapshots}
+        self.asked: list[tuple[Verb, tuple[Name, ...], str, bool]] = []
+        self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
+        self.ended: list[tuple[str, str]] = []
+        self.phase: Literal["running", "shutting-down"] = "running"
+        self.failure: VirtsupdError | None = None
+        """What `ask`, `act` and `reload_configuration` raise."""
+        self.holds: anyio.Event | None = None
+        """`ask` waits for it, if there is one."""
+        self.result = Result.DONE
+        self.waiting = 0
+        """How many `ask` wait now."""
+        self._subscribers: list[MemoryObjectSendStream[Change]] = []
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions to changes are open."""
+        return len(self._subscribers)
+
+    def change(self, event: str, snapshot: ServiceSnapshot) -> None:
+        """Let a service be as the snapshot says, and tell all subscribers."""
+        self.by_name[snapshot.spec.name] = snapshot
+        for subscriber in self._subscribers:
+            with suppress(anyio.WouldBlock):  # its end is lost, as the contract says
+                subscriber.send_nowait(Change(event, snapshot))
+
+    def end_changes(self) -> None:
+        """End all subscriptions, as a daemon does that ends."""
+        for subscriber in self._subscribers:
+            subscriber.close()
+
+    def facts(self) -> DaemonFacts:
+        return DaemonFacts(
+            pid=1, version="0.1", since=999.5, config="/c", socket="/s", phase=self.phase
+        )
+
+    def resolve(self, name: str) -> Name:
+        for snapshot in self.by_name.values():
+            if name in snapshot.spec.provides:
+                return snapshot.spec.name
+        raise UnknownServiceError(name, "nearest")
+
+    def snapshot(self, name: Name) -> ServiceSnapshot:
+        return self.by_name[name]
+
+    def snapshots(self) -> Sequence[ServiceSnapshot]:
+        return [self.by_name[name] for name in sorted(self.by_name)]
+
+    async def ask(
+        self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
+    ) -> Answer:
+        self.asked.append((verb, tuple(names), who, guests))
+        self.waiting += 1
+        try:
+            await anyio.lowlevel.checkpoint()
+            if self.holds is not None:
+                await self.holds.wait()
+        finally:
+            self.waiting -= 1
+        if self.failure is not None:
+            raise self.failure
+        reports = tuple(Report(name, self.result, "as asked") for name in names)
+        return Answer(1, reports, tuple(names))
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[ObjectReceiveStream[Change]]:
+        send, receive = anyio.create_memory_object_stream[Change](1000)
+        self._subscribers.append(send)
+        try:
+            with send, receive:
+                yield receive
+        finally:
+            self._subscribers.remove(send)
+
+    async def reload_configuration(self) -> ReloadOutcome:
+        if self.failure is not None:
+            raise self.failure
+        return ReloadOutcome(added=("new",), pending=("web",))
+
+    async def act(self, name: Name, action: str, arguments: Sequence[str]) -> Sequence[str]:
+        self.acted.append((name, action, tuple(arguments)))
+        if self.failure is not None:
+            raise self.failure
+        return [f"{action} {' '.join(arguments)}"]
+
+    def log_files(self, name: Name) -> Sequence[str]:
+        process = self.by_name[name].spec.process
+        return [process.log.file] if process and process.log.file else []
+
+    def definition(self, name: Name) -> str:
+        return f"# {name}\n"
+
+    def end(self, how: Literal["shutdown", "quit"], *, who: str) -> None:
+        self.ended.append((how, who))
+        self.phase = "shutting-down"
