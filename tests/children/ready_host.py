@@ -1,0 +1,47 @@
+"""Wait for a fact of the host in private namespaces, and bring it about by commands.
+
+Arguments: a probe ("mount PATH TYPE" or a host check), then shell commands. Each command runs when
+the probe has said once more why the fact does not hold. Prints "ready" at the end.
+"""
+
+import os
+import subprocess
+import sys
+from functools import partial
+
+import anyio
+
+from virtsupd.core.names import Name
+from virtsupd.core.spec import HostCheck, HostProbe, MountProbe
+from virtsupd.process.clock import SystemClock
+from virtsupd.process.readiness import ProbeContext, wait_ready
+
+kind, *commands = sys.argv[1:]
+words = kind.split()
+probe = MountProbe(words[1], words[2]) if words[0] == "mount" else HostProbe(HostCheck(words[0]))
+pending = iter(commands)
+
+
+async def main() -> None:
+    async with anyio.create_task_group() as tasks:
+        noted, notes = anyio.create_memory_object_stream[str](100)
+
+        async def act() -> None:
+            async for note in notes:
+                os.write(1, f"{note}\n".encode())
+                command = next(pending, None)
+                if command is not None:
+                    run = partial(subprocess.run, command, shell=True, check=True)
+                    await anyio.to_thread.run_sync(run)
+
+        tasks.start_soon(act)
+        context = ProbeContext(name=Name("host"), clock=SystemClock(), note=noted.send_nowait)
+        with anyio.fail_after(10):
+            await wait_ready(probe, context)
+        os.write(1, b"ready\n")
+        noted.close()
+        tasks.cancel_scope.cancel()
+        notes.close()
+
+
+anyio.run(main)

@@ -1,0 +1,234 @@
+"""Activation sockets: what they accept, whom they replace, and what they refuse to touch."""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.probing import child, free_port, hear, tell
+
+from virtsupd.core.spec import SocketSpec
+from virtsupd.errors import SpawnError
+from virtsupd.process.activation import ListeningSockets
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def sockets() -> Iterator[ListeningSockets]:
+    made = ListeningSockets()
+    yield made
+    made.close()
+
+
+def refusal(sockets: ListeningSockets, listen: str, **facts: str) -> SpawnError:
+    """Return the error with which a socket is refused."""
+    with pytest.raises(SpawnError) as caught:
+        sockets.open_socket(SocketSpec(name="web", listen=listen, **facts))  # type: ignore[arg-type]
+    assert caught.value.stage == "socket"
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [
+        ("stream", socket.SOCK_STREAM),
+        ("datagram", socket.SOCK_DGRAM),
+        ("seqpacket", socket.SOCK_SEQPACKET),
+    ],
+)
+def test_a_unix_socket_of_each_type_takes_clients(
+    sockets: ListeningSockets, tmp_path: Path, kind: str, type_: socket.SocketKind
+) -> None:
+    path = tmp_path / "deep" / "web.sock"
+    spec = SocketSpec(name="web", listen=str(path), type=kind)  # type: ignore[arg-type]
+    descriptor = sockets.open_socket(spec)
+    assert sockets.open_socket(spec) == descriptor
+    assert not os.get_inheritable(descriptor)
+    assert os.get_blocking(descriptor)
+    with socket.socket(socket.AF_UNIX, type_) as client:
+        client.connect(str(path))
+        assert client.getpeername() == str(path)
+    sockets.close()
+    assert not path.exists()
+
+
+def test_owner_group_and_mode_are_as_told(sockets: ListeningSockets, tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    sockets.open_socket(
+        SocketSpec(name="web", listen=str(path), mode=0o666, owner="nobody", group="65534")
+    )
+    found = path.lstat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65534, 0o666)
+
+
+def test_a_service_keeps_its_queue_over_restarts(sockets: ListeningSockets) -> None:
+    spec = SocketSpec(name="web", listen="@virtsupd-test-queue")
+    (descriptor,) = sockets.open_all([spec])
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect("\0virtsupd-test-queue")
+        assert sockets.open_all([spec]) == (descriptor,)
+        with socket.socket(fileno=os.dup(descriptor)) as service:
+            accepted, _ = service.accept()
+            accepted.close()
+
+
+@pytest.mark.parametrize(
+    ("listen", "client"),
+    [
+        ("127.0.0.1:{port}", "127.0.0.1"),
+        ("localhost:{port}", "127.0.0.1"),
+        ("[::1]:{port}", "::1"),
+        ("{port}", "127.0.0.1"),
+        ("{port}", "::1"),
+    ],
+)
+def test_a_tcp_socket_takes_clients(sockets: ListeningSockets, listen: str, client: str) -> None:
+    port = free_port()
+    sockets.open_socket(SocketSpec(name="web", listen=listen.format(port=port)))
+    socket.create_connection((client, port), timeout=5).close()
+
+
+def test_a_udp_socket_takes_datagrams(sockets: ListeningSockets) -> None:
+    descriptor = sockets.open_socket(SocketSpec(name="web", listen="127.0.0.1:0", type="datagram"))
+    with (
+        socket.socket(fileno=os.dup(descriptor)) as service,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        client.sendto(b"hello", service.getsockname())
+        assert service.recv(10) == b"hello"
+
+
+def test_a_taken_port_names_its_holder(sockets: ListeningSockets) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        error = refusal(sockets, f"127.0.0.1:{port}")
+    program = Path("/proc/self/comm").read_text().strip()
+    assert str(error) == (
+        f"cannot listen on 127.0.0.1:{port}: port {port} is already in use by pid {os.getpid()} ({program})"
+    )
+    assert not error.is_permanent
+
+
+def test_a_path_that_somebody_listens_on_is_left_alone(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    path = tmp_path / "web.sock"
+    with child("ready_socket.py", path) as process:
+        hear(process)
+        tell(process, "bind")
+        tell(process, "listen")
+        assert [hear(process), hear(process)] == ["bound", "listening"]
+        error = refusal(sockets, str(path))
+        assert f"it is already in use by pid {process.pid} (" in str(error)
+    assert path.exists()
+
+
+def test_a_stale_socket_is_replaced(sockets: ListeningSockets, tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+        stale.listen()
+    sockets.open_socket(SocketSpec(name="web", listen=str(path)))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "directory"])
+def test_a_path_that_is_no_socket_is_left_alone(
+    sockets: ListeningSockets, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "web.sock"
+    (tmp_path / "file").write_text("precious")
+    match kind:
+        case "file":
+            path.write_text("precious")
+        case "link":
+            path.symlink_to("file")
+        case _:
+            path.mkdir()
+    error = refusal(sockets, str(path))
+    assert "a file that is no socket is there already" in str(error)
+    assert error.is_permanent
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_link_planted_in_a_shared_directory_is_not_followed(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    shared, target = tmp_path / "shared", tmp_path / "target"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    target.mkdir()
+    (shared / "run").symlink_to(target)
+    assert "symbolic link in a directory that anybody" in str(
+        refusal(sockets, str(shared / "run" / "web.sock"))
+    )
+    (tmp_path / "own").symlink_to(target)
+    sockets.open_socket(SocketSpec(name="web", listen=str(tmp_path / "own" / "web.sock")))
+
+
+@pytest.mark.parametrize(
+    ("listen", "facts", "message"),
+    [
+        ("/" + "x" * 107, {}, "108 bytes are too long"),
+        ("nohost:80", {}, "not an address; allowed are"),
+        ("127.0.0.1:65536", {}, "not an address"),
+        ("", {}, "not an address"),
+        ("[127.0.0.1]:80", {}, "not an address"),
+        ("80", {"type": "seqpacket"}, "seqpacket is for Unix sockets"),
+        ("/run/x.sock", {"owner": "nobody-such"}, "there is no user nobody-such"),
+        ("/run/x.sock", {"group": "nobody-such"}, "there is no group nobody-such"),
+    ],
+)
+def test_what_cannot_work_is_refused_for_good(
+    sockets: ListeningSockets, listen: str, facts: dict[str, str], message: str
+) -> None:
+    error = refusal(sockets, listen, **facts)
+    assert message in str(error)
+    assert error.is_permanent
+
+
+def test_an_address_that_the_host_does_not_have_may_come(sockets: ListeningSockets) -> None:
+    error = refusal(sockets, "192.0.2.250:8099")
+    assert str(error) == "cannot listen on 192.0.2.250:8099: cannot assign requested address"
+    assert not error.is_permanent
+
+
+def test_all_are_opened_or_none(sockets: ListeningSockets, tmp_path: Path) -> None:
+    good = SocketSpec(name="a", listen=str(tmp_path / "a"))
+    other = SocketSpec(name="b", listen=str(tmp_path / "b"))
+    bad = SocketSpec(name="c", listen="nohost:80")
+    kept = sockets.open_all([good])
+    with pytest.raises(SpawnError):
+        sockets.open_all([good, other, bad])
+    assert sockets.descriptors == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    sockets.open_all([other])
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_file_that_a_successor_bound_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    sockets = ListeningSockets()
+    sockets.open_socket(SocketSpec(name="web", listen=str(path)))
+    path.rename(tmp_path / "old")
+    with socket.socket(socket.AF_UNIX) as successor:
+        successor.bind(str(path))
+        sockets.close()
+        assert path.exists()
+
+
+def test_a_listener_is_handed_on_with_its_queue(tmp_path: Path) -> None:
+    spec = SocketSpec(name="web", listen=str(tmp_path / "web.sock"))
+    before, after = ListeningSockets(), ListeningSockets()
+    kept = os.dup(before.open_socket(spec))
+    before.leave()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(spec.listen)
+        after.adopt(spec, kept)
+        assert after.open_socket(spec) == kept
+    after.close()
+    assert not (tmp_path / "web.sock").exists()
