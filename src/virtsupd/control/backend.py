@@ -10,16 +10,9 @@ from anyio.abc import ObjectReceiveStream
 from virtsupd.core.effects import Answer
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
-from virtsupd.core.snapshot import ServiceSnapshot
+from virtsupd.core.snapshot import Change, ServiceSnapshot
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of a service: what `watch` shows a line of."""
-
-    event: str
-    """Fixed phrase: "service running"."""
-    snapshot: ServiceSnapshot
+__all__ = ["Backend", "Change", "DaemonFacts", "ReloadOutcome"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -394,7 +394,8 @@ class Engine:
         match timer:
             case Timer.START_DEADLINE:
                 seconds = service.spec.ready.timeout_seconds
-                self._start_failed(service, f"no readiness within {seconds:g} s")
+                seen = f": {service.not_ready_because}" if service.not_ready_because else ""
+                self._start_failed(service, f"not ready within {seconds:g} s{seen}")
             case Timer.STOP_DELAY:
                 if service.state is State.STOPPING:
                     self._move(service, Move.OVERDUE)
@@ -411,6 +412,8 @@ class Engine:
         if isinstance(event, Told):
             if event.kind == "status":
                 service.status_text = event.text
+            elif event.kind == "waiting":
+                service.not_ready_because = event.text
             return
         health = service.spec.health
         if event.why is not None and (health is None or health.on_failure == "restart"):

@@ -120,11 +120,11 @@ class HealthChanged:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The service sent a line with sd_notify: STATUS=, STOPPING=1 or RELOADING=1 with READY=1 after."""
+    """The service said something with sd_notify, or its readiness probe tells what it waits for."""
 
     name: Name
     generation: int
-    kind: Literal["status", "stopping", "reloading"]
+    kind: Literal["status", "stopping", "reloading", "waiting"]
     text: str = ""
 
 

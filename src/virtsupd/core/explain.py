@@ -126,7 +126,8 @@ def _why_starting(service: Service) -> Reason | None:
     probe = service.spec.ready.probe
     if probe is None:
         return None
-    return Reason(ReasonKind.WAITING, f"waits until ready ({probe_name(probe)})")
+    seen = f": {service.not_ready_because}" if service.not_ready_because else ""
+    return Reason(ReasonKind.WAITING, f"waits until ready ({probe_name(probe)}){seen}")
 
 
 def _why_not_well(engine: "Engine", service: Service) -> Reason | None:

@@ -85,6 +85,8 @@ class Service:
     kills: int = 0
     """KILLs sent in the present stop."""
     status_text: str = ""
+    not_ready_because: str = ""
+    """What its readiness probe saw last."""
     unhealthy: str | None = None
     output_trouble: str | None = None
     warnings: tuple[str, ...] = ()
@@ -147,5 +149,6 @@ class Service:
         self.ready_at = None
         self.kills = 0
         self.status_text = ""
+        self.not_ready_because = ""
         self.unhealthy = None
         self.warnings = ()

@@ -95,3 +95,12 @@ class ServiceSnapshot:
     def has_failed(self) -> bool:
         """Whether it stays down until somebody acts."""
         return self.reason is not None and self.reason.kind is ReasonKind.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a service: what `watch` shows a line of."""
+
+    event: str
+    """Fixed phrase: "service running"."""
+    snapshot: ServiceSnapshot

@@ -1,0 +1,42 @@
+"""Files written by root: whole or not at all, with the right mode from the first instant."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
+    """Replace `path` by a file with this content and mode, owned by us.
+
+    A link in its place is replaced, not followed. Readers see the old file or the new one.
+
+    Raises:
+        OSError: nothing changed; no temporary file is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            os.fchmod(descriptor, mode)
+            file.write(content)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def make_directory(path: Path, *, mode: int) -> None:
+    """Make a directory, with its parents (0755), if it is not there; an existing one stays as it is.
+
+    Raises:
+        OSError: it cannot be made, or something else stands in its place.
+    """
+    if path.is_dir():
+        return
+    if not path.parent.is_dir():
+        make_directory(path.parent, mode=0o755)
+    path.mkdir(mode=mode)
+    path.chmod(mode)

@@ -1,0 +1,29 @@
+"""Signals that virtsupd itself is sent, as calls on the event loop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+
+@contextmanager
+def handling(handlers: Mapping[str, Callable[[], None]]) -> Iterator[None]:
+    """Call the handlers of these signals ("SIGTERM") from the running loop, and restore them after."""
+    loop = asyncio.get_running_loop()
+    numbers = {signal.Signals[name]: handler for name, handler in handlers.items()}
+    for number, handler in numbers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def is_in_foreground() -> bool:
+    """Whether a person started us in the foreground of a terminal."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False

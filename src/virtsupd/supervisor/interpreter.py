@@ -1,0 +1,384 @@
+"""The one interpreter of effects: what the engine decided is done here, and what came of it posted.
+
+Every effect is carried out at once and synchronously; what takes time (probes, waiting for
+leftovers, reload commands) goes on in child tasks that end by posting an event. A task that fails
+in a way nobody foresaw is logged and its service told; it never ends the daemon.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import assert_never
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from virtsupd.core.effects import (
+    Announce,
+    Answer,
+    ArmTimer,
+    AwaitReady,
+    CancelTimer,
+    Effect,
+    EndWatches,
+    Finish,
+    Forget,
+    Kill,
+    Remember,
+    RunReload,
+    Spawn,
+    Terminate,
+    WatchHealth,
+)
+from virtsupd.core.events import (
+    BecameReady,
+    Event,
+    Exited,
+    Gone,
+    NeverReady,
+    ReloadEnded,
+    Spawned,
+    SpawnFailed,
+    Told,
+)
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.names import Name
+from virtsupd.core.spec import NotifyProbe, ServiceSpec, Stop
+from virtsupd.errors import SpawnError
+from virtsupd.process.command import CommandOutcome, run_command
+from virtsupd.process.notify import NotifyMessage
+from virtsupd.process.probe_context import ProbeContext
+from virtsupd.process.reaper import Reaper
+from virtsupd.process.stop import GoneWatch, Remains, is_gone, kill, signal_leader, terminate
+from virtsupd.supervisor.launch import Launcher
+from virtsupd.supervisor.memory import Memory
+from virtsupd.supervisor.probes import watch_health, watch_readiness
+from virtsupd.supervisor.runs import Run
+from virtsupd.supervisor.timers import Timers
+
+log = structlog.get_logger()
+
+
+class Interpreter:
+    """Carries out effects. Owns the runs; nobody else touches them."""
+
+    def __init__(
+        self,
+        *,
+        launcher: Launcher,
+        reaper: Reaper,
+        gone_watch: GoneWatch,
+        timers: Timers,
+        memory: Memory,
+        tasks: TaskGroup,
+    ) -> None:
+        self._launcher = launcher
+        self._reaper = reaper
+        self._gone_watch = gone_watch
+        self._timers = timers
+        self._memory = memory
+        self._tasks = tasks
+        self._runs: dict[Name, Run] = {}
+        self._conditions: dict[Name, anyio.CancelScope] = {}
+        self.post: Callable[[Event], None] = _nowhere
+
+    def carry_out(self, effect: Effect) -> None:
+        """Do what an effect says, except Answer, Announce and Finish, which are the loop's."""
+        match effect:
+            case Spawn() | AwaitReady() | WatchHealth() | EndWatches():
+                self._begin_or_end(effect)
+            case Terminate() | Kill():
+                self._end(effect)
+            case RunReload():
+                self._reload(effect)
+            case ArmTimer() | CancelTimer():
+                self._set_timer(effect)
+            case Remember():
+                self._memory.note(effect.name, wanted=effect.wanted, enabled=effect.enabled)
+            case Forget():
+                self._forget(effect.name)
+            case Announce() | Answer() | Finish():
+                raise AssertionError(effect)
+            case _:
+                assert_never(effect)
+
+    def _set_timer(self, effect: ArmTimer | CancelTimer) -> None:
+        if isinstance(effect, ArmTimer):
+            self._timers.arm(effect)
+        else:
+            self._timers.cancel(effect.name, effect.timer)
+
+    def leader(self, name: Name) -> int | None:
+        """Return the pid of a service's first process, if it has one."""
+        run = self._runs.get(name)
+        return run.leader if run is not None else None
+
+    def pids(self, name: Name) -> tuple[int, ...]:
+        """Return all processes in a service's cgroup, or its leader where there is none."""
+        run = self._runs.get(name)
+        if run is None:
+            return ()
+        if run.cgroup is not None:
+            return run.cgroup.pids()
+        return (run.leader,) if run.leader is not None else ()
+
+    def leave(self) -> None:
+        """Let go of every run without a signal: its processes go on."""
+        self._timers.cancel_all()
+        for run in self._runs.values():
+            run.watches.cancel()
+        self._launcher.leave()
+
+    async def run_beside(
+        self, name: Name, command: tuple[str, ...], timeout_seconds: float
+    ) -> CommandOutcome:
+        """Run a command as a running service does, in its cgroup; its output is in the outcome.
+
+        Raises:
+            SpawnError: it could not be started.
+        """
+        run = self._runs.get(name)
+        if run is None:
+            raise SpawnError("cgroup", f"{name} is not running", is_permanent=False)
+        plan = self._launcher.plan_beside(run, command)
+        descriptor = run.cgroup.open() if run.cgroup is not None else None
+        try:
+            return await run_command(
+                replace(plan, cgroup_fd=descriptor),
+                spawner=self._launcher.spawner,
+                reaper=self._reaper,
+                timeout_seconds=timeout_seconds,
+                clock=self._launcher.clock,
+            )
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    async def run_action(
+        self, spec: ServiceSpec, command: tuple[str, ...], timeout_seconds: float
+    ) -> CommandOutcome:
+        """Run an action of a service, running or not, as the daemon's user.
+
+        Raises:
+            SpawnError: it could not be started.
+        """
+        return await run_command(
+            self._launcher.plan_action(spec, command),
+            spawner=self._launcher.spawner,
+            reaper=self._reaper,
+            timeout_seconds=timeout_seconds,
+            clock=self._launcher.clock,
+        )
+
+    # Starting
+
+    def _begin_or_end(self, effect: Spawn | AwaitReady | WatchHealth | EndWatches) -> None:
+        match effect:
+            case Spawn():
+                self._spawn(effect)
+            case AwaitReady():
+                self._await_condition(effect)
+            case WatchHealth():
+                self._watch_health(effect)
+            case EndWatches():
+                self._end_watches(effect.name)
+
+    def _spawn(self, effect: Spawn) -> None:
+        name, generation = effect.name, effect.generation
+        try:
+            run, child = self._launcher.launch(effect)
+        except SpawnError as error:
+            self.post(SpawnFailed(name, generation, error.stage, str(error), error.is_permanent))
+            return
+        except OSError as error:
+            text = error.strerror or str(error)
+            self.post(SpawnFailed(name, generation, "prepare", text, is_permanent=False))
+            return
+        self._runs[name] = run
+        self._reaper.watch(child.pid, lambda status: self._exited(run, child.pid, status))
+        self.post(Spawned(name, generation, child.pid, child.warnings))
+        if effect.ready.probe is not None and not isinstance(effect.ready.probe, NotifyProbe):
+            self._start(self._readiness(effect, self._context(run)), name, generation)
+
+    def _await_condition(self, effect: AwaitReady) -> None:
+        scope = self._conditions[effect.name] = anyio.CancelScope()
+        context = ProbeContext(
+            name=effect.name, clock=self._launcher.clock, note=self._noter(effect)
+        )
+        watch = watch_readiness(effect, context, self.post, scope)
+        self._start(watch, effect.name, effect.generation)
+
+    def _readiness(self, effect: Spawn, context: ProbeContext) -> Awaitable[None]:
+        return watch_readiness(effect, context, self._ready, self._runs[effect.name].watches)
+
+    def _ready(self, event: Event) -> None:
+        """Post what the probe found; a leader that it named is watched from here on."""
+        if isinstance(event, BecameReady) and event.pid is not None:
+            self._take_leader(self._runs[event.name], event.pid)
+        self.post(event)
+
+    def _take_leader(self, run: Run, pid: int) -> None:
+        if run.leader is not None and run.leader != pid:
+            self._reaper.forget(run.leader)
+        run.leader = pid
+        self._reaper.watch(pid, lambda status: self._exited(run, pid, status))
+
+    def _watch_health(self, effect: WatchHealth) -> None:
+        run = self._runs.get(effect.name)
+        if run is not None:
+            watch = watch_health(effect, self._context(run), self.post, run.watches)
+            self._start(watch, effect.name, effect.generation)
+
+    def _end_watches(self, name: Name) -> None:
+        run = self._runs.get(name)
+        if run is not None:
+            run.end_watches()
+        scope = self._conditions.pop(name, None)
+        if scope is not None:
+            scope.cancel()
+
+    def _context(self, run: Run) -> ProbeContext:
+        return ProbeContext(
+            name=run.name,
+            clock=self._launcher.clock,
+            leader=lambda: run.leader,
+            owns=run.owns,
+            run=lambda command, seconds: self.run_beside(run.name, command, seconds),
+            watchdog=run.watchdog,
+            ready_fd=run.ready_fd,
+            log_path=run.process.log.file or None,
+            log_offset=run.log_offset,
+            note=self._noter(run),
+        )
+
+    def _noter(self, run: Run | AwaitReady) -> Callable[[str], None]:
+        return lambda text: self.post(Told(run.name, run.generation, "waiting", text))
+
+    # What a service says
+
+    def heard(self, name: Name, generation: int, message: NotifyMessage) -> None:
+        """Take a message from a service's notify socket; others than the service are not heard."""
+        run = self._runs.get(name)
+        if run is None or run.generation != generation or not _is_from(run, message):
+            return
+        fields = message.fields
+        if run.watchdog is not None:
+            run.watchdog.feed(message, self._launcher.clock.now().monotonic)
+        if "STATUS" in fields:
+            self.post(Told(name, generation, "status", fields["STATUS"]))
+        if fields.get("STOPPING") == "1":
+            self.post(Told(name, generation, "stopping"))
+        if fields.get("RELOADING") == "1":
+            self.post(Told(name, generation, "reloading"))
+        if fields.get("READY") == "1":
+            self.post(BecameReady(name, generation))
+
+    # Ending
+
+    def _exited(self, run: Run, pid: int, status: ExitStatus) -> None:
+        if run.leader != pid:
+            return
+        if run.notify is not None:
+            run.notify.drain()
+        run.leader = None
+        self.post(Exited(run.name, run.generation, status))
+        if run.ending is not None:
+            run.ending()
+
+    def _end(self, effect: Terminate | Kill) -> None:
+        run = self._runs.get(effect.name)
+        if run is None or run.generation != effect.generation:
+            self.post(Gone(effect.name, effect.generation))
+            return
+        remains = self._remains(run, effect.stop)
+        if isinstance(effect, Terminate):
+            terminate(remains, effect.stop.signal)
+        else:
+            kill(remains)
+        run.ending = lambda: self._look(run, effect.stop)
+        run.ending()
+
+    def _look(self, run: Run, stop: Stop) -> None:
+        """Post Gone if nothing is left; while the leader is there, its exit asks again."""
+        if run.is_waiting:
+            return
+        remains = self._remains(run, stop)
+        if is_gone(remains):
+            self._gone(run)
+        elif run.leader is None:
+            run.is_waiting = True
+            self._start(self._wait_gone(run, remains), run.name, run.generation)
+
+    async def _wait_gone(self, run: Run, remains: Remains) -> None:
+        await self._gone_watch.wait_gone(remains)
+        self._gone(run)
+
+    def _gone(self, run: Run) -> None:
+        if self._runs.get(run.name) is run:
+            del self._runs[run.name]
+            run.close()
+        self.post(Gone(run.name, run.generation))
+
+    def _remains(self, run: Run, stop: Stop) -> Remains:
+        return Remains(leader=run.leader, group=run.group, cgroup=run.cgroup, mode=stop.mode)
+
+    def _forget(self, name: Name) -> None:
+        self._launcher.forget(name)
+
+    # Reloading
+
+    def _reload(self, effect: RunReload) -> None:
+        run = self._runs.get(effect.name)
+        if run is None or run.leader is None:
+            self.post(ReloadEnded(effect.name, effect.generation, "it has no process"))
+        elif effect.reload.signal is not None:
+            signal_leader(self._remains(run, Stop()), effect.reload.signal)
+            self.post(ReloadEnded(effect.name, effect.generation, None))
+        else:
+            self._start(self._run_reload(effect), effect.name, effect.generation)
+
+    async def _run_reload(self, effect: RunReload) -> None:
+        why = None
+        try:
+            outcome = await self.run_beside(
+                effect.name, effect.reload.command, effect.reload.timeout_seconds
+            )
+            if outcome.timed_out:
+                why = f"no end within {effect.reload.timeout_seconds:g} s"
+            elif outcome.status.code != 0:
+                why = f"{outcome.status}: {last_line(outcome.output)}"
+        except SpawnError as error:
+            why = str(error)
+        self.post(ReloadEnded(effect.name, effect.generation, why))
+
+    # Child tasks
+
+    def _start(self, work: Awaitable[None], name: Name, generation: int) -> None:
+        self._tasks.start_soon(self._guard, work, name, generation)
+
+    async def _guard(self, work: Awaitable[None], name: Name, generation: int) -> None:
+        """Run a child task; whatever it did not foresee costs its service a start, nothing else."""
+        try:
+            await work
+        except Exception as error:
+            log.exception("task of a service failed", service=name)
+            self.post(NeverReady(name, generation, f"a defect of virtsupd: {error!r}"))
+
+
+def _is_from(run: Run, message: NotifyMessage) -> bool:
+    """Whether a message comes from the run: by pid, or, if that is gone already, by its user."""
+    if run.owns(message.pid):
+        return True
+    return not Path(f"/proc/{message.pid}").exists() and message.uid in (0, run.uid)
+
+
+def last_line(output: bytes) -> str:
+    """Return the last line of a command's output that says something."""
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "no output"
+
+
+def _nowhere(event: Event) -> None:
+    raise AssertionError(event)

@@ -1,0 +1,60 @@
+"""The child tasks that watch a service: its readiness until it is ready, its health while it runs."""
+
+import math
+from collections.abc import Callable
+
+import anyio
+
+from virtsupd.core.effects import AwaitReady, Spawn, WatchHealth
+from virtsupd.core.events import BecameReady, HealthChanged, NeverReady
+from virtsupd.core.spec import Health
+from virtsupd.errors import NotReadyError
+from virtsupd.process.probe_context import ProbeContext
+from virtsupd.process.readiness import check, wait_ready
+
+Post = Callable[[BecameReady | NeverReady | HealthChanged], None]
+
+
+async def watch_readiness(
+    effect: Spawn | AwaitReady, context: ProbeContext, post: Post, scope: anyio.CancelScope
+) -> None:
+    """Post BecameReady, or NeverReady if that is certain; the engine keeps the deadline."""
+    name, generation = effect.name, effect.generation
+    with scope:
+        try:
+            pid = await wait_ready(effect.ready.probe, context)
+        except NotReadyError as error:
+            post(NeverReady(name, generation, str(error)))
+        else:
+            post(BecameReady(name, generation, pid))
+
+
+async def watch_health(
+    effect: WatchHealth, context: ProbeContext, post: Post, scope: anyio.CancelScope
+) -> None:
+    """Probe at the interval of the policy and post each change, until cancelled."""
+    health, failures, is_well = effect.health, 0, True
+    with scope:
+        while True:
+            await context.clock.sleep(health.interval_seconds)
+            why = await _attempt(health, context)
+            failures = failures + 1 if why is not None else 0
+            if failures >= health.failures and is_well:
+                post(HealthChanged(effect.name, effect.generation, why))
+                is_well = False
+            elif why is None and not is_well:
+                post(HealthChanged(effect.name, effect.generation, None))
+                is_well = True
+
+
+async def _attempt(health: Health, context: ProbeContext) -> str | None:
+    """Return what was wrong; None: healthy."""
+    why = f"no answer within {health.timeout_seconds:g} s"
+    with anyio.move_on_after(health.timeout_seconds or math.inf):
+        try:
+            await check(health.probe, context)
+        except NotReadyError as error:
+            why = str(error)
+        else:
+            return None
+    return why

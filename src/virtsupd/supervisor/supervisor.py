@@ -1,0 +1,195 @@
+"""The one task that feeds the engine: events in, effects carried out, clients answered.
+
+Events are taken one after another, in the turn of the loop in which they are posted if nothing is
+under way: a dead child is replaced by the callback that reaped it. Whoever posts from within the
+work of another event only queues. After ten milliseconds of work the loop gets its turn, so that
+the start of five hundred services does not keep a client waiting.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import ObjectReceiveStream
+from anyio.streams.memory import MemoryObjectSendStream
+
+from virtsupd.core.effects import Announce, Answer, Effect, Finish
+from virtsupd.core.engine import Engine
+from virtsupd.core.events import Asked, Event, Hung, Verb
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import Change, ServiceSnapshot
+from virtsupd.process.clock import Clock
+from virtsupd.supervisor.interpreter import Interpreter
+from virtsupd.supervisor.memory import Memory
+
+log = structlog.get_logger()
+
+_TURN_SECONDS = 0.01
+_SUBSCRIBER_BACKLOG = 1000
+_LOUD = frozenset({"service failed", "service cannot be killed", "service degraded", "output lost"})
+_SILENT = frozenset({"service starting", "service stopping"})
+
+
+@dataclass(slots=True)
+class _Waiter:
+    done: anyio.Event = field(default_factory=anyio.Event)
+    answer: Answer | None = None
+
+
+class Supervisor:
+    """Owner of the engine. All methods are called from the event loop's thread."""
+
+    def __init__(
+        self, engine: Engine, interpreter: Interpreter, memory: Memory, clock: Clock
+    ) -> None:
+        self.engine = engine
+        self.finished = anyio.Event()
+        """Set when a shutdown is complete."""
+        self._interpreter = interpreter
+        self._memory = memory
+        self._clock = clock
+        self._events: deque[Event] = deque()
+        self._effects: deque[Effect] = deque()
+        self._is_busy = False
+        self._is_scheduled = False
+        self._is_closed = False
+        self._tickets = 0
+        self._waiters: dict[int, _Waiter] = {}
+        self._subscribers: list[MemoryObjectSendStream[Change]] = []
+        interpreter.post = self.post
+
+    def post(self, event: Event) -> None:
+        """Take an event now, or right after what is under way."""
+        if self._is_closed:
+            return
+        self._events.append(event)
+        if not self._is_busy and not self._is_scheduled:
+            self._work()
+
+    def shut_down(self, who: str) -> None:
+        """Begin to stop everything; `finished` is set when nothing runs any more."""
+        self._tickets += 1
+        self.post(Asked(self._tickets, Verb.SHUTDOWN, (), who))
+
+    def close(self) -> None:
+        """Take no more events: virtsupd is leaving."""
+        self._is_closed = True
+        for stream in self._subscribers:
+            stream.close()
+
+    async def ask(
+        self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
+    ) -> Answer:
+        """Carry out a command and wait for its end; cancelling leaves it in force."""
+        self._tickets += 1
+        ticket = self._tickets
+        waiter = self._waiters[ticket] = _Waiter()
+        try:
+            self.post(Asked(ticket, verb, tuple(dict.fromkeys(names)), who, guests=guests))
+            await waiter.done.wait()
+        finally:
+            del self._waiters[ticket]
+            if waiter.answer is None:
+                self.post(Hung(ticket))
+        if waiter.answer is None:
+            raise AssertionError(verb)
+        return waiter.answer
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[ObjectReceiveStream[Change]]:
+        """Subscribe to changes; a subscriber who is 1,000 behind loses the subscription."""
+        send, receive = anyio.create_memory_object_stream[Change](_SUBSCRIBER_BACKLOG)
+        self._subscribers.append(send)
+        try:
+            with send, receive:
+                yield receive
+        finally:
+            self._drop(send)
+
+    def _work(self) -> None:
+        """Take events and carry out their effects, for at most ten milliseconds."""
+        self._is_busy = True
+        self._is_scheduled = False
+        end = self._clock.now().monotonic + _TURN_SECONDS
+        try:
+            while self._effects or self._events:
+                if self._effects:
+                    self._do(self._effects.popleft())
+                else:
+                    self._advance(self._events.popleft())
+                if self._clock.now().monotonic > end:
+                    self._reschedule()
+                    break
+            self._flush()
+        finally:
+            self._is_busy = False
+
+    def _advance(self, event: Event) -> None:
+        try:
+            self._effects.extend(self.engine.advance(event, self._clock.now()))
+        except Exception:
+            log.exception("event could not be taken", event_taken=repr(event))
+
+    def _reschedule(self) -> None:
+        if self._effects or self._events:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Answer():
+                self._flush()
+                waiter = self._waiters.get(effect.ticket)
+                if waiter is not None:
+                    waiter.answer = effect
+                    waiter.done.set()
+            case Announce():
+                self._announce(effect)
+            case Finish():
+                self._memory.forget_wanted()
+                self.finished.set()
+            case _:
+                self._interpreter.carry_out(effect)
+
+    def _flush(self) -> None:
+        """Write down what is wanted, before anybody is told that it is so."""
+        try:
+            self._memory.flush()
+        except OSError as error:
+            log.warning("what is wanted could not be written down", error=str(error))
+
+    def _announce(self, effect: Announce) -> None:
+        if effect.name not in self.engine.graph.spec_by_name:
+            log.info(effect.event, service=effect.name)
+            return
+        snapshot = self.engine.snapshot(effect.name)
+        _log_change(effect.event, snapshot)
+        for stream in tuple(self._subscribers):
+            try:
+                stream.send_nowait(Change(effect.event, snapshot))
+            except (anyio.WouldBlock, anyio.BrokenResourceError):
+                self._drop(stream)
+
+    def _drop(self, stream: MemoryObjectSendStream[Change]) -> None:
+        if stream in self._subscribers:
+            self._subscribers.remove(stream)
+            stream.close()
+
+
+def _log_change(event: str, snapshot: ServiceSnapshot) -> None:
+    if event in _SILENT:
+        return
+    facts: dict[str, object] = {"service": snapshot.spec.name}
+    if snapshot.pid is not None:
+        facts["pid"] = snapshot.pid
+    if event in ("service exited", "service failed") and snapshot.last_exit is not None:
+        facts["exit_status"] = str(snapshot.last_exit.status)
+    if event in _LOUD and snapshot.reason is not None:
+        facts["reason"] = snapshot.reason.text
+    if snapshot.warnings and event == "service running":
+        facts["warnings"] = snapshot.warnings
+    (log.warning if event in _LOUD else log.info)(event, **facts)
