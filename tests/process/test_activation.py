@@ -112,6 +112,44 @@ def test_a_taken_port_names_its_holder(sockets: ListeningSockets) -> None:
     assert not error.is_permanent
 
 
+@pytest.mark.parametrize(
+    ("listen", "kind", "family"),
+    [
+        ("@virtsupd-test-taken", "stream", socket.AF_UNIX),
+        ("@virtsupd-test-taken", "datagram", socket.AF_UNIX),
+        ("127.0.0.1:{port}", "datagram", socket.AF_INET),
+    ],
+)
+def test_what_is_taken_is_not_shared(
+    sockets: ListeningSockets, listen: str, kind: str, family: socket.AddressFamily
+) -> None:
+    type_ = socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM
+    with socket.socket(family, type_) as taken:
+        taken.bind("\0" + listen[1:] if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        error = refusal(sockets, listen.format(port=port), type=kind)
+    assert f"is already in use by pid {os.getpid()} (" in str(error)
+
+
+def test_a_socket_file_that_the_service_removed_is_made_anew(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    spec = SocketSpec(name="web", listen=str(tmp_path / "web.sock"))
+    sockets.open_socket(spec)
+    (tmp_path / "web.sock").unlink()
+    sockets.open_socket(spec)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(spec.listen)
+
+
+def test_a_directory_that_cannot_be_made_is_a_refusal(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    error = refusal(sockets, str(tmp_path / "file" / "web.sock"))
+    assert str(error).endswith(("file exists", "not a directory"))
+
+
 def test_a_path_that_somebody_listens_on_is_left_alone(
     sockets: ListeningSockets, tmp_path: Path
 ) -> None:

@@ -63,7 +63,8 @@ class ListeningSockets:
     def open_socket(self, spec: SocketSpec) -> int:
         """Return a descriptor that listens as `spec` says; the same one at each call.
 
-        It belongs to this object, is close-on-exec and in blocking mode. Missing parent directories
+        Where the service has removed the file of a Unix socket, which no client could find any more,
+        a new one is made. The descriptor belongs to this object, is close-on-exec and in blocking mode. Missing parent directories
         are made with mode 0755.
 
         Raises:
@@ -71,12 +72,12 @@ class ListeningSockets:
                 too long, no such user, not an address, a path that is no socket); not permanent if
                 somebody else holds the address, which the message names when /proc tells.
         """
+        if spec in self._held and self._was_removed(spec):
+            self._drop_quietly(spec)
         if spec not in self._held:
             made = _listen(spec)
             self._held[spec] = made
-            if spec.listen.startswith("/"):
-                found = Path(spec.listen).lstat()
-                self._files[spec] = (found.st_dev, found.st_ino)
+            self._remember_file(spec)
         return self._held[spec].fileno()
 
     def adopt(self, spec: SocketSpec, descriptor: int) -> None:
@@ -87,10 +88,7 @@ class ListeningSockets:
         self._drop_quietly(spec)
         os.set_inheritable(descriptor, False)
         self._held[spec] = socket.socket(fileno=descriptor)
-        if spec.listen.startswith("/"):
-            with contextlib.suppress(OSError):
-                found = Path(spec.listen).lstat()
-                self._files[spec] = (found.st_dev, found.st_ino)
+        self._remember_file(spec)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -106,12 +104,21 @@ class ListeningSockets:
         for spec in list(self._held):
             self._drop_quietly(spec)
 
+    def _remember_file(self, spec: SocketSpec) -> None:
+        identity = _identity(spec)
+        if identity is not None:
+            self._files[spec] = identity
+
+    def _was_removed(self, spec: SocketSpec) -> bool:
+        return spec in self._files and _identity(spec) != self._files[spec]
+
     def _drop(self, specs: Iterable[SocketSpec]) -> None:
         for spec in specs:
             identity = self._files.get(spec)
             self._drop_quietly(spec)
-            if identity is not None:
-                _remove_if(Path(spec.listen), identity)
+            if identity is not None and identity == _identity(spec):
+                with contextlib.suppress(OSError):
+                    Path(spec.listen).unlink()
 
     def _drop_quietly(self, spec: SocketSpec) -> None:
         self._files.pop(spec, None)
@@ -177,7 +184,8 @@ def _bind(
 ) -> socket.socket:
     made = socket.socket(family, _TYPES[spec.type])
     try:
-        if family != socket.AF_UNIX:
+        # Not for UDP, where it would let two services share a port.
+        if family != socket.AF_UNIX and spec.type == "stream":
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(":" in spec.listen))
@@ -329,8 +337,12 @@ def _give(path: Path, owner: tuple[int, int], mode: int) -> None:
         os.close(descriptor)
 
 
-def _remove_if(path: Path, identity: tuple[int, int]) -> None:
-    with contextlib.suppress(OSError):
-        found = path.lstat()
-        if (found.st_dev, found.st_ino) == identity:
-            path.unlink()
+def _identity(spec: SocketSpec) -> tuple[int, int] | None:
+    """Return device and inode of a Unix socket's file; None if there is none."""
+    if not spec.listen.startswith("/"):
+        return None
+    try:
+        found = Path(spec.listen).lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
