@@ -10,7 +10,7 @@ from virtsupd.process.network import (
     attempt_http,
     attempt_tcp,
 )
-from virtsupd.process.probe_context import ProbeContext
+from virtsupd.process.probe_context import ProbeContext, only_news
 from virtsupd.process.wakeups import Pause
 
 Tried = TcpProbe | BannerProbe | HttpProbe | ExecProbe
@@ -30,13 +30,14 @@ async def retry(probe: Tried, context: ProbeContext) -> None:
     pause = Pause(_NETWORK_PAUSE_SECONDS, context.interval_seconds)
     if isinstance(probe, ExecProbe):
         pause = Pause(_COMMAND_PAUSE_SECONDS, _LONGEST_COMMAND_PAUSE_SECONDS)
+    note = only_news(context.note)
     while True:
         try:
             return await attempt(probe, context)
         except ImpossibleProbeError:
             raise
         except NotReadyError as error:
-            context.note(str(error))
+            note(str(error))
         await context.clock.sleep(pause.take())
 
 

@@ -59,4 +59,17 @@ class ProbeContext:
     command_seconds: float = 30.0
     """What one run of a command may take."""
     note: Callable[[str], None] = lambda reason: None
-    """Told why the service is not ready yet, after each attempt: for `why`, and for the deadline's message."""
+    """Told why the service is not ready yet, whenever that is another reason than before: for `why`, and
+    for the message of the deadline."""
+
+
+def only_news(note: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a `note` that passes on a reason only if it differs from the one before."""
+    last: list[str] = []
+
+    def tell(reason: str) -> None:
+        if last != [reason]:
+            last[:] = [reason]
+            note(reason)
+
+    return tell

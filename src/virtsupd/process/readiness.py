@@ -35,17 +35,17 @@ from virtsupd.core.spec import (
     SocketProbe,
     TcpProbe,
 )
-from virtsupd.errors import NotReadyError, SpawnError
+from virtsupd.errors import NotReadyError
 from virtsupd.process import hostfacts
 from virtsupd.process.attempts import attempt, retry
 from virtsupd.process.holders import holder_of, is_held, unix_listeners
 from virtsupd.process.loglines import LogLines
 from virtsupd.process.network import compile_pattern
 from virtsupd.process.pidfile import is_alive, owned_pid, read_pid
-from virtsupd.process.probe_context import Outcome, ProbeContext
+from virtsupd.process.probe_context import Outcome, ProbeContext, only_news
 from virtsupd.process.wakeups import Changes, FileChanges, MountChanges, NetworkChanges
 
-__all__ = ["Outcome", "ProbeContext", "check", "open_ready_fifo", "wait_ready"]
+__all__ = ["Outcome", "ProbeContext", "check", "wait_ready"]
 
 _PIECE_BYTES = 4096
 
@@ -98,27 +98,6 @@ async def check(probe: Probe, context: ProbeContext) -> None:
                 raise NotReadyError(f"{context.name} did not say WATCHDOG=1 in time")
         case FdProbe() | LogLineProbe() | ExitProbe():
             raise NotReadyError("this kind of probe tells of a start and cannot be repeated")
-
-
-def open_ready_fifo(path: Path, *, is_new: bool) -> int:
-    """Return a descriptor of the readiness FIFO at `path`, open for reading and writing.
-
-    It is `ready_fd` for us and, passed on, the service's end. A pipe would end the service with
-    SIGPIPE when virtsupd dies before the newline; a FIFO keeps the newline for the successor, who
-    opens it with `is_new` false. True removes what an earlier start has left in it.
-
-    Raises:
-        SpawnError: stage "socket"; the FIFO cannot be made or opened.
-    """
-    try:
-        if is_new:
-            path.unlink(missing_ok=True)
-            os.mkfifo(path, 0o600)
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError as error:
-        raise SpawnError(
-            "socket", f"cannot open {path}: {error.strerror}", is_permanent=False
-        ) from error
 
 
 # What the service says
@@ -201,10 +180,12 @@ async def _wait_pid_file(path: str, context: ProbeContext) -> int:
 async def _wait_seen(
     probe: SocketProbe | MountProbe | PathProbe | HostProbe, context: ProbeContext
 ) -> None:
+    note = only_news(context.note)
+
     def look() -> bool | None:
         reason = _missing(probe, context)
         if reason is not None:
-            context.note(reason)
+            note(reason)
         return True if reason is None else None
 
     async with _changes(probe) as changes:

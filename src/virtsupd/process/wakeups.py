@@ -35,7 +35,7 @@ _LONGEST_UNSETTLED_PAUSE_SECONDS = 0.25
 _IN_DIRECTORY = 0x100 | 0x80 | 0x400 | 0x800
 _IN_FILE = 0x2 | 0x4 | 0x8 | 0x400 | 0x800
 _REFUSED = -1
-_SILENT = ("/proc", "/sys")
+_SILENT = ("/proc/", "/sys/")
 """What the kernel changes there itself, inotify does not report."""
 
 _RTMGRP_LINK_AND_ADDRESSES = 0x1 | 0x10 | 0x100
