@@ -1,0 +1,216 @@
+"""A definition as the text of a unit file: what is in force, whatever files it came from."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from virtsupd.config.toml_text import key_text, string_text, value_text
+from virtsupd.core.spec import (
+    ActionSpec,
+    BannerProbe,
+    ExecProbe,
+    ExitProbe,
+    FdProbe,
+    Health,
+    HostProbe,
+    HttpProbe,
+    Limit,
+    LogLineProbe,
+    LogSpec,
+    MountProbe,
+    NotifyProbe,
+    PathProbe,
+    PidFileProbe,
+    Probe,
+    ProcessSpec,
+    Readiness,
+    Reload,
+    Respawn,
+    ServiceSpec,
+    SocketProbe,
+    SocketSpec,
+    Stop,
+    TcpProbe,
+)
+
+Entry = tuple[str, object]
+"""A key, and its value as TOML holds it."""
+
+_HIDDEN: Final = "(hidden)"
+_EDGES: Final = ("requires", "binds_to", "wants", "after", "before", "conflicts")
+_KINDS: Final[dict[type[Probe], str]] = {
+    NotifyProbe: "notify",
+    FdProbe: "fd",
+    PidFileProbe: "pid-file",
+    SocketProbe: "socket",
+    TcpProbe: "tcp",
+    BannerProbe: "banner",
+    HttpProbe: "http",
+    ExecProbe: "exec",
+    LogLineProbe: "log-line",
+    ExitProbe: "exit",
+    MountProbe: "mount",
+    PathProbe: "path",
+    HostProbe: "host",
+}
+_PROBE_KEYS: Final = (
+    "fd variable url statuses command pattern expect port host path send file_system check"
+)
+
+
+def definition_text(spec: ServiceSpec, sources: Sequence[str]) -> str:
+    """Return the definition as a unit file that would make it again, with its sources as comments.
+
+    Values of secret variables are hidden; keys at their defaults are left out.
+    """
+    lines = [f"# {spec.name}"]
+    lines += [f"# {'then' if place else 'from'} {_printable(s)}" for place, s in enumerate(sources)]
+    lines += [f"{key_text(key)} = {value_text(value)}" for key, value in definition(spec)]
+    return "\n".join(lines) + "\n"
+
+
+def _printable(path: str) -> str:
+    return path if path.isprintable() else string_text(path)
+
+
+def definition(spec: ServiceSpec) -> Iterator[Entry]:
+    """Yield the keys of the `[service.*]` table that makes this definition."""
+    yield from _filled("description", spec.description)
+    yield "provides", spec.provides
+    for edge in _EDGES:
+        yield from _filled(edge, getattr(spec, edge))
+    if spec.process is not None:
+        yield from _process(spec.process)
+        yield from _policies(spec)
+    ready = _ready(spec.ready)
+    if ready is not None and not (spec.one_shot and ready == "exit"):
+        yield "ready", ready
+    if not spec.autostart:
+        yield "autostart", False
+    yield from _filled("actions", {item.name: dict(_action(item)) for item in spec.actions})
+
+
+def _process(process: ProcessSpec) -> Iterator[Entry]:
+    plain = ProcessSpec(command=(), log=process.log)
+    yield "command", process.command
+    yield from _unlike(process, plain, "user", "group", "supplementary_groups", "directory")
+    yield from _unlike(process, plain, "capabilities", "no_new_privileges")
+    yield from _unlike(process, plain, "oom_score_adjust", "nice")
+    if process.umask != plain.umask:
+        yield "umask", f"{process.umask:03o}"
+    yield from _filled("environment", _environment(process))
+    yield from _filled("environment_file", process.environment_files)
+    yield from _filled("limits", {limit.name: _limit(limit) for limit in process.limits})
+    yield from _filled("sockets", [dict(_socket(socket)) for socket in process.sockets])
+    yield "log", dict(_log(process.log)) if process.log.file else False
+
+
+def _policies(spec: ServiceSpec) -> Iterator[Entry]:
+    yield from _filled("health", dict(_health(spec.health)) if spec.health else {})
+    if spec.respawn != (None if spec.one_shot else Respawn()):
+        yield "respawn", dict(_respawn(spec.respawn)) if spec.respawn else False
+    if spec.stop != Stop():
+        yield "stop", dict(_stop(spec.stop))
+    yield from _filled("reload", dict(_reload(spec.reload)) if spec.reload else {})
+    plain = ServiceSpec(spec.name, spec.provides)
+    yield from _unlike(spec, plain, "one_shot", "transient")
+    yield from _filled("guest", spec.is_guest)
+    if spec.success_exit != plain.success_exit:
+        yield "success_exit", sorted(spec.success_exit)
+    yield from _filled("not_needed_exit", sorted(spec.not_needed_exit))
+
+
+def _unlike(subject: object, plain: object, *keys: str) -> Iterator[Entry]:
+    """Yield those attributes in which `subject` differs from `plain`."""
+    for key in keys:
+        value = getattr(subject, key)
+        if value != getattr(plain, key):
+            yield key, value
+
+
+def _filled(key: str, value: object) -> Iterator[Entry]:
+    if value:
+        yield key, value
+
+
+def _environment(process: ProcessSpec) -> dict[str, str]:
+    hidden = process.secret_environment
+    return {key: _HIDDEN if key in hidden else value for key, value in process.environment}
+
+
+def _limit(limit: Limit) -> object:
+    soft, hard = (("infinity" if item is None else item) for item in (limit.soft, limit.hard))
+    return soft if soft == hard else [soft, hard]
+
+
+def _socket(socket: SocketSpec) -> Iterator[Entry]:
+    plain = SocketSpec(name=socket.name, listen=socket.listen)
+    yield from (("listen", socket.listen), ("name", socket.name))
+    yield from _unlike(socket, plain, "type", "owner", "group", "backlog")
+    if socket.mode != plain.mode:
+        yield "mode", f"{socket.mode:04o}"
+
+
+def _log(log: LogSpec) -> Iterator[Entry]:
+    plain = LogSpec(file=log.file)
+    yield "file", log.file
+    if log.max_size_bytes != plain.max_size_bytes:
+        yield "max_size", log.max_size_bytes
+    if log.max_age_seconds != plain.max_age_seconds:
+        yield "max_age", log.max_age_seconds
+    yield from _unlike(log, plain, "keep", "compress", "on_full")
+    if log.mode != plain.mode:
+        yield "mode", f"{log.mode:04o}"
+
+
+def _respawn(respawn: Respawn) -> Iterator[Entry]:
+    yield "delay", respawn.delay_seconds
+    yield "factor", respawn.factor
+    yield "max_delay", respawn.max_delay_seconds
+    yield "limit", respawn.limit
+    yield "window", respawn.window_seconds
+
+
+def _stop(stop: Stop) -> Iterator[Entry]:
+    yield from (("signal", stop.signal), ("delay", stop.delay_seconds), ("mode", str(stop.mode)))
+
+
+def _reload(reload: Reload) -> Iterator[Entry]:
+    if reload.signal is not None:
+        yield "signal", reload.signal
+    else:
+        yield "command", reload.command
+    yield "timeout", reload.timeout_seconds
+
+
+def _action(action: ActionSpec) -> Iterator[Entry]:
+    yield from _filled("description", action.description)
+    yield from _filled("command", action.command)
+    yield "timeout", action.timeout_seconds
+
+
+def _ready(ready: Readiness) -> object:
+    """Return a bare word where that says it all; None where the default does."""
+    plain = Readiness(ready.probe)
+    if ready.probe is None:
+        return None if ready == plain else {"kind": "none", "timeout": ready.timeout_seconds}
+    table = dict(_probe(ready.probe))
+    if ready != plain:
+        table["timeout"] = ready.timeout_seconds
+    return table["kind"] if len(table) == 1 else table
+
+
+def _health(health: Health) -> Iterator[Entry]:
+    yield from _probe(health.probe)
+    yield "interval", health.interval_seconds
+    yield "timeout", health.timeout_seconds
+    yield "failures", health.failures
+    yield "on_failure", health.on_failure
+
+
+def _probe(probe: Probe) -> Iterator[Entry]:
+    yield "kind", _KINDS[type(probe)]
+    is_by_path = isinstance(probe, BannerProbe) and probe.path is not None
+    for key in _PROBE_KEYS.split():
+        value = getattr(probe, key, None)
+        if value is not None and not (key == "host" and is_by_path):
+            yield key, value if key != "check" else str(value)
