@@ -119,7 +119,8 @@ def options(table: BaseModel) -> tuple[str, ...]:
 
 
 def gone_warnings(table: BaseModel) -> Iterator[Fault]:
-    """Yield a warning for each field that was given and that nothing reads any more."""
+    """Yield a warning for each field that differs from its default and that nothing reads any more."""
     for name, mark in marked(type(table), Gone):
-        if name in table.model_fields_set:
+        is_default = getattr(table, name) == type(table).model_fields[name].default
+        if not is_default:
             yield (name,), f"has no effect: {mark.why}"
