@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -67,3 +68,15 @@ async def until(fact: Callable[[], object], what: str) -> None:
             await anyio.sleep(0.001)
         return
     raise AssertionError(f"still not so: {what}")
+
+
+@contextmanager
+def small_disk(directory: Path, *, kib: int) -> Iterator[Path]:
+    """Mount a file system of that size; unmounted at the end."""
+    directory.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(directory)]
+    subprocess.run(command, check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)

@@ -1,0 +1,129 @@
+"""Compression of rotated files in a child."""
+
+import os
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from virtsupd.logkeeper import compress
+from virtsupd.logkeeper.compress import Compressor
+from virtsupd.process.keeper_link import _site
+
+TEXT = b"a line that is there again and again\n" * 1000
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    log = tmp_path / "a.log"
+    log.touch()
+    Path(f"{log}.1").write_bytes(TEXT)
+    return log
+
+
+def run(compressor: Compressor) -> list[str]:
+    """Let it work until there is nothing to do; return what it says."""
+    said = []
+    while (pidfd := compressor.start()) >= 0:
+        os.close(pidfd)
+        said.append(compressor.finish())
+    return said
+
+
+def test_plain_rotated_files_are_compressed_with_their_mode_and_time(log: Path) -> None:
+    plain = Path(f"{log}.1")
+    plain.chmod(0o604)
+    os.utime(plain, (1000, 1000))
+    Path(f"{log}.2").write_bytes(b"older\n")
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    assert run(compressor) == ["", ""]
+    one = Path(f"{log}.1.zst")
+    assert zstd.decompress(one.read_bytes()) == TEXT
+    assert one.stat().st_mode & 0o777 == 0o604
+    assert one.stat().st_mtime == 1000
+    assert sorted(path.name for path in log.parent.iterdir()) == [
+        "a.log",
+        "a.log.1.zst",
+        "a.log.2.zst",
+    ]
+
+
+def test_a_file_that_was_renumbered_meanwhile_gets_its_new_number(log: Path) -> None:
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    os.close(compressor.start())
+    Path(f"{log}.1").rename(f"{log}.2")
+    Path(f"{log}.1").write_bytes(b"newer\n")
+    assert compressor.finish() == ""
+    assert zstd.decompress(Path(f"{log}.2.zst").read_bytes()) == TEXT
+    assert Path(f"{log}.1").read_bytes() == b"newer\n"
+
+
+def test_a_file_that_went_meanwhile_leaves_nothing(log: Path) -> None:
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    os.close(compressor.start())
+    Path(f"{log}.1").unlink()
+    assert compressor.finish() == ""
+    assert [path.name for path in log.parent.iterdir()] == ["a.log"]
+
+
+def test_a_kill_between_naming_and_removing_is_finished(log: Path) -> None:
+    Path(f"{log}.1.zst").write_bytes(zstd.compress(TEXT))
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    assert run(compressor) == []
+    assert not Path(f"{log}.1").exists()
+
+
+def test_without_the_module_files_stay_and_it_is_said_once(log: Path) -> None:
+    compressor = Compressor("")
+    compressor.add(str(log), 5)
+    pidfd = compressor.start()
+    os.close(pidfd)
+    compressor.kill()
+    assert Path(f"{log}.1").read_bytes() == TEXT
+    assert compressor._explain(3).endswith("backports.zstd is missing")
+    compressor.add(str(log), 5)
+    assert compressor.start() == -1
+
+
+def test_a_killed_compression_keeps_the_plain_file(log: Path) -> None:
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    os.close(compressor.start())
+    compressor.kill()
+    assert [compressor.is_busy] == [False]
+    assert Path(f"{log}.1").exists() or Path(f"{log}.1.zst").exists()
+    assert not Path(f"{log}.virtsupd-zst").exists()
+
+
+def test_what_is_no_regular_file_is_left_alone(log: Path) -> None:
+    Path(f"{log}.1").unlink()
+    Path(f"{log}.1").symlink_to("/etc/passwd")
+    Path(f"{log}.2").mkdir()
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    assert run(compressor) == []
+
+
+def test_a_failure_is_said_with_the_file(log: Path) -> None:
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    os.close(compressor.start())
+    assert "could not be compressed" in compressor._explain(1)
+    compressor.kill()
+
+
+def test_a_whole_file_becomes_one_frame(tmp_path: Path) -> None:
+    source = os.open(tmp_path / "in", os.O_RDWR | os.O_CREAT)
+    target = os.open(tmp_path / "out", os.O_RDWR | os.O_CREAT)
+    try:
+        os.write(source, TEXT)
+        os.lseek(source, 0, os.SEEK_SET)
+        assert compress.compress(source, target, "") == 0
+    finally:
+        os.close(source)
+        os.close(target)
+    assert zstd.decompress((tmp_path / "out").read_bytes()) == TEXT

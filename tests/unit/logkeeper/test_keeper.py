@@ -1,0 +1,241 @@
+"""The keeper turn by turn, driven through its socket as virtsupd does it."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from virtsupd.logkeeper.keeper import AlreadyKeptError, Keeper, _take_lock
+from virtsupd.logkeeper.messages import decode, encode
+
+TURNS = 200
+
+
+class Bench:
+    """A keeper, a connection to it, and one service's FIFO."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.keeper = Keeper("")
+        self.peers: list[socket.socket] = []
+        self.connection = self.connect()
+        self.fifo = directory / "fifo"
+        os.mkfifo(self.fifo)
+        self.writer = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
+        self.file = directory / "a.log"
+
+    def connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.connect("keeper")
+        connection.setblocking(False)
+        self.peers.append(connection)
+        return connection
+
+    def open(self, name: str = "a", **changed: str) -> list[str]:
+        fields = {
+            "fifo": str(self.fifo),
+            "file": str(self.file),
+            "max_size": "0",
+            "max_age": "0",
+            "keep": "5",
+            "compress": "none",
+            "on_full": "drop",
+            "mode": "640",
+        }
+        return self.ask("open", name, *(fields | changed).values())
+
+    def ask(self, *fields: str) -> list[str]:
+        """Send a request and return the next message."""
+        self.connection.send(encode(*fields))
+        return self.hear()
+
+    def hear(self) -> list[str]:
+        """Let the keeper work until it says something; [] is the end of the connection."""
+        for _ in range(TURNS):
+            try:
+                datagram = self.connection.recv(65536)
+            except BlockingIOError:
+                self.keeper.turn()
+            else:
+                return decode(datagram) if datagram else []
+        raise AssertionError("the keeper says nothing")
+
+    def turn_until(self, fact: Callable[[], object]) -> None:
+        for _ in range(TURNS):
+            if fact():
+                return
+            self.keeper.turn()
+        raise AssertionError("the keeper does not do it")
+
+    def text(self) -> str:
+        return self.file.read_text() if self.file.exists() else ""
+
+    def close(self) -> None:
+        self.keeper.close()
+        os.close(self.writer)
+        for peer in self.peers:
+            peer.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.chdir(tmp_path)
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+def test_an_opened_log_is_written(bench: Bench) -> None:
+    assert bench.open() == ["trouble", "a", ""]
+    os.write(bench.writer, b"one\n")
+    bench.turn_until(lambda: bench.text() == "one\n")
+    os.write(bench.writer, b"two\n")
+    bench.turn_until(lambda: bench.text() == "one\ntwo\n")
+
+
+def test_opening_again_changes_nothing_but_what_is_asked(bench: Bench) -> None:
+    bench.open()
+    assert bench.open() == ["trouble", "a", ""]
+    os.write(bench.writer, b"one\n")
+    other = bench.directory / "b.log"
+    assert bench.open(file=str(other)) == ["trouble", "a", ""]
+    assert bench.text() == "one\n"
+    assert bench.ask("status") == ["log", "a", str(other), "0"]
+    assert bench.hear() == ["status", "1"]
+
+
+def test_a_fifo_made_anew_is_opened(bench: Bench) -> None:
+    bench.open()
+    bench.fifo.unlink()
+    os.mkfifo(bench.fifo)
+    writer = os.open(bench.fifo, os.O_RDWR)
+    assert bench.open() == ["trouble", "a", ""]
+    os.write(writer, b"new\n")
+    os.close(writer)
+    assert bench.ask("drain", "a", "7") == ["drained", "a", "7"]
+    assert bench.text() == "new\n"
+
+
+def test_a_missing_fifo_is_a_trouble(bench: Bench) -> None:
+    gone = str(bench.directory / "gone")
+    assert bench.open(fifo=gone) == [
+        "trouble",
+        "a",
+        f"log cannot be kept: {gone}: No such file or directory",
+    ]
+
+
+def test_close_empties_the_fifo_first(bench: Bench) -> None:
+    bench.open()
+    os.write(bench.writer, b"last words\n")
+    assert bench.ask("close", "a") == ["closed", "a"]
+    assert bench.text() == "last words\n"
+    assert bench.ask("close", "a") == ["closed", "a"]
+    assert bench.ask("status") == ["status", "0"]
+
+
+def test_drain_of_an_unknown_log_is_answered(bench: Bench) -> None:
+    assert bench.ask("drain", "b", "1") == ["drained", "b", "1"]
+
+
+def test_rotate_is_answered_with_what_hinders_it(bench: Bench) -> None:
+    assert bench.ask("rotate", "a") == ["rotated", "a", "no such log"]
+    bench.open()
+    os.write(bench.writer, b"one\n")
+    assert bench.ask("rotate", "a") == ["rotated", "a", ""]
+    assert Path(f"{bench.file}.1").read_text() == "one\n"
+
+
+def test_rotated_files_are_compressed(bench: Bench) -> None:
+    bench.open(compress="zstd", max_size="1")
+    os.write(bench.writer, b"one\n")
+    bench.turn_until(Path(f"{bench.file}.1.zst").exists)
+    assert not Path(f"{bench.file}.1").exists()
+
+
+def test_what_stays_uncompressed_is_said(bench: Bench) -> None:
+    (bench.directory / "a.log.1").write_text("plain\n")
+    bench.open(compress="zstd")
+    bench.keeper._compressor._explain(3)
+    os.kill(bench.keeper._compressor._child, 9)
+    assert bench.hear()[0] == "warning"
+
+
+def test_trouble_is_told_when_it_comes_and_goes(bench: Bench) -> None:
+    bench.file.mkdir()
+    trouble = f"log cannot be written: {bench.file}: not a regular file"
+    assert bench.open(on_full="block") == ["trouble", "a", trouble]
+    os.write(bench.writer, b"waits\n")
+    bench.file.rmdir()
+    assert bench.hear() == ["trouble", "a", ""]
+    assert bench.text() == "waits\n"
+
+
+def test_age_wakes_the_keeper_by_itself(bench: Bench) -> None:
+    bench.open(max_age="0.05")
+    os.write(bench.writer, b"one\n")
+    bench.turn_until(Path(f"{bench.file}.1").exists)
+    assert bench.keeper._seconds_left() is None
+
+
+def test_a_newer_connection_replaces_the_older(bench: Bench) -> None:
+    bench.open()
+    older, bench.connection = bench.connection, bench.connect()
+    assert bench.open() == ["trouble", "a", ""]
+    assert older.recv(10) == b""
+
+
+@pytest.mark.parametrize("request_fields", [["nonsense"], ["open", "a"], ["drain", "a"], ["close"]])
+def test_what_is_no_request_ends_the_connection_alone(
+    bench: Bench, request_fields: list[str]
+) -> None:
+    bench.open()
+    assert bench.ask(*request_fields) == []
+    bench.connection = bench.connect()
+    assert bench.ask("status") == ["log", "a", str(bench.file), "0"]
+
+
+def test_a_peer_that_left_is_forgotten(bench: Bench) -> None:
+    bench.open()
+    bench.connection.send(encode("status"))
+    bench.connection.close()
+    bench.connection = bench.connect()
+    assert bench.ask("status") == ["log", "a", str(bench.file), "0"]
+
+
+def test_answers_wait_for_a_peer_that_reads_late(bench: Bench) -> None:
+    bench.open()
+    for _ in range(3000):
+        bench.keeper._send("warning", "x" * 1000)
+    heard = [bench.hear() for _ in range(3000)]
+    assert heard == [["warning", "x" * 1000]] * 3000
+
+
+def test_a_peer_that_never_reads_is_hung_up_on(bench: Bench) -> None:
+    bench.open()
+    for _ in range(20_000):
+        bench.keeper._send("warning", "x" * 1000)
+    assert bench.keeper._connection is None
+
+
+def test_the_socket_is_for_its_owner_alone(bench: Bench) -> None:
+    assert (bench.directory / "keeper").stat().st_mode & 0o777 == 0o600
+
+
+def test_end_ends_the_loop(bench: Bench) -> None:
+    bench.connection.send(encode("end"))
+    bench.turn_until(lambda: bench.keeper._is_ending)
+
+
+def test_a_second_keeper_is_refused(bench: Bench) -> None:
+    child = os.fork()  # locks are a process's: our own would be granted again
+    if not child:
+        try:
+            _take_lock()
+        except AlreadyKeptError:
+            os._exit(7)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
