@@ -25,7 +25,7 @@ Only the first number of `(version 0 …)` counts; the rest is room for minor ve
 | root | start | RootStart | facts | render_root_start |
 | root | stop | Shutdown | end("shutdown") | nothing: it closes when all is down |
 | root | reload | ReloadConfiguration | reload_configuration | render_reload |
-| root | help, doc, enable, disable, restart | Canned | - | its `reply` |
+| root | help, doc | Canned | - | its `reply` |
 | any | status | Status | resolve, snapshot | render_status |
 | any | start, stop, restart, reload, enable, disable | Ask | resolve, ask, snapshot | render_answer |
 | any | doc | Doc | resolve, snapshot | render_doc |
@@ -47,7 +47,6 @@ from virtsupd.control.herd_replies import (
     exception_datum,
     render_help,
     render_root_doc,
-    render_unspecified,
     reply,
 )
 from virtsupd.control.sexp import Datum, Symbol
@@ -160,12 +159,12 @@ def parse_command(datum: Datum) -> HerdCommand:
     version, action, service, arguments, directory = _fields(datum)
     match version, action, service, arguments, directory:
         case (
-            (0, *_),
+            (int() as major, *_),
             (Symbol(name=action_name),),
             (Symbol() | str() as named,),
             (tuple() as words,),
             (str() as path,),
-        ) if version[0] is not False:
+        ) if major == 0 and major is not False:
             name, is_quoted = (named, True) if isinstance(named, str) else (named.name, False)
             return HerdCommand(action_name, name, _strings(words), path, is_quoted)
     raise ProtocolError("a field of the command has the wrong type or version")
@@ -177,7 +176,7 @@ def plan(command: HerdCommand) -> Request:
     Raises:
         UnknownServiceError: the service came as a string.
         UnknownActionError: virtsupd itself has no such action.
-        ActionError: the action takes no arguments and got some.
+        ActionError: it makes no sense for virtsupd itself, or not with these arguments.
     """
     if command.is_quoted:
         raise UnknownServiceError(command.service)
@@ -247,9 +246,7 @@ def _canned(command: HerdCommand) -> bytes:
         case "doc":
             return render_root_doc(command.arguments)
         case "enable" | "disable" | "restart":
-            return render_unspecified(
-                f"{command.action} has no meaning for virtsupd itself: nothing was changed"
-            )
+            raise ActionError(f"cannot {command.action} virtsupd itself: nothing was changed")
         case _:
             raise UnknownActionError(command.action, "root")
 

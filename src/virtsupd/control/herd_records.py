@@ -138,7 +138,7 @@ def root_record(facts: Facts) -> Datum:
             "status": state,
             "actions": symbols(ROOT_ACTIONS),
             "recent-messages": _messages([(facts.since, text) for text in facts.warnings]),
-            "version-of-virtsupd": facts.version,
+            "virtsupd-version": facts.version,
         }
     )
 

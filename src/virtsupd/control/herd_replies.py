@@ -160,7 +160,10 @@ def exception_datum(action: str, service: str, message: str) -> Datum:
 
 
 def _messages(verb: Verb, report: Report) -> list[str]:
-    """Return Shepherd's line for a result, and the engine's own where that says more."""
+    """Return Shepherd's line for a result, and the engine's own where that says more.
+
+    Shepherd has none for a stop that went well. In every other case there is at least one.
+    """
     name = report.name
     lines = {
         (Verb.START, Result.DONE): f"Service {name} has been started.",
@@ -173,11 +176,12 @@ def _messages(verb: Verb, report: Report) -> list[str]:
         (Verb.DISABLE, Result.DONE): f"Disabled service {name}.",
         (Verb.DISABLE, Result.ALREADY): f"Disabled service {name}.",
     }
-    is_plain = report.result in (Result.DONE, Result.ALREADY)
     known = lines.get((verb, report.result))
-    own = report.message if not is_plain else ""
-    found = [line for line in (known, own) if line]
-    return found or ([] if is_plain else [f"Service {name}: {report.result.value}."])
+    is_told = known is not None and report.result in (Result.DONE, Result.ALREADY)
+    if verb is Verb.STOP and report.result.is_good:
+        return []
+    own = "" if is_told else report.message
+    return [line for line in (known, own) if line] or [f"{name}: {report.result.value}"]
 
 
 def _stopped(answer: Answer, report: Report) -> Sequence[str]:
