@@ -1,0 +1,60 @@
+"""The real `herd` of GNU Shepherd 1.0, and Guile beside it, as `scripts/get-herd` makes them."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MAKING_SECONDS = 300
+"""The first time; it needs Debian's archive."""
+CALL_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@cache
+def herd_program() -> Path:
+    """Return the program's path, making it if this is the first time on this machine.
+
+    Raises:
+        AssertionError: it cannot be made; the message says why.
+    """
+    made = subprocess.run(  # noqa: PLW1510 - the status is looked at below
+        [CHECKOUT / "scripts/get-herd"], capture_output=True, text=True, timeout=MAKING_SECONDS
+    )
+    assert made.returncode == 0, made.stderr
+    return Path(made.stdout.strip())
+
+
+def herd(socket: Path, *words: str) -> Outcome:
+    """Run `herd` against `socket` with times in UTC and texts in English."""
+    return _run([str(herd_program()), "-s", str(socket), *words])
+
+
+def guile(expression: str, text: str = "") -> str:
+    """Return what a Guile expression prints, `text` being its standard input."""
+    expression = f'(setlocale LC_ALL "") {expression}'
+    outcome = _run([str(herd_program().with_name("guile")), "-c", expression], text)
+    assert outcome.code == 0, outcome.errors
+    return outcome.output
+
+
+def _run(command: list[str], text: str = "") -> Outcome:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(  # noqa: PLW1510 - the status is the outcome
+        command,
+        input=text.encode(),
+        capture_output=True,
+        env={**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        timeout=CALL_SECONDS,
+    )
+    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
