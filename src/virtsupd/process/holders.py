@@ -29,14 +29,12 @@ class Holder:
 
 def unix_listeners(path: str) -> frozenset[int]:
     """Return the inodes of the sockets that listen at `path`, whatever way round it is written."""
-    return frozenset(
-        inode for inode, bound, listens in _unix_sockets() if listens and _is_same(bound, path)
-    )
+    return frozenset(inode for inode, listens in _at(path) if listens)
 
 
 def unix_bound(path: str) -> frozenset[int]:
     """Return the inodes of all sockets bound to `path`, listening or not (datagram sockets never do)."""
-    return frozenset(inode for inode, bound, _ in _unix_sockets() if _is_same(bound, path))
+    return frozenset(inode for inode, _ in _at(path))
 
 
 def port_holders(port: int, *, is_datagram: bool = False) -> frozenset[int]:
@@ -90,17 +88,29 @@ def program_of(pid: int) -> str:
         return "?"
 
 
+def is_running(programs: Collection[str]) -> bool:
+    """Return whether a process has one of these short names."""
+    return any(program_of(pid) in programs for pid in _pids())
+
+
 def _pids() -> list[int]:
     return sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 -- names only
 
 
+def _at(path: str) -> Iterator[tuple[int, bool]]:
+    """Yield inode and "listens" of each socket whose name means the same file as `path`."""
+    # Only names with the same last part are worth a look into the file system.
+    ends = {os.path.basename(path), os.path.basename(os.path.realpath(path))}  # noqa: PTH119 -- strings, for speed
+    for inode, bound, listens in _unix_sockets():
+        if bound == path or (bound.rpartition("/")[2] in ends and _is_same(bound, path)):
+            yield inode, listens
+
+
 def _is_same(bound: str, path: str) -> bool:
-    if bound == path:
-        return True
-    if not bound.startswith("/"):
+    if not (bound.startswith("/") and path.startswith("/")):
         return False
     with contextlib.suppress(OSError):
-        return os.path.samefile(bound, path)  # noqa: PTH121 -- no Path for each socket of the host
+        return os.path.samefile(bound, path)  # noqa: PTH121 -- as above
     return False
 
 

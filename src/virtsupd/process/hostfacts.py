@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virtsupd.core.spec import HostCheck
-from virtsupd.process.holders import unix_listeners
+from virtsupd.process.holders import is_running, unix_listeners
 
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP = 0x1
@@ -33,15 +33,7 @@ _UNUSABLE = 0x40 | 0x08  # IPv6: tentative, or found to be somebody else's
 _NETLINK_SECONDS = 1.0
 
 UDEV_SOCKET = "/run/udev/control"
-_UDEV_DAEMONS = (
-    "/usr/lib/systemd/systemd-udevd",
-    "/lib/systemd/systemd-udevd",
-    "/usr/lib/udev/udevd",
-    "/lib/udev/udevd",
-    "/usr/sbin/udevd",
-    "/sbin/udevd",
-    "/usr/libexec/udevd",
-)
+_UDEV_DAEMONS = ("systemd-udevd", "udevd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +102,15 @@ def _unescape(text: str) -> str:
 
 
 def _missing_udev() -> str | None:
+    """Return what is missing of udev: its control socket, or, where no udevd runs, the kernel's own /dev.
+
+    An installed udevd that nobody started (a container, an initramfs) is not waited for. Where
+    one is started at boot, the init system has it up before virtsupd.
+    """
     if unix_listeners(UDEV_SOCKET):
         return None
-    daemon = next((path for path in _UDEV_DAEMONS if Path(path).exists()), None)
-    if daemon is not None:
-        return f"{daemon} is installed and nobody listens on {UDEV_SOCKET}"
+    if is_running(_UDEV_DAEMONS):
+        return f"udevd runs, and nobody listens on {UDEV_SOCKET} yet"
     if missing_mount("/dev", "devtmpfs") is not None:
         return f"nobody listens on {UDEV_SOCKET}, and /dev is not kept by the kernel (devtmpfs)"
     return None

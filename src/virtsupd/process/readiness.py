@@ -38,12 +38,13 @@ from virtsupd.core.spec import (
 from virtsupd.errors import NotReadyError
 from virtsupd.process import hostfacts
 from virtsupd.process.attempts import attempt, retry
+from virtsupd.process.filechanges import FileChanges
 from virtsupd.process.holders import holder_of, is_held, unix_listeners
 from virtsupd.process.loglines import LogLines
 from virtsupd.process.network import compile_pattern
 from virtsupd.process.pidfile import is_alive, owned_pid, read_pid
 from virtsupd.process.probe_context import Outcome, ProbeContext, only_news
-from virtsupd.process.wakeups import Changes, FileChanges, MountChanges, NetworkChanges
+from virtsupd.process.wakeups import Changes, MountChanges, NetworkChanges
 
 __all__ = ["Outcome", "ProbeContext", "check", "wait_ready"]
 
