@@ -133,7 +133,7 @@ def report_text(verb: str, state: str, report: Report) -> str:
     if result == "refused" and "--guests" not in message:
         message += "; --guests allows it"
     if message:
-        return message if message.startswith(f"{name} ") else f"{name}: {message}"
+        return message if message.startswith((f"{name} ", f"{name}:")) else f"{name}: {message}"
     outcome = _OUTCOMES.get(verb, state)
     if result in ("done", "already"):
         return f"{name} is {'already ' if result == 'already' else ''}{outcome}"
@@ -146,16 +146,18 @@ def _tell_touched(session: Session, reports: list[Report], touched: list[str]) -
     named = {report["name"] for report in reports}
     others = [name for name in touched if name not in named]
     if others and not session.request.json:
-        after = (
-            "they start again with it" if session.request.verb.name == "stop" else "and restarted"
-        )
-        session.say(f"stopped along with it: {', '.join(others)} ({after})")
+        phrase = {
+            "stop": "also stopped, until it is started again",
+            "restart": "also restarted",
+        }.get(session.request.verb.name, "stopped, since it conflicts")
+        session.say(f"{phrase}: {', '.join(others)}")
 
 
 def _show_output(session: Session, name: str) -> None:
     """Print the end of a failed service's output, if the peer may read it, and where to look."""
     try:
-        lines = last_lines(session, session.services([name])[0], _LOG_LINES)
+        service = session.services([name])[0]
+        lines = last_lines(session, service, _LOG_LINES) if service["failed"] else []
     except (VirtsupdError, TimeoutError):
         lines = []
     for line in lines:

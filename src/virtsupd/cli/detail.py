@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from virtsupd.cli.overview import MARKS, group_of
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import ago, span, until
+from virtsupd.cli.times import ago, elapsed, moment, span, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,28 +71,41 @@ def _state_rows(service: Service, now: float, style: Style) -> list[tuple[str, s
         ("Reason", _reason_text(service, now)),
         ("Says", harmless(service["status_text"])),
         ("Wanted", _wanted_text(service, now)),
-        ("Enabled", "yes" if service["enabled"] else style.paint("yellow", "no, start refuses it")),
-        ("Pending", "a changed definition takes effect at its next start")
-        if service["replacement_pending"]
-        else ("", ""),
+        ("Enabled", _enabled_text(service, style)),
+        ("Pending", _pending_text(service)),
     ]
 
 
 def _state_text(service: Service, now: float, style: Style) -> str:
     word = "failed" if service["failed"] else "done" if service["done"] else service["state"]
     text = style.paint(MARKS[group_of(service)][1], word)
-    if service["pid"]:
-        text += f", pid {service['pid']}"
-    return f"{text}, since {ago(service['since'], now)}" if service["since"] else text
+    if service["since"]:
+        since = service["since"]
+        text += f" since {moment(since, now)}, {elapsed(now - since)} ago"
+    return f"{text}, pid {service['pid']}" if service["pid"] else text
 
 
 def _reason_text(service: Service, now: float) -> str:
     reason = service["reason"]
-    if reason is None:
+    if reason is None or reason["kind"] == "disabled":
         return ""
     text = harmless(reason["text"]) or reason["kind"]
     retry_at = reason["retry_at"]
-    return f"{text}; tried again {until(retry_at, now)}" if retry_at is not None else text
+    if service["failed"]:
+        return f"{text}; try again with: virtsupctl start {service['name']}"
+    return f"{text} {until(retry_at, now)}" if retry_at is not None else text
+
+
+def _enabled_text(service: Service, style: Style) -> str:
+    if service["enabled"]:
+        return "yes"
+    return style.paint("yellow", f"no; allow it with: virtsupctl enable {service['name']}")
+
+
+def _pending_text(service: Service) -> str:
+    if not service["replacement_pending"]:
+        return ""
+    return f"its definition has changed; apply it with: virtsupctl restart {service['name']}"
 
 
 def _wanted_text(service: Service, now: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtsupd.cli.overview import FAILED, MARKS, group_of
+from virtsupd.cli.overview import FAILED, MARKS, WAITING, group_of
 from virtsupd.errors import UnknownServiceError
 
 TYPE_CHECKING = False
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from virtsupd.cli.style import Style
     from virtsupd.cli.wire import Service
 
-_NEEDS = (("requires", ""), ("binds_to", "bound"), ("wants", "wanted"))
+_NEEDS = (("requires", ""), ("binds_to", "bound"), ("wants", "optional"))
 """The edges the tree shows, each with what is said beside the name."""
 
 _DOT_STYLES = {
@@ -149,7 +149,7 @@ def _node(graph: Graph, name: str, remarks: str, style: Style) -> str:
     service = graph.services[name]
     group = group_of(service)
     mark, color = MARKS[group]
-    word = "failed" if group == FAILED else service["state"]
+    word = {FAILED: "failed", WAITING: "waiting"}.get(group, service["state"])
     said = ", ".join(part for part in (word if word != "running" else "", remarks) if part)
     return f"{style.paint(color, mark)} {name}{f' ({said})' if said else ''}"
 

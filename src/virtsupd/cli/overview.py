@@ -33,6 +33,9 @@ MARKS = {
 }
 """The groups in the order they are printed, each with its mark and the colour of the mark."""
 
+_NAME_WIDTH = 40
+"""The widest name that moves the columns of the others."""
+
 _STAGE_KINDS = ("target", "condition")
 _OBVIOUS_REASONS = ("finished",)
 _DONE_REASONS = ("finished", "not-needed")
@@ -67,29 +70,47 @@ def _stopped_group(service: Service) -> str:
     return WAITING if service["wanted"] and service["enabled"] else STOPPED
 
 
+class _Row:
+    """What is shown of one service: its columns, made once."""
+
+    __slots__ = ("color", "group", "name", "note", "pid", "since")
+
+    def __init__(self, service: Service, now: float) -> None:
+        reason = service["reason"]
+        self.group = group_of(service)
+        self.name = service["name"]
+        self.pid = str(service["pid"] or "")
+        self.since = ago(service["since"], now) if service["since"] else ""
+        self.note = note(service, now)
+        self.color = _NOTE_COLORS.get(reason["kind"], "") if reason is not None else ""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether its name says it all: a stage that holds."""
+        return self.group == STAGES and not self.note
+
+
 def overview(daemon: Daemon, services: list[Service], now: float, style: Style) -> str:
     """Return the text for all services; `now` is the Unix time that relative times refer to."""
-    groups: dict[str, list[Service]] = {group: [] for group in MARKS}
+    groups: dict[str, list[_Row]] = {group: [] for group in MARKS}
     for service in services:
-        groups[group_of(service)].append(service)
+        row = _Row(service, now)
+        groups[row.group].append(row)
+    widths = _widths([row for rows in groups.values() for row in rows if not row.is_quiet])
     lines = _heading(daemon, groups, now, style)
-    widths = _widths(services, now)
-    for group, members in groups.items():
-        if members:
-            lines += ["", style.paint("bold", group)]
-            lines += [_row(group, service, widths, now, style) for service in members]
+    for group, rows in groups.items():
+        if rows:
+            lines += ["", style.paint("bold", group), *_group_lines(group, rows, widths, style)]
     if not services:
         lines += ["", f"No services are defined in {daemon['config']}."]
     return "\n".join(lines)
 
 
-def _heading(
-    daemon: Daemon, groups: dict[str, list[Service]], now: float, style: Style
-) -> list[str]:
+def _heading(daemon: Daemon, groups: dict[str, list[_Row]], now: float, style: Style) -> list[str]:
     counted = [
-        style.paint("red" if group == FAILED else "", f"{len(members)} {group.lower()}")
-        for group, members in groups.items()
-        if members and group != STAGES
+        style.paint("red" if group == FAILED else "", _counted(group, len(rows)))
+        for group, rows in groups.items()
+        if rows and group != STAGES
     ]
     name = style.paint("bold", f"virtsupd {daemon['version']}")
     lines = [
@@ -102,36 +123,51 @@ def _heading(
     return lines
 
 
-def _widths(services: list[Service], now: float) -> tuple[int, int, int]:
+def _counted(group: str, count: int) -> str:
+    word = "guest" if group == GUESTS and count == 1 else group.lower()
+    return f"{count} {word}"
+
+
+def _widths(rows: list[_Row]) -> tuple[int, int, int]:
     """Return the widths of the columns name, pid and since."""
-    names = max((len(service["name"]) for service in services), default=0)
-    pids = max((len(str(service["pid"] or "")) for service in services), default=0)
-    times = max((len(_since(service, now)) for service in services), default=0)
-    return min(names, 40), pids, times
-
-
-def _since(service: Service, now: float) -> str:
-    return ago(service["since"], now) if service["since"] else ""
-
-
-def _row(
-    group: str, service: Service, widths: tuple[int, int, int], now: float, style: Style
-) -> str:
-    mark, color = MARKS[group]
-    name, pid, since = widths
-    left = (
-        f"{service['name']:<{name}}  {service['pid'] or '':>{pid}}  {_since(service, now):<{since}}"
+    return (
+        min(max((len(row.name) for row in rows), default=0), _NAME_WIDTH),
+        max((len(row.pid) for row in rows), default=0),
+        max((len(row.since) for row in rows), default=0),
     )
-    row = f"  {style.paint(color, mark)} {left}"
-    text = note(service, now)
-    if not text:
-        return row.rstrip()
-    return f"{row}  {style.paint(_note_color(service), style.fit(text, len(left) + 6))}"
 
 
-def _note_color(service: Service) -> str:
-    reason = service["reason"]
-    return _NOTE_COLORS.get(reason["kind"], "") if reason is not None else ""
+def _group_lines(
+    group: str, rows: list[_Row], widths: tuple[int, int, int], style: Style
+) -> list[str]:
+    """Return a line for each service; stages with nothing to say share theirs."""
+    mark, color = MARKS[group]
+    shown = style.paint(color, mark)
+    lines = [
+        f"  {shown} {_columns(row, widths, style)}".rstrip() for row in rows if not row.is_quiet
+    ]
+    shared = wrapped([row.name for row in rows if row.is_quiet], style.width or 80, 4)
+    return lines + [
+        f"  {shown if position == 0 else ' '} {text}" for position, text in enumerate(shared)
+    ]
+
+
+def _columns(row: _Row, widths: tuple[int, int, int], style: Style) -> str:
+    name, pid, since = widths
+    left = f"{row.name:<{name}}  {row.pid:>{pid}}  {row.since:<{since}}"
+    return f"{left}  {style.paint(row.color, style.fit(row.note, len(left) + 6))}"
+
+
+def wrapped(words: list[str], width: int, indent: int) -> list[str]:
+    """Return `words` with commas, in lines that fit `width` columns behind an indent."""
+    lines: list[str] = []
+    for position, word in enumerate(words):
+        text = word if position == len(words) - 1 else f"{word},"
+        if lines and indent + len(lines[-1]) + 1 + len(text) <= width:
+            lines[-1] += f" {text}"
+        else:
+            lines.append(text)
+    return lines
 
 
 def note(service: Service, now: float) -> str:
@@ -153,7 +189,7 @@ def _reason_text(service: Service, now: float) -> str:
         return ""
     text = harmless(reason["text"]) or reason["kind"]
     retry_at = reason["retry_at"]
-    return f"{text}, again {until(retry_at, now)}" if retry_at is not None else text
+    return f"{text} {until(retry_at, now)}" if retry_at is not None else text
 
 
 def _restarts_text(service: Service) -> str:

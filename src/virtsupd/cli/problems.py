@@ -49,7 +49,8 @@ def error_code(error: VirtsupdError | TimeoutError) -> str:
 def explain(error: VirtsupdError | TimeoutError, request: Request) -> str:
     """Return what went wrong and what to do next."""
     if isinstance(error, TimeoutError):
-        return "no answer in time; --timeout gives it longer"
+        is_endless = request.follow or request.verb.name == "watch"
+        return "--timeout is over" if is_endless else "no answer in time; see --timeout"
     if isinstance(error, UnknownServiceError):
         return _explain_unknown_service(error, request)
     if isinstance(error, UnknownActionError):

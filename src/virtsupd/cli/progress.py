@@ -67,11 +67,12 @@ class Progress:
             print(change_line(service, self._now()), file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Stop drawing and clear the line."""
+        """Stop drawing and clear the line; the second time do nothing."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
         if self._drawn and self._stream is not None:
+            self._drawn = False
             self._stream.write(_CLEAR_LINE)
             self._stream.flush()
 

@@ -6,7 +6,6 @@ import json
 import time
 
 from virtsupd.cli.style import style_of
-from virtsupd.control.client import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,34 +13,34 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
     from virtsupd.cli.arguments import Request
-    from virtsupd.cli.wire import Daemon, Service
-    from virtsupd.control.client import Json
+    from virtsupd.cli.wire import Caller, Service
 
 DEFAULT_SOCKET = "/run/virtsupd/control"
 
 
 class Session:
-    """What the verbs work with. It connects at the first call; close it at the end.
+    """What the verbs work with. `client` connects at the first call; close it at the end.
 
     `--timeout` is one deadline for the whole run, from here on.
     """
 
-    def __init__(self, request: Request, path: str, out: TextIO, err: TextIO) -> None:
+    def __init__(self, request: Request, client: Caller, out: TextIO, err: TextIO) -> None:
         self.request = request
-        self.path = path
+        self.client = client
         self.out = out
         self.err = err
         self.style = style_of(out, no_color=request.no_color)
         self.err_style = style_of(err, no_color=request.no_color)
-        self.client = Client(path, request.timeout)
         self._deadline = None if request.timeout is None else time.monotonic() + request.timeout
 
-    def call(self, method: str, parameters: Json | None = None) -> dict[str, Any]:
+    def call(self, method: str, parameters: dict[str, object] | None = None) -> dict[str, Any]:
         """Call a method of virtsupd and return its reply; raises what `Client.call` does."""
         self._spend()
         return self.client.call(method, parameters)
 
-    def stream(self, method: str, parameters: Json | None = None) -> Iterator[dict[str, Any]]:
+    def stream(
+        self, method: str, parameters: dict[str, object] | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Call a method with many replies and yield each; raises what `Client.stream` does."""
         self._spend()
         for reply in self.client.stream(method, parameters):
@@ -52,11 +51,6 @@ class Session:
         """Return the named services, or all of them for no names."""
         services: list[Service] = self.call("Status", {"names": names})["services"]
         return services
-
-    def daemon(self) -> Daemon:
-        """Return what virtsupd says of itself."""
-        daemon: Daemon = self.call("Status", {"names": []})["daemon"]
-        return daemon
 
     def now(self) -> float:
         """Return the Unix time."""

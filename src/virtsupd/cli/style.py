@@ -55,7 +55,7 @@ class Style:
 
 def style_of(stream: TextIO, *, no_color: bool = False) -> Style:
     """Return how to write to `stream`: plain for files and pipes, for NO_COLOR and a dumb terminal."""
-    is_unicode = (stream.encoding or "").lower().startswith("utf")
+    is_unicode = (stream.encoding or "utf-8").lower().startswith("utf")
     if not stream.isatty():
         return Style(is_unicode=is_unicode)
     is_dumb = os.environ.get("TERM", "dumb") == "dumb"

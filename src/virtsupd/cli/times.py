@@ -35,7 +35,7 @@ def span(seconds: float) -> str:
     if seconds < 0.0095:
         return f"{max(round(seconds * 1000), 0)} ms"
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -11,6 +11,7 @@ import sys
 
 from virtsupd.cli import arguments, problems, session, status
 from virtsupd.cli.verbs import VERB_BY_NAME
+from virtsupd.control.client import Client
 from virtsupd.errors import VirtsupdError
 
 TYPE_CHECKING = False
@@ -42,7 +43,7 @@ def _session(request: Request) -> Session:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    return session.Session(request, path, sys.stdout, sys.stderr)
+    return session.Session(request, Client(path, request.timeout), sys.stdout, sys.stderr)
 
 
 def _guarded(run: Session) -> int:

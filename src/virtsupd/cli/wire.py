@@ -1,6 +1,28 @@
-"""The replies of `org.virtsupd.Supervisor` as types; imported by type checkers alone."""
+"""The replies of `org.virtsupd.Supervisor` as types; imported by type checkers and tests alone."""
 
-from typing import TypedDict
+from collections.abc import Iterator
+from typing import Any, Protocol, TypedDict
+
+
+class Caller(Protocol):
+    """What a session needs of `virtsupd.control.client.Client`, which says what it raises."""
+
+    timeout: float | None
+    """Seconds the next answer may take; None: for ever."""
+
+    def call(self, method: str, parameters: dict[str, object] | None = None) -> dict[str, Any]:
+        """Call a method with one reply."""
+        ...
+
+    def stream(
+        self, method: str, parameters: dict[str, object] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Call a method with many replies."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
 
 
 class Exit(TypedDict):

@@ -1,0 +1,198 @@
+import json
+from typing import Any
+
+import pytest
+from tests.support.fake_varlink import progress, reports, service, stopped
+from tests.support.scripted_client import Answers, Run
+
+from virtsupd.cli import commands
+from virtsupd.errors import PeerDeniedError, UnreachableError
+
+
+def hung_up() -> UnreachableError:
+    """Return what the client raises when a connection ends without an answer."""
+    error = UnreachableError("cannot reach virtsupd")
+    error.__cause__ = ConnectionResetError()
+    return error
+
+
+CALLS: list[tuple[list[str], str, dict[str, Any]]] = [
+    (["start", "a", "b"], "Start", {"names": ["a", "b"], "guests": False}),
+    (["stop", "-g", "a"], "Stop", {"names": ["a"], "guests": True}),
+    (["restart", "a"], "Restart", {"names": ["a"], "guests": False}),
+    (["reload", "a"], "ReloadService", {"names": ["a"], "guests": False}),
+    (["enable", "a"], "Enable", {"names": ["a"]}),
+    (["disable", "a"], "Disable", {"names": ["a"]}),
+    (["wait", "--state", "stopped", "a"], "Wait", {"names": ["a"], "state": "stopped"}),
+]
+
+
+@pytest.mark.parametrize(("words", "method", "parameters"), CALLS)
+def test_a_verb_is_one_call(words: list[str], method: str, parameters: dict[str, Any]) -> None:
+    run = Run(words, {method: [reports(("a", "done", ""))]})
+    assert commands.run(run.session) == 0
+    assert run.client.calls == [(method, parameters)]
+
+
+@pytest.mark.parametrize(
+    ("verb", "result", "message", "text"),
+    [
+        ("start", "done", "a is running", "a is running"),
+        ("start", "done", "", "a is running"),
+        ("stop", "already", "", "a is already stopped"),
+        ("wait", "done", "", "a is stopped"),
+        ("start", "not-needed", "", "a is not needed here"),
+        ("start", "failed", "exited with code 3", "a: exited with code 3"),
+        ("start", "waiting", "a needs b: stopped by root", "a needs b: stopped by root"),
+        ("start", "failed", "a: no such program", "a: no such program"),
+        ("start", "superseded", "", "a: superseded"),
+        ("stop", "refused", "this would end vm", "a: this would end vm; --guests allows it"),
+        ("stop", "refused", "give --guests", "a: give --guests"),
+        ("stop", "done", "bad \x1b", "a: bad \\x1b"),
+    ],
+)
+def test_a_report_is_a_sentence(verb: str, result: str, message: str, text: str) -> None:
+    report: Any = {"name": "a", "result": result, "message": message}
+    assert commands.report_text(verb, "stopped", report) == text
+
+
+def test_one_bad_report_makes_the_command_fail() -> None:
+    rows = reports(("a", "done", "a is running"), ("b", "disabled", "b: disabled"))
+    run = Run(["start", "a", "b"], {"Start": [rows]})
+    assert commands.run(run.session) == 1
+    assert run.out == "a is running\n"
+    assert run.err == "b: disabled\n"
+
+
+def test_a_failed_start_shows_the_end_of_the_output() -> None:
+    answers: Answers = {
+        "Start": [reports(("a", "failed", "a: exited with code 3"))],
+        "Status": [{"services": [stopped("a", failed=True)]}],
+        "Log": [{"name": "a", "lines": ["no such port\x1b"]}],
+    }
+    run = Run(["start", "a"], answers)
+    assert commands.run(run.session) == 1
+    assert run.err.splitlines() == [
+        "a: exited with code 3",
+        "  | no such port\\x1b",
+        "  more: virtsupctl status a",
+    ]
+
+
+def test_output_that_may_not_be_read_is_left_out() -> None:
+    answers: Answers = {
+        "Start": [reports(("a", "failed", "a: x"))],
+        "Status": [PeerDeniedError("no")],
+    }
+    run = Run(["start", "a"], answers)
+    assert commands.run(run.session) == 1
+    assert run.err.endswith("more: virtsupctl status a\n")
+
+
+@pytest.mark.parametrize(
+    ("verb", "method", "text"),
+    [
+        ("stop", "Stop", "also stopped, until it is started again: b, c\n"),
+        ("restart", "Restart", "also restarted: b, c\n"),
+        ("start", "Start", "stopped, since it conflicts: b, c\n"),
+    ],
+)
+def test_what_else_was_touched_is_named(verb: str, method: str, text: str) -> None:
+    run = Run([verb, "a"], {method: [reports(("a", "done", "a x"), touched=["a", "b", "c"])]})
+    commands.run(run.session)
+    assert run.out == f"a x\n{text}"
+
+
+def test_progress_is_shown_on_request() -> None:
+    moving = service("a", state="starting", pid=5)
+    run = Run(["-v", "start", "a"], {"Start": [progress(moving), reports(("a", "done", "a up"))]})
+    assert commands.run(run.session) == 0
+    assert run.err == "a starting, pid 5\n"
+
+
+def test_json_is_reports_and_what_was_touched() -> None:
+    run = Run(["--json", "stop", "a"], {"Stop": [reports(("a", "done", "x"), touched=["a", "b"])]})
+    assert commands.run(run.session) == 0
+    assert json.loads(run.out) == {
+        "reports": [{"name": "a", "result": "done", "message": "x"}],
+        "touched": ["a", "b"],
+    }
+
+
+def test_quiet_prints_what_failed_alone() -> None:
+    rows = reports(("a", "done", "a is stopped"), ("b", "failed", "b: stuck"))
+    run = Run(["-q", "stop", "a", "b"], {"Stop": [rows]})
+    assert commands.run(run.session) == 1
+    assert (run.out, run.err) == ("", "b: stuck\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "text"),
+    [
+        (["start", "a"], "Start", "(start a) stays in force; take it back with: virtsupctl stop a"),
+        (["stop", "a"], "Stop", "(stop a) stays in force; take it back with: virtsupctl start a"),
+        (["restart", "a"], "Restart", "the command (restart a) stays in force"),
+        (["shutdown"], "Shutdown", "the command (shutdown) stays in force"),
+        (["wait", "a"], "Wait", "a: not running yet"),
+    ],
+)
+def test_an_interrupted_wait_leaves_the_command_in_force(
+    words: list[str], method: str, text: str
+) -> None:
+    run = Run(words, {method: [KeyboardInterrupt()]})
+    assert commands.run(run.session) == 130
+    assert run.err.startswith("virtsupctl: interrupted; ")
+    assert run.err.rstrip().endswith(text)
+
+
+def test_a_wait_that_takes_too_long_is_7() -> None:
+    run = Run(["-t", "5", "wait", "a"], {"Wait": [TimeoutError()]})
+    assert commands.run(run.session) == 7
+    assert run.err == "virtsupctl: no end within 5 s; a: not running yet\n"
+
+
+def test_what_a_new_configuration_changes_is_listed() -> None:
+    outcome = {"added": ["a"], "changed": [], "pending": ["b", "c"], "removed": ["d"]}
+    run = Run(["reload"], {"Reload": [outcome]})
+    assert commands.run(run.session) == 0
+    assert run.out == "new: a\nchanged, in force at the next start: b, c\nremoved: d\n"
+    run = Run(["--json", "reload"], {"Reload": [outcome]})
+    commands.run(run.session)
+    assert json.loads(run.out) == outcome
+
+
+def test_an_unchanged_configuration_is_said_to_be_so() -> None:
+    run = Run(["reload"], {"Reload": [{"added": [], "changed": [], "pending": [], "removed": []}]})
+    commands.run(run.session)
+    assert run.out == "the configuration is unchanged\n"
+
+
+@pytest.mark.parametrize("last", [{}, hung_up()])
+def test_shutdown_and_quit_end_with_an_answer_or_with_the_daemon(last: Any) -> None:
+    moving = progress(service("vm", state="stopping", kind="guest"))
+    run = Run(["shutdown", "-g"], {"Shutdown": [moving, last]})
+    assert commands.run(run.session) == 0
+    assert run.client.calls == [("Shutdown", {"guests": True})]
+    assert run.out == "everything is stopped, virtsupd ends\n"
+    run = Run(["quit"], {"Quit": [last]})
+    assert commands.run(run.session) == 0
+    assert run.out == "virtsupd ends; every service runs on\n"
+
+
+def test_json_of_quit_is_an_empty_document() -> None:
+    run = Run(["--json", "quit"], {"Quit": [{}]})
+    commands.run(run.session)
+    assert json.loads(run.out) == {}
+
+
+@pytest.mark.parametrize(("words", "method"), [(["shutdown"], "Shutdown"), (["quit"], "Quit")])
+def test_nobody_there_is_no_shutdown(words: list[str], method: str) -> None:
+    run = Run(words, {method: [UnreachableError("cannot reach virtsupd")]})
+    with pytest.raises(UnreachableError):
+        commands.run(run.session)
+
+
+def test_a_daemon_that_dies_during_a_start_is_an_error() -> None:
+    run = Run(["start", "a"], {"Start": [progress(service("a", state="starting")), hung_up()]})
+    with pytest.raises(UnreachableError):
+        commands.run(run.session)
