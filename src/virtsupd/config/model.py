@@ -23,6 +23,7 @@ from virtsupd.config.values import (
     LimitPair,
     ListenAddress,
     Mode,
+    NotEmpty,
     PositiveCount,
     PositiveSeconds,
     Seconds,
@@ -86,7 +87,7 @@ class RuleTable(Table):
     group: Account | None = None
     uid: Id | None = None
     gid: Id | None = None
-    services: Annotated[ServiceNames, Field(min_length=1)] | None = None
+    services: Annotated[ServiceNames, NotEmpty] | None = None
 
 
 class AccessTable(Table):
@@ -163,7 +164,7 @@ class ServiceTable(Table):
     """`[service.NAME]`, or a unit file."""
 
     description: Text = ""
-    provides: Annotated[ServiceNames, Field(min_length=1)] | None = None
+    provides: Annotated[ServiceNames, NotEmpty] | None = None
     requires: ServiceNames = ()
     binds_to: ServiceNames = ()
     wants: ServiceNames = ()
@@ -192,7 +193,7 @@ class ServiceTable(Table):
     transient: Flag = False
     autostart: Flag = True
     guest: Flag = False
-    success_exit: Annotated[tuple[ExitCode, ...], Field(min_length=1)] = (0,)
+    success_exit: Annotated[tuple[ExitCode, ...], NotEmpty] = (0,)
     not_needed_exit: tuple[ExitCode, ...] = ()
     sockets: tuple[Annotated[SocketTable, _word_or_table("listen")], ...] = ()
     reload: Annotated[ReloadTable, _word_or_table("signal")] | None = None

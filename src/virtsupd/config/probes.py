@@ -15,6 +15,7 @@ from virtsupd.config.values import (
     FilledText,
     Host,
     HttpUrl,
+    NotEmpty,
     Pattern,
     Port,
     PositiveCount,
@@ -142,7 +143,7 @@ class HttpTable(ProbeTable):
     for_stage = True
     url: HttpUrl
     statuses: Annotated[
-        tuple[Annotated[int, Field(strict=True, ge=100, le=599)], ...], Field(min_length=1)
+        tuple[Annotated[int, Field(strict=True, ge=100, le=599)], ...], NotEmpty
     ] = (200, 201, 202, 203, 204)
 
     def probe(self) -> spec.Probe:
@@ -154,7 +155,7 @@ class ExecTable(ProbeTable):
     """`exec`: a command exits 0."""
 
     kind: Literal["exec"]
-    command: Annotated[tuple[FilledText, ...], Field(min_length=1)]
+    command: Annotated[tuple[FilledText, ...], NotEmpty]
 
     def probe(self) -> spec.Probe:
         """Return the probe."""

@@ -33,7 +33,7 @@ _ALLOWED_BY_KEY: Final = {
     "sockets": 'a list of addresses ("/run/x.sock", "127.0.0.1:80") or tables with listen',
     "cgroup": "a name of letters, digits, _, - and . (not first), at most 100 characters",
     "name": "1 to 255 printable characters without a colon",
-    "actions": "tables by the action's name: lower case letters, digits, _ and -, a letter first",
+    "actions": "tables by name",
 }
 _ALLOWED_BY_TYPE: Final = {
     "string_type": "a string",
@@ -137,6 +137,8 @@ def _keys_in_file(details: ErrorDetails, data: object) -> Keys:
             data = data[key]  # type: ignore[index]  # _has has looked
         elif details["type"] == "missing" and index == len(location) - 1:
             break
+    if details["type"] == "union_tag_invalid" and _has(data, "kind"):
+        keys.append("kind")
     return tuple(keys)
 
 
@@ -155,7 +157,7 @@ def _explained(details: ErrorDetails, model: type[BaseModel], keys: Keys, data: 
     if kind == "union_tag_not_found":
         return "the key kind is missing"
     if location and location[-1] == "[key]":
-        return f"the key itself must be {_allowed(details, keys)}"
+        return f"the key itself must be {_allowed_key(details)}"
     return f"found {found_text(keys, _value_at(data, keys))}, must be {_allowed(details, keys)}"
 
 
@@ -171,6 +173,12 @@ def _allowed(details: ErrorDetails, keys: Keys) -> str:
     return _ALLOWED_BY_TYPE.get(kind) or _by_context(kind, context, details)
 
 
+def _allowed_key(details: ErrorDetails) -> str:
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    return "a name of lower case letters, digits, _ and -, a letter first, at most 64 characters"
+
+
 def _by_context(kind: str, context: Mapping[str, Any], details: ErrorDetails) -> str:
     match kind:
         case "literal_error":
@@ -181,8 +189,6 @@ def _by_context(kind: str, context: Mapping[str, Any], details: ErrorDetails) ->
             return f"at least {context['ge']}"
         case "less_than_equal" | "less_than":
             return f"at most {context.get('le', context.get('lt'))}"
-        case "too_short":
-            return "a list that is not empty"
         case _:
             return f"something else: {details['msg']}"
 

@@ -272,6 +272,13 @@ def one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _not_empty(values: tuple[object, ...]) -> tuple[object, ...]:
+    # Field(min_length=1) would also complain of a list whose items were refused.
+    if not values:
+        raise ValueError("a list that is not empty")
+    return values
+
+
 def _unique(values: Sequence[str]) -> Sequence[str]:
     if len(set(values)) < len(values):
         twice = next(item for index, item in enumerate(values) if item in values[:index])
@@ -279,8 +286,10 @@ def _unique(values: Sequence[str]) -> Sequence[str]:
     return values
 
 
+NotEmpty = AfterValidator(_not_empty)
 Text = Annotated[str, PlainValidator(text)]
-FilledText = Annotated[str, PlainValidator(filled_text)]
+FilledNotEmpty = AfterValidator(_not_empty)
+Text = Annotated[str, PlainValidator(filled_text)]
 Flag = Annotated[bool, Strict()]
 Seconds = Annotated[float, PlainValidator(duration)]
 PositiveSeconds = Annotated[float, PlainValidator(positive_duration)]

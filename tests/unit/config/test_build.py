@@ -1,0 +1,256 @@
+from pathlib import Path
+
+import pytest
+
+from virtsupd.config.build import build_service, service_problems
+from virtsupd.config.model import ServiceTable
+from virtsupd.config.settings import HostSettings
+from virtsupd.core import spec
+from virtsupd.core.names import Name
+
+HOST = HostSettings(log_dir=Path("/log"))
+
+
+def build(
+    data: dict[str, object], name: str = "web", host: HostSettings = HOST
+) -> spec.ServiceSpec:
+    table = ServiceTable.model_validate(data)
+    assert list(service_problems(table)) == []
+    return build_service(Name(name), table, host, "web.toml")
+
+
+def process(data: dict[str, object], name: str = "web") -> spec.ProcessSpec:
+    found = build({"command": ["x"]} | data, name).process
+    assert found is not None
+    return found
+
+
+def test_a_command_alone_is_a_service_with_all_defaults() -> None:
+    assert build({"command": ["/bin/x", "y"]}) == spec.ServiceSpec(
+        name=Name("web"),
+        provides=(Name("web"),),
+        source="web.toml",
+        process=spec.ProcessSpec(("/bin/x", "y"), spec.LogSpec(file="/log/web.log")),
+    )
+
+
+def test_every_key_reaches_the_definition() -> None:
+    made = build(
+        {
+            "description": "front page",
+            "provides": ["www", "web"],
+            "requires": ["a"],
+            "binds_to": ["b"],
+            "wants": ["c"],
+            "after": ["d"],
+            "before": ["e"],
+            "conflicts": ["f"],
+            "command": ["x"],
+            "health": {"kind": "tcp", "port": 80, "interval": 1, "timeout": 2, "failures": 3},
+            "respawn": {"delay": 1, "factor": 3, "max_delay": 4, "limit": 5, "window": 6},
+            "stop": {"signal": "INT", "delay": 7, "mode": "process"},
+            "reload": {"command": ["r"], "timeout": 8},
+            "transient": True,
+            "autostart": False,
+            "guest": True,
+            "success_exit": [0, 3],
+            "not_needed_exit": [11],
+            "actions": {"test": {"description": "t", "command": ["t"], "timeout": 9}},
+        }
+    )
+    assert made == spec.ServiceSpec(
+        name=Name("www"),
+        provides=(Name("www"), Name("web")),
+        description="front page",
+        source="web.toml",
+        requires=(Name("a"),),
+        binds_to=(Name("b"),),
+        wants=(Name("c"),),
+        after=(Name("d"),),
+        before=(Name("e"),),
+        conflicts=(Name("f"),),
+        process=made.process,
+        health=spec.Health(spec.TcpProbe(80), 1, 2, 3),
+        respawn=spec.Respawn(1, 3, 4, 5, 6),
+        stop=spec.Stop("SIGINT", 7, spec.StopMode.PROCESS),
+        reload=spec.Reload(None, ("r",), 8),
+        transient=True,
+        autostart=False,
+        is_guest=True,
+        success_exit=frozenset({0, 3}),
+        not_needed_exit=frozenset({11}),
+        actions=(spec.ActionSpec("test", "t", ("t",), 9),),
+    )
+    assert made.process is not None
+    assert made.process.log.file == "/log/www.log"
+
+
+def test_every_key_reaches_the_process() -> None:
+    made = process(
+        {
+            "user": 33,
+            "group": "www-data",
+            "supplementary_groups": ["kvm", 4],
+            "directory": "/srv/",
+            "umask": "077",
+            "environment": {"LANG": "C", "API_TOKEN": "t", "A": ""},
+            "environment_file": ["/a", "-/b"],
+            "limits": {"nofile": 1, "core": [0, "infinity"]},
+            "capabilities": ["net_raw"],
+            "no_new_privileges": True,
+            "oom_score_adjust": -5,
+            "nice": 5,
+            "sockets": [
+                "/run/x",
+                {
+                    "listen": "80",
+                    "name": "http",
+                    "type": "stream",
+                    "mode": "0660",
+                    "owner": "o",
+                    "group": "g",
+                    "backlog": 5,
+                },
+            ],
+            "log": {
+                "file": "/x",
+                "max_size": "1K",
+                "max_age": "1d",
+                "keep": 1,
+                "compress": "none",
+                "on_full": "block",
+                "mode": "0600",
+            },
+        }
+    )
+    assert made == spec.ProcessSpec(
+        command=("x",),
+        log=spec.LogSpec("/x", 1024, 86400, 1, "none", "block", 0o600),
+        user="33",
+        group="www-data",
+        supplementary_groups=("kvm", "4"),
+        directory="/srv",
+        umask=0o077,
+        environment=(("A", ""), ("API_TOKEN", "t"), ("LANG", "C")),
+        environment_files=("/a", "-/b"),
+        limits=(spec.Limit("core", 0, None), spec.Limit("nofile", 1, 1)),
+        capabilities=("CAP_NET_RAW",),
+        no_new_privileges=True,
+        oom_score_adjust=-5,
+        nice=5,
+        sockets=(
+            spec.SocketSpec("web", "/run/x"),
+            spec.SocketSpec("http", "80", "stream", 0o660, "o", "g", 5),
+        ),
+        secret_environment=frozenset({"API_TOKEN"}),
+    )
+
+
+def test_names_become_file_and_descriptor_names() -> None:
+    made = process({"sockets": ["/run/x"]}, "vm:a/b")
+    assert made.log.file == "/log/vm:a%2Fb.log"
+    assert made.sockets[0].name == "vm_a/b"
+
+
+def test_log_false_keeps_nothing() -> None:
+    assert process({"log": False}).log.file == ""
+    assert process({"log": {}}).log.file == "/log/web.log"
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "secret", "GITHUB_TOKEN", "SSH_KEY"])
+def test_secrets_are_known_by_their_names(name: str) -> None:
+    assert process({"environment": {name: "x"}}).secret_environment == {name}
+
+
+def test_a_one_shot_is_ready_when_it_ends_and_is_not_respawned() -> None:
+    made = build({"command": ["x"], "one_shot": True})
+    assert made.ready == spec.Readiness(spec.ExitProbe())
+    assert made.respawn is None
+    made = build(
+        {
+            "command": ["x"],
+            "one_shot": True,
+            "respawn": True,
+            "ready": {"kind": "exit", "timeout": 0},
+        }
+    )
+    assert made.ready == spec.Readiness(spec.ExitProbe(), 0)
+    assert made.respawn == spec.Respawn()
+
+
+def test_respawn_can_be_switched_off() -> None:
+    assert build({"command": ["x"], "respawn": False}).respawn is None
+
+
+def test_a_delay_above_the_longest_raises_that() -> None:
+    respawn = build({"command": ["x"], "respawn": {"delay": 60}}).respawn
+    assert respawn is not None
+    assert respawn.max_delay_seconds == 60
+
+
+def test_without_a_command_it_is_a_target_or_a_condition() -> None:
+    assert build({"requires": ["a"]}).is_stage
+    made = build({"ready": {"kind": "mount", "path": "/srv", "timeout": 5}})
+    assert made.ready == spec.Readiness(spec.MountProbe("/srv"), 5)
+
+
+def test_networking_can_be_assumed() -> None:
+    data: dict[str, object] = {"ready": {"kind": "host", "check": "networking"}}
+    host = HostSettings(networking="assume")
+    assert build(data, host=host).ready.probe == spec.HostProbe(
+        spec.HostCheck.NETWORKING, assume=True
+    )
+    assert build(data).ready.probe == spec.HostProbe(spec.HostCheck.NETWORKING)
+    data = {"ready": {"kind": "host", "check": "loopback"}}
+    assert build(data, host=host).ready.probe == spec.HostProbe(spec.HostCheck.LOOPBACK)
+
+
+RUN: dict[str, object] = {"command": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "keys", "said"),
+    [
+        ({"user": "x"}, ("user",), "means nothing without command"),
+        ({"respawn": False}, ("respawn",), "means nothing without command"),
+        ({"ready": "notify"}, ("ready",), "notify needs a process"),
+        (RUN | {"ready": "exit"}, ("ready",), "one_shot = true"),
+        (RUN | {"one_shot": True, "ready": "notify"}, ("ready",), "must be exit"),
+        (RUN | {"one_shot": True, "health": {"kind": "tcp", "port": 1}}, ("health",), "one-shot"),
+        (
+            RUN | {"ready": {"kind": "banner", "expect": "x"}},
+            ("ready",),
+            "exactly one of port and path",
+        ),
+        (
+            RUN | {"ready": {"kind": "banner", "expect": "x", "path": "/x", "port": 1}},
+            ("ready",),
+            "exactly one",
+        ),
+        (
+            RUN | {"ready": {"kind": "banner", "expect": "x", "path": "/x", "host": "a"}},
+            ("ready", "host"),
+            "with port",
+        ),
+        (
+            RUN | {"health": {"kind": "banner", "expect": "x"}},
+            ("health",),
+            "exactly one of port and path",
+        ),
+        (RUN | {"health": {"kind": "notify"}}, ("health",), "cannot be asked again"),
+        (
+            RUN | {"respawn": {"delay": 9, "max_delay": 1}},
+            ("respawn", "max_delay"),
+            "at least delay, 9 seconds",
+        ),
+        (RUN | {"reload": {}}, ("reload",), "exactly one of signal and command"),
+        (RUN | {"reload": {"signal": "HUP", "command": ["x"]}}, ("reload",), "exactly one"),
+        (RUN | {"not_needed_exit": [0]}, ("not_needed_exit",), "0 stands in success_exit too"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused(
+    data: dict[str, object], keys: tuple[str, ...], said: str
+) -> None:
+    ((found, text),) = service_problems(ServiceTable.model_validate(data))
+    assert found == keys
+    assert said in text
