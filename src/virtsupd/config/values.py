@@ -288,8 +288,7 @@ def _unique(values: Sequence[str]) -> Sequence[str]:
 
 NotEmpty = AfterValidator(_not_empty)
 Text = Annotated[str, PlainValidator(text)]
-FilledNotEmpty = AfterValidator(_not_empty)
-Text = Annotated[str, PlainValidator(filled_text)]
+FilledText = Annotated[str, PlainValidator(filled_text)]
 Flag = Annotated[bool, Strict()]
 Seconds = Annotated[float, PlainValidator(duration)]
 PositiveSeconds = Annotated[float, PlainValidator(positive_duration)]
