@@ -53,6 +53,6 @@ def require_capabilities(names: tuple[str, ...]) -> None:
 
 def own_capabilities(which: str) -> int:
     """Return one of virtsupd's own sets ("CapPrm", "CapBnd", "CapEff") as bits."""
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    match = re.search(rf"^{which}:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    status = Path("/proc/self/status").read_bytes()
+    match = re.search(rb"^%s:\s*([0-9a-f]+)$" % which.encode(), status, re.MULTILINE)
     return int(match[1], 16) if match else 0

@@ -8,7 +8,7 @@ Every value travels as a positional parameter or variable, never as text of the 
 
 What differs from the extension: a few times slower, blocking meanwhile; at most nine descriptors
 (dash names no higher one); the program sees its path as argv[0]; variables whose name is no shell
-identifier are dropped, with a warning.
+identifier are dropped, with a warning; a text without "#!" is run as a shell script.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import resource
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from virtsupd.core.exits import from_wait_status
@@ -37,6 +37,7 @@ _GATE = 9
 _PATIENCE_SECONDS = 10.0
 """A shell that says nothing for so long (a frozen cgroup, a dead network mount) is given up."""
 
+_SHELLS_OWN = frozenset({"BASH_ENV", "ENV", "IFS", "OLDPWD", "OPTIND", "PWD", "SHLVL"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 # Parameters: cgroup.procs or "", then either the words of setpriv or what _BECOME takes.
@@ -93,7 +94,7 @@ class ShellSpawner:
                     raise
                 raise spawn_error(plan, "exec", error.errno or errno.EAGAIN) from error
         if said != ["entered"]:
-            raise _failure(plan, pid, said)
+            raise _failure(plan, said, code=from_wait_status(os.waitpid(pid, 0)[1]).code)
         return Child(pid, (*_dropped_variables(plan), *warnings))
 
 
@@ -139,7 +140,7 @@ def _shell_words(plan: SpawnPlan) -> list[str]:
 
 def _is_late(name: str) -> bool:
     """Tell which variables must not reach the shell: what it sets itself, and what the loader obeys."""
-    return name in {"PWD", "OLDPWD", "SHLVL"} or name.startswith("LD_")
+    return name in _SHELLS_OWN or name.startswith("LD_")
 
 
 def _path_of(directory_fd: int) -> str:
@@ -174,8 +175,12 @@ def _setpriv_words(plan: SpawnPlan) -> list[str]:
 
 def _start_shell(plan: SpawnPlan, words: list[str], gate: int) -> int:
     environment = {name: value for name, value in plan.environment.items() if not _is_late(name)}
-    try:
-        with _steered(plan.descriptors, gate) as actions:
+    with contextlib.ExitStack() as copies:
+        try:
+            actions = _steer(plan.descriptors, gate, copies)
+        except OSError as error:
+            raise spawn_error(plan, "descriptors", error.errno or errno.EBADF) from error
+        try:
             return os.posix_spawn(
                 _SHELL,
                 words,
@@ -185,25 +190,26 @@ def _start_shell(plan: SpawnPlan, words: list[str], gate: int) -> int:
                 setsigmask=(),
                 setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             )
-    except OSError as error:
-        raise spawn_error(plan, "fork", error.errno or errno.EAGAIN) from error
+        except OSError as error:
+            raise spawn_error(plan, "fork", error.errno or errno.EAGAIN) from error
 
 
-@contextlib.contextmanager
-def _steered(descriptors: tuple[int, ...], gate: int) -> Iterator[list[tuple[int, ...]]]:
-    """Yield the file actions that give every descriptor its number and close all others.
+def _steer(
+    descriptors: tuple[int, ...], gate: int, copies: contextlib.ExitStack
+) -> list[tuple[int, ...]]:
+    """Return the file actions that give every descriptor its number and close all others.
 
-    Sources are first copied above all targets, so that none overwrites another.
+    Sources are first copied above all targets, so that none overwrites another; `copies` closes
+    these copies again.
     """
     targets = {**dict(enumerate(descriptors)), _GATE: gate}
-    with contextlib.ExitStack() as copies:
-        actions: list[tuple[int, ...]] = []
-        for target, source in targets.items():
-            copy = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _GATE + 1)
-            copies.callback(os.close, copy)
-            actions.append((os.POSIX_SPAWN_DUP2, copy, target))
-        actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd not in targets]
-        yield actions
+    actions: list[tuple[int, ...]] = []
+    for target, source in targets.items():
+        copy = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _GATE + 1)
+        copies.callback(os.close, copy)
+        actions.append((os.POSIX_SPAWN_DUP2, copy, target))
+    actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd not in targets]
+    return actions
 
 
 def _inheritable() -> list[int]:
@@ -268,14 +274,14 @@ def _open_gate(ours: socket.socket) -> list[str]:
     return said.decode("ascii", "replace").split()
 
 
-def _end(pid: int) -> int:
-    """Kill a shell that is not to become the program, reap it, return its exit code (0 if none)."""
+def _end(pid: int) -> None:
+    """Kill and reap a shell that is not to become the program."""
     os.kill(pid, signal.SIGKILL)  # our unreaped child: the number cannot be anybody else's
-    return from_wait_status(os.waitpid(pid, 0)[1]).code or 0
+    os.waitpid(pid, 0)
 
 
-def _failure(plan: SpawnPlan, pid: int, said: list[str]) -> SpawnError:
-    code = from_wait_status(os.waitpid(pid, 0)[1]).code
+def _failure(plan: SpawnPlan, said: list[str], *, code: int | None) -> SpawnError:
+    # "entered" last: it was killed between two steps. Nothing at all: setpriv refused.
     stage = said[-1] if said else "user"
     return spawn_error(plan, stage, _likely_errno(plan, stage, code))
 
