@@ -112,13 +112,13 @@ def test_a_guest_and_the_services_survive_the_death_of_virtsupd(
     eventually(lambda: host.control("status", is_ok=False).returncode == 6, "an unreachable socket")
 
 
-@pytest.mark.parametrize("how", ["shutdown", "SIGINT"])
+@pytest.mark.parametrize("how", ["shutdown", "SIGTERM"])
 def test_a_shutdown_leaves_nothing(host_without_guest: LibvirtHost, how: str) -> None:
     host = host_without_guest
     if how == "shutdown":
         host.control("shutdown")
     else:
-        host.namespaces.run("kill", "-INT", str(host.daemon_pid()))
+        host.namespaces.run("kill", "-TERM", str(host.daemon_pid()))
     assert host.namespaces.wait() == 0
     shared = host.namespaces.shared
     assert not (shared / "control").exists()

@@ -29,6 +29,7 @@ log_dir = "{shared}/log"
 socket = "{shared}/control"
 unit_dirs = []
 cgroup = "{cgroup}"
+on_term = "shutdown"
 
 [virtlog]
 [libvirt]

@@ -111,7 +111,12 @@ def isolated(
         undo.callback(outer.kill)
         first = eventually(lambda: _child_of(outer), f"a first process of {program}")
         undo.callback(_await_end, os.pidfd_open(first), outer)
-        yield Namespaces(outer, first, shared)
+        namespaces = Namespaces(outer, first, shared)
+        try:
+            yield namespaces
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            error.add_note(f"The program printed:\n{namespaces.output[-4000:]}")
+            raise
 
 
 def _prefix(shared: Path, *, is_first: bool) -> list[str]:
