@@ -6,7 +6,7 @@ and white space between them. Vectors, characters, quotations and every other `#
 refused: no message of the protocol has them.
 
 Input comes from strangers, so the reader keeps these promises: it looks at each byte once however
-the input is cut into pieces, it does not recurse, it holds no more than its limit, and the only
+the input is cut into pieces, it does not recurse, it holds no more than its limits say, and the only
 exception it raises is `ProtocolError`.
 """
 
@@ -18,6 +18,7 @@ from virtsupd.errors import ProtocolError
 
 DEFAULT_LIMIT_BYTES = 64 * 1024
 DEFAULT_MAX_DEPTH = 64
+DEFAULT_MAX_DATA = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ Datum = Symbol | Keyword | Pair | str | int | float | bool | tuple["Datum", ...]
 
 # What goes on with the thing being read, as far as these bytes tell. Each is unrolled so that it
 # matches in one pass and always succeeds.
-_BLANK_RUN = re.compile(rb"[ \t\n\r\f\v]*")
+_BLANK_RUN = re.compile(rb"[ \t\n\r\f\v]*(?:;[^\n]*\n[ \t\n\r\f\v]*)*")
 _ATOM_RUN = re.compile(rb"[^ \t\n\r\f\v()\[\]\";]*")
 _STRING_RUN = re.compile(rb'[^"\\]*(?:\\[\s\S][^"\\]*)*')
 _WRAPPED_RUN = re.compile(rb"[^}]*(?:\}(?=[^#])[^}]*)*")
@@ -110,11 +111,20 @@ class Reader:
     """
 
     def __init__(
-        self, limit_bytes: int = DEFAULT_LIMIT_BYTES, max_depth: int = DEFAULT_MAX_DEPTH
+        self,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        max_depth: int = DEFAULT_MAX_DEPTH,
+        max_data: int = DEFAULT_MAX_DATA,
     ) -> None:
-        """Make a reader of a datum that ends within `limit_bytes` and nests `max_depth` lists."""
+        """Make a reader of one datum.
+
+        It ends within `limit_bytes`, nests at most `max_depth` lists, and consists of at most
+        `max_data` data, lists and left-out ones included: small ones cost a hundred times the
+        memory that their text does.
+        """
         self._room = limit_bytes
         self._max_depth = max_depth
+        self._data_left = max_data
         self._rest = b""
         self._token = bytearray()
         self._is_keyword = False
@@ -271,6 +281,9 @@ class Reader:
         self._is_keyword = False
 
     def _add(self, datum: Datum) -> None:
+        self._data_left -= 1
+        if self._data_left < 0:
+            raise ProtocolError("the message has more parts than allowed")
         target = self._innermost
         if target.dropped:
             target.dropped -= 1
@@ -303,7 +316,7 @@ def parse(data: bytes) -> Datum:
     Raises:
         ProtocolError: it holds none, more than one, or something else.
     """
-    reader = Reader(limit_bytes=len(data) + 3)
+    reader = Reader(limit_bytes=len(data) + 3, max_data=len(data) + 1)
     too_early = reader.feed(b"(" + data + b"\n")
     datum = reader.feed(b")")
     if too_early is not None or not isinstance(datum, tuple) or len(datum) != 1:

@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from functools import lru_cache
 
 from virtsupd.control.sexp import Datum, Keyword, Pair, Symbol
 
@@ -78,6 +79,7 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:06x}"
 
 
+@lru_cache(maxsize=4096)
 def _write_name(name: str) -> str:
     if _COMMON_NAME.match(name):
         return name

@@ -167,6 +167,14 @@ def test_lists_may_nest_as_deep_as_the_limit(cut: Cut) -> None:
         read(cut(b"(((())))"), Reader(max_depth=3))
 
 
+@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+@pytest.mark.parametrize("text", [b'(a "b" (5))', b"(() () ())", b"(#;a #;b #;c d)"])
+def test_a_datum_may_have_as_many_parts_as_the_limit(text: bytes, cut: Cut) -> None:
+    assert read(cut(text), Reader(max_data=5)) is not None
+    with pytest.raises(ProtocolError, match="more parts"):
+        read(cut(text), Reader(max_data=3))
+
+
 @pytest.mark.parametrize("text", [b"", b" ; only this", b"a b", b"1) (2", b"(a", b"a #;", b")("])
 def test_parse_takes_exactly_one_datum(text: bytes) -> None:
     with pytest.raises(ProtocolError):
@@ -187,7 +195,7 @@ def test_time_is_linear_in_the_input_however_it_is_cut(opening: bytes) -> None:
     repeated = opening[-2:] if opening.endswith((b"\\n", b"#;")) else opening[-1:]
     data = opening + repeated * (2**18 // len(repeated))
     begin = time.process_time()
-    reader = Reader(limit_bytes=2**20)
+    reader = Reader(limit_bytes=2**20, max_data=2**20)
     try:
         for start in range(0, len(data), 16):
             reader.feed(data[start : start + 16])
