@@ -219,6 +219,8 @@ def test_a_link_planted_in_a_shared_directory_is_not_followed(
         ("80", {"type": "seqpacket"}, "seqpacket is for Unix sockets"),
         ("/run/x.sock", {"owner": "nobody-such"}, "there is no user nobody-such"),
         ("/run/x.sock", {"group": "nobody-such"}, "there is no group nobody-such"),
+        ("/run/x.sock", {"owner": "4294967295"}, "there is no user 4294967295"),
+        ("/run/x.sock", {"group": "9" * 30}, "there is no group 9999"),
     ],
 )
 def test_what_cannot_work_is_refused_for_good(

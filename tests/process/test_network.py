@@ -10,7 +10,7 @@ from tests.support.probing import free_port, server
 
 from virtsupd.core.spec import BannerProbe, HttpProbe, TcpProbe
 from virtsupd.errors import NotReadyError
-from virtsupd.process.network import attempt_banner, attempt_http, attempt_tcp
+from virtsupd.process.network import _refuse_self, attempt_banner, attempt_http, attempt_tcp
 
 pytestmark = pytest.mark.process
 
@@ -89,3 +89,16 @@ async def test_another_answer_is_said(answer: bytes, seen: str) -> None:
 async def test_the_expected_statuses_count() -> None:
     async with server(b"HTTP/1.1 404 Not Found\r\n\r\n") as port:
         await attempt_http(HttpProbe(f"http://127.0.0.1:{port}/", statuses=(404,)))
+
+
+async def test_a_name_is_looked_up() -> None:
+    async with server(None) as port:
+        await attempt_tcp(TcpProbe(port, host="127.1"))
+
+
+def test_a_connection_to_oneself_is_none() -> None:
+    with socket.socket() as both_ends:
+        both_ends.bind(("127.0.0.1", 0))
+        both_ends.connect(both_ends.getsockname())
+        with pytest.raises(ConnectionRefusedError, match="connected to itself"):
+            _refuse_self(both_ends)

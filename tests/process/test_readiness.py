@@ -230,12 +230,13 @@ async def test_ready_comes_with_the_message_and_not_before() -> None:
         said.set()
 
 
-def in_namespace(*arguments: str, flags: tuple[str, ...]) -> list[str]:
+def in_namespace(*arguments: str, flags: tuple[str, ...], first: str = ":") -> list[str]:
     """Run tests/children/ready_host.py in private namespaces and return the lines that it printed."""
     unshare = shutil.which("unshare")
     assert unshare is not None
+    script = (sys.executable, str(CHILDREN / "ready_host.py"))
     done = subprocess.run(
-        [unshare, *flags, sys.executable, str(CHILDREN / "ready_host.py"), *arguments],
+        [unshare, *flags, "sh", "-ec", f'{first}; exec "$@"', "sh", *script, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -271,3 +272,49 @@ def test_networking_is_another_interface_that_is_up_with_a_global_address() -> N
         flags=("-n",),
     )
     assert (lines[0], lines[-1]) == ("no interface but lo is up with a global address", "ready")
+
+
+PRIVATE_MOUNTS = ("-m", "--propagation", "private")
+
+
+def test_udev_is_its_control_socket_once_that_listens() -> None:
+    lines = in_namespace(
+        "udev",
+        "name udevd",
+        "listen /run/udev/control",
+        first="mount -t tmpfs none /run",
+        flags=PRIVATE_MOUNTS,
+    )
+    assert lines == ["udevd runs, and nobody listens on /run/udev/control yet", "ready"]
+
+
+def test_without_udevd_the_kernels_own_device_nodes_are_enough() -> None:
+    lines = in_namespace(
+        "udev",
+        "mount -t devtmpfs none /dev; mkdir /run/udev",
+        first="mount -t tmpfs none /run; mount -t tmpfs none /dev",
+        flags=PRIVATE_MOUNTS,
+    )
+    assert lines == [
+        "nobody listens on /run/udev/control, and /dev is not kept by the kernel (devtmpfs)",
+        "ready",
+    ]
+
+
+@pytest.mark.parametrize("path", ["/none/" + "x" * 300, "/none/a\0b"])
+async def test_a_path_that_cannot_be_is_waited_for_like_any_other(path: str) -> None:
+    with pytest.raises(NotReadyError, match="does not exist"):
+        await check(PathProbe(path), context())
+
+
+async def test_an_attempt_that_takes_too_long_names_its_target(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        with pytest.raises(NotReadyError, match=f"no answer within 0.01 s: {path}"):
+            await check(BannerProbe("SSH", path=str(path)), context(attempt_seconds=0.01))
+    async with server(None) as port:
+        url = f"http://127.0.0.1:{port}/"
+        with pytest.raises(NotReadyError, match=f"no answer within 0.01 s: {url}"):
+            await check(HttpProbe(url), context(attempt_seconds=0.01))

@@ -30,6 +30,9 @@ _TYPES: Mapping[str, socket.SocketKind] = MappingProxyType(
     }
 )
 
+_NO_ID = 2**32 - 1
+"""What chown(2) takes for "leave it"."""
+
 
 class ListeningSockets:
     """The activation sockets of one service, in the order of their definitions.
@@ -317,11 +320,17 @@ def _owner(spec: SocketSpec) -> tuple[int, int]:
 
 
 def _uid(text: str) -> int:
-    return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
+    return _number(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
 
 
 def _gid(text: str) -> int:
-    return int(text) if text.isdecimal() else grp.getgrnam(text).gr_gid
+    return _number(text) if text.isdecimal() else grp.getgrnam(text).gr_gid
+
+
+def _number(text: str) -> int:
+    if len(text) > 10 or int(text) >= _NO_ID:
+        raise KeyError(text)
+    return int(text)
 
 
 def _give(path: Path, owner: tuple[int, int], mode: int) -> None:

@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+from os.path import abspath, exists, isdir, realpath, split
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -45,7 +45,7 @@ class FileChanges(Changes):
     def __init__(self, path: str) -> None:
         """Prepare to watch `path`; nothing is opened yet."""
         super().__init__()
-        self._path = os.path.abspath(path)  # noqa: PTH100 -- keeps links, as resolve() does not
+        self._path = abspath(path)  # noqa: PTH100 -- keeps links, as resolve() does not
         self._inotify: _Inotify | None = None
         self._watches: set[int] = set()
 
@@ -69,10 +69,10 @@ class FileChanges(Changes):
 
     def _targets(self) -> Iterator[tuple[str, str]]:
         """Yield each directory to watch with the name in it that matters, and the path itself with ""."""
-        real = os.path.realpath(self._path)
+        real = realpath(self._path)
         yield _next_step(self._path)
         yield _next_step(real)
-        if os.path.exists(real):  # noqa: PTH110 -- a string in, as below
+        if exists(real):  # noqa: PTH110 -- has an answer for every text
             yield real, ""
 
     def _listen(self) -> None:
@@ -166,10 +166,10 @@ class _Inotify:
 
 def _next_step(path: str) -> tuple[str, str]:
     """Return the directory nearest to `path`, itself excluded, that exists, and the next name on the way."""
-    at = Path(path)
-    while not at.parent.is_dir():
-        at = at.parent
-    return str(at.parent), at.name or "."
+    directory, name = split(path)
+    while not isdir(directory):  # noqa: PTH112 -- as above
+        directory, name = split(directory)
+    return directory, name or "."
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os.path import realpath
 from pathlib import Path
 
 from virtsupd.core.spec import HostCheck
@@ -82,7 +83,7 @@ def mounts() -> tuple[Mount, ...]:
 
 def missing_mount(path: str, file_system: str | None) -> str | None:
     """Return why nothing (of that type) is mounted at `path`, or None if something is."""
-    real = str(Path(path).resolve())
+    real = realpath(path)
     found = [mount.file_system for mount in mounts() if mount.path == real]
     if not found:
         return f"nothing is mounted at {path}"

@@ -16,6 +16,7 @@ import math
 import os
 import select
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -52,7 +53,7 @@ class Pause:
         self._seconds = self._first_seconds
 
 
-class Changes:
+class Changes(ABC):
     """A way to be told of changes; base of the kinds below.
 
     Used as an asynchronous context manager on the event loop's thread; leaving it gives back what
@@ -119,13 +120,13 @@ class Changes:
         """Whether the kernel reports changes of just this thing, now that it listens."""
         return True
 
+    @abstractmethod
     def _listen(self) -> None:
         """Have `changed` called at changes. Raises OSError if the kernel refuses."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _stop(self) -> None:
         """Give back whatever `_listen` got, complete or not."""
-        raise NotImplementedError
 
 
 class _Readable(Changes):
@@ -151,14 +152,17 @@ class _Readable(Changes):
         self._drain()
         self.changed()
 
+    @abstractmethod
     def _open(self) -> int:
-        raise NotImplementedError
+        """Return a descriptor that is readable after a change."""
 
+    @abstractmethod
     def _drain(self) -> None:
-        raise NotImplementedError
+        """Make it unreadable until the next change."""
 
+    @abstractmethod
     def _close(self) -> None:
-        raise NotImplementedError
+        """Close whatever `_open` opened, complete or not."""
 
 
 class MountChanges(_Readable):
