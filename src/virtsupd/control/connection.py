@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import anyio
 import anyio.lowlevel
 
+from virtsupd.control.turns import Account, Turns
 from virtsupd.errors import ProtocolError
 from virtsupd.process.clock import Clock
 
@@ -30,6 +31,8 @@ class Limits:
     """Of `connections`, for peers with role admin everywhere."""
     per_uid: int = 128
     """Of one user that is no such admin."""
+    pending: int = 256
+    """Of one process, waiting for their first turn."""
     message_bytes: int = 1024 * 1024
     """Of one Varlink message."""
     herd_bytes: int = 64 * 1024
@@ -41,10 +44,6 @@ class Limits:
     """For a whole message, from its first byte; for the first one, from the connection."""
     stall_seconds: float = 10.0
     """Without a byte accepted, while an answer is being sent."""
-    credit_seconds: float = 0.1
-    """Of the loop's time that a connection may use in a row."""
-    share: float = 0.05
-    """Of the loop's time that a connection may use for long without queueing for it."""
 
 
 class Commons:
@@ -56,8 +55,7 @@ class Commons:
         self.clock = clock
         self.hangups = HangUps()
         self.large = anyio.Semaphore(limits.large_messages)
-        self.lane = anyio.Lock()
-        """For connections that used up their share: one message for each two turns of the loop."""
+        self.turns = Turns(clock)
         self.is_closing = False
         """No further messages are taken; what is being answered may finish."""
 
@@ -102,49 +100,11 @@ class HangUps:
         self._epoll.close()
 
 
-class Share:
-    """A connection's account of the loop's time: a credit that refills at a fixed rate."""
-
-    def __init__(self, limits: Limits, clock: Clock) -> None:
-        """Start with full credit."""
-        self._limits = limits
-        self._clock = clock
-        self._credit = limits.credit_seconds
-        self._counted_at = clock.now().monotonic
-
-    def charge(self, seconds: float) -> None:
-        """Count time of the loop that was used for the connection."""
-        self._refill()
-        # Debt is bounded, so that a client that once asked for too much is not slowed for long.
-        self._credit = max(self._credit - seconds, -self._limits.credit_seconds)
-
-    @contextlib.contextmanager
-    def charged(self) -> Iterator[None]:
-        """Count the time of a block that does not wait."""
-        began = self._clock.now().monotonic
-        try:
-            yield
-        finally:
-            self.charge(self._clock.now().monotonic - began)
-
-    @property
-    def is_used_up(self) -> bool:
-        """Whether the connection has to queue with others of its kind."""
-        self._refill()
-        return self._credit < 0
-
-    def _refill(self) -> None:
-        now = self._clock.now().monotonic
-        earned = (now - self._counted_at) * self._limits.share
-        self._credit = min(self._credit + earned, self._limits.credit_seconds)
-        self._counted_at = now
-
-
 class Connection:
     """A connected, non-blocking Unix socket. For one task; the watch of hang-ups aside."""
 
-    def __init__(self, sock: socket.socket, commons: Commons) -> None:
-        """Take over the socket; `close` ends it."""
+    def __init__(self, sock: socket.socket, commons: Commons, account: Account) -> None:
+        """Take over the socket; `close` ends it. Its work is counted in `account`."""
         self._socket = sock
         self._commons = commons
         self._buffer = bytearray()
@@ -155,7 +115,8 @@ class Connection:
         self.is_idle = True
         """It waits for a message, or for the rest of one."""
         self._first_until: float | None = anyio.current_time() + commons.limits.message_seconds
-        self.share = Share(commons.limits, commons.clock)
+        self.account = account
+        account.seats += 1
         commons.hangups.watch(sock, self._peer_hung_up)
 
     @property
@@ -176,6 +137,7 @@ class Connection:
             )  # unread input would reset the peer before its last read
         self._commons.hangups.forget(self._socket)
         self._socket.close()
+        self.account.seats -= 1
         self._leave_large_place()
         self._buffer.clear()
 
@@ -254,12 +216,8 @@ class Connection:
         return self._scope
 
     async def turn(self) -> None:
-        """Let others go first: all of them, if this connection has used up its share."""
-        if self.share.is_used_up:
-            async with self._commons.lane:
-                await anyio.lowlevel.checkpoint()
-        else:
-            await anyio.lowlevel.checkpoint()
+        """Wait until it is this peer's turn to use the event loop."""
+        await self._commons.turns.turn(self.account)
 
     def _peer_hung_up(self) -> None:
         self._hung_up = True
@@ -277,7 +235,7 @@ class Connection:
                 await self._take_large_place()
             if not await self._receive():
                 raise ProtocolError("the message is cut short")
-            await anyio.lowlevel.checkpoint()
+            await self.turn()
         if not 0 <= end <= limits.message_bytes:
             raise ProtocolError(f"a message is longer than {limits.message_bytes} bytes")
         return end
@@ -286,7 +244,8 @@ class Connection:
         """Add what has arrived to the buffer, waiting for it; False at the end of input."""
         while not self._at_end:
             try:
-                received = self._socket.recv(_CHUNK_BYTES)
+                with self.account.charged():
+                    received = self._socket.recv(_CHUNK_BYTES)
             except BlockingIOError:
                 await anyio.wait_readable(self._socket)
                 continue
@@ -301,7 +260,8 @@ class Connection:
         view = memoryview(block)
         while view:
             try:
-                view = view[self._socket.send(view) :]
+                with self.account.charged():
+                    view = view[self._socket.send(view) :]
             except BlockingIOError:
                 with anyio.move_on_after(self._commons.limits.stall_seconds) as scope:
                     await anyio.wait_writable(self._socket)
@@ -323,9 +283,12 @@ def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
     """Join small parts, so that one system call sends many; pass large ones on as they are."""
     block = bytearray()
     for part in parts:
+        if len(part) >= _CHUNK_BYTES:
+            yield from (bytes(block), part)
+            block.clear()
+            continue
         block += part
         if len(block) >= _CHUNK_BYTES:
             yield bytes(block)
             block.clear()
-    if block:
-        yield bytes(block)
+    yield bytes(block)

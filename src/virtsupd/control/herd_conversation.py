@@ -4,18 +4,25 @@ from virtsupd.control import commands, herd, herd_replies
 from virtsupd.control.access import Grant, Role
 from virtsupd.control.backend import Backend
 from virtsupd.control.connection import Connection
+from virtsupd.control.rendered import HerdRecords, Parts
 from virtsupd.control.sexp import Datum, Reader
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot
 from virtsupd.errors import UnknownServiceError, VirtsupdError
 
+_COMMAND_SECONDS = 0.001
+"""What a command counts as of its sender's share of the event loop, whatever it really costs."""
+
 
 class HerdConversation:
     """Answers the one command of a connection."""
 
-    def __init__(self, connection: Connection, backend: Backend, grant: Grant) -> None:
-        """Prepare to answer for `backend`."""
+    def __init__(
+        self, connection: Connection, backend: Backend, records: HerdRecords, grant: Grant
+    ) -> None:
+        """Prepare to answer for `backend`; all conversations share `records`."""
         self._connection = connection
+        self._records = records
         self._backend = backend
         self._grant = grant
 
@@ -31,9 +38,10 @@ class HerdConversation:
             return
         self._connection.message_ended()
         await self._connection.turn()
+        self._connection.account.charge(_COMMAND_SECONDS)
         command = herd.parse_command(datum)
         with self._connection.until_hang_up():
-            await self._connection.send([await self._answer(command)])
+            await self._connection.send(await self._answer(command))
 
     async def _receive(self) -> Datum | None:
         reader = Reader(self._connection.limits.herd_bytes)
@@ -43,11 +51,19 @@ class HerdConversation:
                     return datum
         return None
 
-    async def _answer(self, command: herd.HerdCommand) -> bytes:
+    async def _answer(self, command: herd.HerdCommand) -> Parts:
         try:
-            return await self._perform(herd.plan(command))
+            request = herd.plan(command)
+            if isinstance(request, herd.RootStatus):
+                return await self._show_all()
+            return [await self._perform(request)]
         except VirtsupdError as error:
-            return herd.render_error(error, command)
+            return [herd.render_error(error, command)]
+
+    async def _show_all(self) -> Parts:
+        self._require_any_role("status")
+        shown = commands.visible(self._backend, self._grant)
+        return await self._records.status(shown, self._backend.facts(), self._connection.turn)
 
     async def _perform(self, request: herd.Request) -> bytes:
         match request:
@@ -74,13 +90,9 @@ class HerdConversation:
                 self._grant.require(Role.ADMIN, "reload")
                 commands.check_phase(self._backend)
                 return herd_replies.render_reload(await self._backend.reload_configuration())
-            case herd.RootStart():
+            case _:
                 self._require_any_role("start")
                 return herd_replies.render_root_start(self._backend.facts())
-            case _:
-                self._require_any_role("status")
-                shown = commands.visible(self._backend, self._grant)
-                return herd_replies.render_root_status(shown, self._backend.facts())
 
     async def _ask(self, request: herd.Ask) -> bytes:
         name = self._backend.resolve(request.service)

@@ -1,8 +1,7 @@
 """org.virtsupd.Supervisor: one table of methods, each a few lines over the `Backend`."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import anyio
 import anyio.lowlevel
@@ -11,14 +10,13 @@ from virtsupd.control import commands
 from virtsupd.control.access import Role
 from virtsupd.control.backend import Backend, Change
 from virtsupd.control.commands import Watcher
-from virtsupd.control.records import Records, report_record
+from virtsupd.control.records import report_record
+from virtsupd.control.rendered import Parts, VarlinkRecords, dumps
 from virtsupd.control.varlink import (
     CallError,
     Method,
-    Parts,
     Request,
     Service,
-    dumps,
     invalid_parameter,
     load_interface,
 )
@@ -75,7 +73,7 @@ class _Supervisor:
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
         self._clock = clock
-        self._records = Records()
+        self._records = VarlinkRecords()
 
     def methods(self) -> dict[str, Method]:
         return {
@@ -104,8 +102,7 @@ class _Supervisor:
             ]
         else:
             shown = commands.visible(self._backend, request.grant)
-            self._records.keep_only(frozenset(found.spec.name for found in shown))
-        return self._records.status(self._backend.facts(), shown)
+        return await self._records.status(shown, self._backend.facts(), request.turn)
 
     def _command(self, verb: Verb) -> Callable[[Request], Awaitable[Parts]]:
         async def run(request: Request) -> Parts:
@@ -182,8 +179,7 @@ class _Supervisor:
     async def _follow(self, request: Request, files: Mapping[Name, str], count: int) -> None:
         async def show(name: Name, file: str, scope: anyio.CancelScope) -> None:
             try:
-                batches = cast("AsyncGenerator[list[str], None]", follow(file, count))
-                async with contextlib.aclosing(batches):
+                async with contextlib.aclosing(follow(file, count)) as batches:
                     async for lines in batches:
                         await _show_lines(request, name, lines)
             except BrokenPipeError:

@@ -11,7 +11,7 @@ from virtsupd.config.settings import AccessSettings
 from virtsupd.errors import AlreadyRunningError, ConfigError
 
 _LONGEST_PATH_BYTES = 107
-_BACKLOG = 4096
+_BACKLOG = 512
 _DIRECTORY_MODE = 0o755
 _UNCHANGED = -1
 """What chown(2) takes for "as it is"."""

@@ -1,57 +1,10 @@
 """Snapshots as the JSON records of org.virtsupd.Supervisor."""
 
-from collections.abc import Sequence
-
-from virtsupd.control.backend import Change, DaemonFacts
-from virtsupd.control.varlink import Parts, dumps
+from virtsupd.control.backend import DaemonFacts
 from virtsupd.core.effects import Report
 from virtsupd.core.exits import signal_name
 from virtsupd.core.snapshot import ExitRecord, Reason, ServiceSnapshot
 from virtsupd.core.spec import ServiceSpec
-
-
-class Records:
-    """Renders snapshots, each once: a service that did not change costs a comparison.
-
-    The pieces are shared by all replies that hold them.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing rendered."""
-        self._rendered: dict[str, tuple[ServiceSnapshot, bytes]] = {}
-
-    def service(self, snapshot: ServiceSnapshot) -> bytes:
-        """Return the JSON text of type Service."""
-        name = snapshot.spec.name
-        known = self._rendered.get(name)
-        if known is not None and known[0] == snapshot:
-            return known[1]
-        text = dumps(service_record(snapshot))
-        self._rendered[name] = (snapshot, text)
-        return text
-
-    def event(self, change: Change) -> Parts:
-        """Return the JSON text of type Event."""
-        return [
-            b'{"event":',
-            dumps(change.event),
-            b',"service":',
-            self.service(change.snapshot),
-            b"}",
-        ]
-
-    def status(self, facts: DaemonFacts, snapshots: Sequence[ServiceSnapshot]) -> Parts:
-        """Return the JSON text of the reply of Status."""
-        parts = [b'{"daemon":', dumps(daemon_record(facts)), b',"services":[']
-        for index, snapshot in enumerate(snapshots):
-            parts += (b"," if index else b"", self.service(snapshot))
-        return [*parts, b"]}"]
-
-    def keep_only(self, names: frozenset[str]) -> None:
-        """Forget what was rendered for services that are gone."""
-        if len(self._rendered) > len(names):
-            kept = {name: text for name, text in self._rendered.items() if name in names}
-            self._rendered = kept
 
 
 def service_record(snapshot: ServiceSnapshot) -> dict[str, object]:

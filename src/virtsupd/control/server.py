@@ -6,8 +6,11 @@ herd's. Each connection has one task; what goes wrong in it ends that connection
 
 import errno
 import resource
-from collections.abc import Sequence
+import socket
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -22,11 +25,18 @@ from virtsupd.control.connection import Commons, Connection, Limits
 from virtsupd.control.herd_conversation import HerdConversation
 from virtsupd.control.interface import supervisor_service
 from virtsupd.control.listener import Listener
+from virtsupd.control.rendered import HerdRecords
+from virtsupd.control.turns import Account
 from virtsupd.control.varlink import Conversation, Service, introspection
 from virtsupd.errors import ProtocolError
 from virtsupd.process.clock import Clock
 
-_ACCEPTS_IN_A_TURN = 16
+_ACCEPTS_IN_A_PASS = 64
+_ACCEPT_SECONDS = 0.0001
+"""What a connection counts as of its peer's share of the event loop."""
+_LARGEST_PART = 8
+"""A process with more than this part of all seats gets no other when they are full."""
+_SILENCE_SECONDS = 10.0
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_SECONDS = 0.1
 _VARLINK = ord("{")
@@ -39,6 +49,7 @@ class _Seat:
 
     connection: Connection
     grant: Grant
+    is_admin: bool
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
@@ -61,8 +72,11 @@ class ControlServer:
         self._services: dict[str, Service] = {}
         self._listeners: list[tuple[Listener, bool]] = []
         self._seats: dict[_Seat, None] = {}
+        self._others: Counter[int] = Counter()
+        """How many seats each user has that is no admin."""
         self._is_empty = anyio.Event()
-        self._log = structlog.get_logger()
+        self._herd_records = HerdRecords()
+        self._complaints = Complaints(clock)
 
     def listen(self, path: Path, *, is_herd_only: bool = False) -> None:
         """Open a socket; clients may connect from now on and are answered once `serve` runs.
@@ -81,6 +95,7 @@ class ControlServer:
         self._services = {service.interface.name: service for service in (own, about)}
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._commons.hangups.run)
+            tasks.start_soon(self._commons.turns.run)
             for listener, is_herd_only in self._listeners:
                 tasks.start_soon(self._accept, listener, is_herd_only, tasks)
 
@@ -107,6 +122,9 @@ class ControlServer:
 
     def close(self) -> None:
         """Close and remove the sockets. To be called after `serve` has ended, or without it."""
+        for seat in self._seats:
+            seat.connection.close()  # accepted, and its turn had not come
+        self._seats.clear()
         for listener, _ in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -120,57 +138,87 @@ class ControlServer:
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
-                self._log.warning("no room for a connection", reason=error.strerror)
-                self._make_room(list(self._seats))
+                self._complaints.warn("no room for a connection", reason=error.strerror or "")
+                self._make_room(Account(self._commons.clock), lambda _: True)
                 await self._commons.clock.sleep(_NO_ROOM_PAUSE_SECONDS)
             await anyio.lowlevel.checkpoint()
 
     def _accept_waiting(self, listener: Listener, *, is_herd_only: bool, tasks: TaskGroup) -> None:
-        for _ in range(_ACCEPTS_IN_A_TURN):
+        for _ in range(_ACCEPTS_IN_A_PASS):
             try:
                 accepted, _address = listener.socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             accepted.setblocking(False)
-            try:
-                grant = self._access.grant(peer_of(accepted))
-            except OSError:
+            seat = self._seat(accepted)
+            if seat is None:
                 accepted.close()
                 continue
-            if not self._has_room(grant):
-                self._log.warning("too many connections", peer=str(grant.peer))
-                accepted.close()
-                continue
-            seat = _Seat(Connection(accepted, self._commons), grant)
-            self._seats[seat] = None
-            tasks.start_soon(self._attend, seat, is_herd_only)
+            self._take(seat)
+            begin = partial(tasks.start_soon, self._attend, seat, is_herd_only)
+            self._commons.turns.ask(seat.connection.account, begin)
 
-    def _has_room(self, grant: Grant) -> bool:
+    def _seat(self, accepted: socket.socket) -> _Seat | None:
+        """Return a seat for a new connection; None if it is turned away."""
+        try:
+            grant = self._access.grant(peer_of(accepted))
+        except OSError:
+            return None
+        account = self._commons.turns.account(grant.peer.uid, grant.peer.pid)
+        account.charge(_ACCEPT_SECONDS)
+        if not self._has_room(grant, account):
+            self._complaints.warn("too many connections", peer=str(grant.peer), pid=grant.peer.pid)
+            return None
+        return _Seat(Connection(accepted, self._commons, account), grant, grant.is_admin)
+
+    def _take(self, seat: _Seat) -> None:
+        self._seats[seat] = None
+        if not seat.is_admin:
+            self._others[seat.grant.peer.uid] += 1
+
+    def _leave(self, seat: _Seat) -> None:
+        if seat in self._seats:
+            del self._seats[seat]
+            if not seat.is_admin:
+                self._others[seat.grant.peer.uid] -= 1
+        if not self._seats:
+            self._is_empty.set()
+
+    def _has_room(self, grant: Grant, account: Account) -> bool:
         """Return whether one more fits, after ending one that says nothing if need be."""
-        limits = self._commons.limits
+        limits, uid = self._commons.limits, grant.peer.uid
+        if len(account.waiting) > limits.pending:
+            return False
         if grant.is_admin:
             if len(self._seats) < limits.connections:
                 return True
-            return self._make_room([seat for seat in self._seats if seat.grant.is_admin])
-        others = [seat for seat in self._seats if not seat.grant.is_admin]
-        same = [seat for seat in others if seat.grant.peer.uid == grant.peer.uid]
-        if len(same) >= limits.per_uid:
-            return self._make_room(same)
-        if len(others) >= limits.connections - limits.reserved_for_admins:
-            return self._make_room(others)
+            return self._make_room(account, lambda seat: seat.is_admin)
+        if self._others[uid] >= limits.per_uid:
+            return self._make_room(account, lambda seat: seat.grant.peer.uid == uid)
+        if self._others.total() >= limits.connections - limits.reserved_for_admins:
+            return self._make_room(account, lambda seat: not seat.is_admin)
         return True
 
-    def _make_room(self, seats: Sequence[_Seat]) -> bool:
-        """End the longest connected of those that wait for their peer, silent ones first."""
+    def _make_room(self, account: Account, concerns: Callable[[_Seat], bool]) -> bool:
+        """End one that waits for its peer: of the process with most seats, a silent one, the oldest.
+
+        A process that has a large part of all seats itself is not made room for.
+        """
+        if account.seats > self._commons.limits.connections // _LARGEST_PART:
+            return False
         waiting = [
-            seat for seat in seats if seat.connection.is_idle and not seat.scope.cancel_called
+            seat
+            for seat in self._seats
+            if concerns(seat) and seat.connection.is_idle and not seat.scope.cancel_called
         ]
         if not waiting:
             return False
-        chosen = min(waiting, key=lambda seat: seat.connection.has_spoken)
+        chosen = min(
+            waiting, key=lambda seat: (-seat.connection.account.seats, seat.connection.has_spoken)
+        )
         chosen.scope.cancel()
-        # It leaves its place now, and its descriptor as soon as its task runs.
-        self._seats.pop(chosen, None)
+        # It leaves its seat now, and its descriptor as soon as its task runs.
+        self._leave(chosen)
         return True
 
     async def _attend(self, seat: _Seat, is_herd_only: bool) -> None:
@@ -178,29 +226,49 @@ class ControlServer:
             with seat.scope:
                 await self._converse(seat, is_herd_only=is_herd_only)
         except ProtocolError as error:
-            self._log.debug("connection ended", peer=str(seat.grant.peer), reason=str(error))
+            peer = seat.grant.peer
+            self._complaints.warn("bad message", peer=str(peer), pid=peer.pid, reason=str(error))
         except OSError:
             pass  # the peer is gone
-        except Exception:  # noqa: BLE001 -- the guard at the top of the task: one client never ends the daemon
-            self._log.exception("connection failed", peer=str(seat.grant.peer))
+        except Exception as error:  # noqa: BLE001 -- the guard at the top of the task: one client never ends the daemon
+            self._complaints.defect("connection failed", error)
         finally:
             seat.connection.close()
-            self._seats.pop(seat, None)
-            if not self._seats:
-                self._is_empty.set()
+            self._leave(seat)
 
     async def _converse(self, seat: _Seat, *, is_herd_only: bool) -> None:
-        first = await seat.connection.first_byte()
+        connection, grant = seat.connection, seat.grant
+        first = await connection.first_byte()
         if first in _HERD:
-            await HerdConversation(seat.connection, self._backend, seat.grant).run()
+            await HerdConversation(connection, self._backend, self._herd_records, grant).run()
         elif first == _VARLINK and not is_herd_only:
-            await self._speak_varlink(seat)
+            await Conversation(connection, self._services, grant).run()
         elif first is not None:
             raise ProtocolError("the first byte belongs to no language")
 
-    async def _speak_varlink(self, seat: _Seat) -> None:
-        conversation = Conversation(seat.connection, self._services, seat.grant)
-        await conversation.run()
+
+class Complaints:
+    """Log lines about clients, so few that no client can fill the log."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with nothing said."""
+        self._clock = clock
+        self._log = structlog.get_logger()
+        self._next: dict[str, float] = {}
+        self._unsaid: Counter[str] = Counter()
+
+    def warn(self, event: str, **facts: str | int) -> None:
+        """Say it, unless the same was said within ten seconds; then count it."""
+        now = self._clock.now().monotonic
+        if now < self._next.get(event, now):
+            self._unsaid[event] += 1
+            return
+        self._next[event] = now + _SILENCE_SECONDS
+        self._log.warning(event, **facts, unsaid=self._unsaid.pop(event, 0))
+
+    def defect(self, event: str, error: Exception) -> None:
+        """Say where an error of our own comes from."""
+        self._log.error(event, exc_info=error)
 
 
 def _within_descriptors(limits: Limits) -> Limits:

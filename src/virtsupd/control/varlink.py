@@ -13,12 +13,13 @@ from typing import Any
 from virtsupd.control.access import Grant, Role
 from virtsupd.control.connection import Connection
 from virtsupd.control.idl import Interface, MismatchError, parse_interface
+from virtsupd.control.rendered import Parts, dumps
 from virtsupd.errors import ProtocolError, VirtsupdError
 
-Parts = Sequence[bytes]
-"""The JSON text of an object, in pieces: large replies share the pieces that do not change."""
-
 SERVICE = "org.varlink.service"
+_SEPARATORS = (b",", b"[", b"{")
+_MOST_VALUES = 20_000
+"""A megabyte of brackets takes 100 ms to read and 30 MiB to hold; no call needs a hundred."""
 _COMMAND_SECONDS = 0.001
 """What a call that waits counts as of its caller's share of the loop, whatever it really costs."""
 
@@ -56,6 +57,8 @@ class Request:
     wants_more: bool
     progress: Callable[[Parts], Awaitable[None]]
     """Sends a reply that is not the last; raises BrokenPipeError when the peer is gone."""
+    turn: Callable[[], Awaitable[None]]
+    """Waits for the next turn on the event loop: to be awaited between pieces of long work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +87,14 @@ def load_interface(name: str) -> Interface:
     return parse_interface(text)
 
 
-def dumps(value: object) -> bytes:
-    """Return the JSON text of a value, as short as it can be."""
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
 def parse_call(message: bytes) -> Call:
     """Return what a message asks for.
 
     Raises:
         ProtocolError: it is no call.
     """
+    if sum(map(message.count, _SEPARATORS)) > _MOST_VALUES:
+        raise ProtocolError(f"the message has more than {_MOST_VALUES} values")
     try:
         call = json.loads(message.decode())
         if rb"\u" in message:
@@ -143,19 +143,21 @@ class Conversation:
             ProtocolError: the peer sent what is no message.
             BrokenPipeError: the peer is gone or does not read.
         """
-        while (message := await self._connection.message()) is not None:
-            await self._connection.turn()
-            with self._connection.share.charged():
-                call = parse_call(message)
-            with self._connection.until_hang_up():
-                await self._answer(call)
-            if self._grant.is_empty:
-                return
+        is_over = False
+        while not is_over:
+            # Nothing of one message is kept while the next one is awaited.
+            is_over = not await self._take(await self._connection.message())
 
-    async def fail(self, message: str) -> None:
-        """Tell the peer of a defect of ours; it may be in the middle of another reply."""
-        error = CallError("org.virtsupd.Supervisor.Internal", {"message": message})
-        await self._connection.send([error_reply(error)])
+    async def _take(self, message: bytes | None) -> bool:
+        """Answer a message; False if it was the last one."""
+        if message is None:
+            return False
+        await self._connection.turn()
+        with self._connection.account.charged():
+            call = parse_call(message)
+        with self._connection.until_hang_up():
+            await self._answer(call)
+        return not self._grant.is_empty
 
     async def _answer(self, call: Call) -> None:
         async def progress(parameters: Parts) -> None:
@@ -178,11 +180,12 @@ class Conversation:
             raise _refusal("MethodNotFound", method=f"{call.interface}.{call.method}")
         try:
             self._check(service, call, method)
-            request = Request(call.parameters, self._grant, call.more, progress)
+            turn = self._connection.turn
+            request = Request(call.parameters, self._grant, call.more, progress, turn)
             if method.waits:
-                self._connection.share.charge(_COMMAND_SECONDS)
+                self._connection.account.charge(_COMMAND_SECONDS)
                 return await method.run(request)
-            with self._connection.share.charged():
+            with self._connection.account.charged():
                 return await method.run(request)
         except CallError:
             raise
