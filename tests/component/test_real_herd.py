@@ -1,12 +1,13 @@
 """The real `herd` of GNU Shepherd 1.0 against our codec, and Guile against our reader and writer."""
 
+import shutil
 import string
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.herd_server import HerdServer, herd_server
-from tests.support.real_herd import guile, herd
+from tests.support.real_herd import guile, herd, herd_program, make_herd
 
 from virtsupd.control.herd import HerdCommand
 from virtsupd.control.sexp import Datum, Symbol, parse
@@ -21,14 +22,37 @@ ECHO = (
 )
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[HerdServer]:
-    with herd_server(tmp_path / "socket") as server:
+@pytest.fixture(scope="module")
+def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HerdServer]:
+    with herd_server(tmp_path_factory.mktemp("herd") / "socket") as server:
         yield server
+
+
+@pytest.fixture
+def server(listening: HerdServer) -> HerdServer:
+    listening.reset()
+    return listening
 
 
 def test_it_is_herd_1(server: HerdServer) -> None:
     assert "GNU Shepherd) 1." in herd(server.path, "--version").output
+
+
+def test_the_program_is_made_once() -> None:
+    program = herd_program()
+    made = program.stat().st_ctime_ns
+    herd_program.cache_clear()
+    assert herd_program() == program
+    assert program.stat().st_ctime_ns == made
+
+
+def test_without_apt_it_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/dirname").symlink_to(shutil.which("dirname") or "")
+    outcome = make_herd({"PATH": str(tmp_path / "bin"), "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert outcome.code == 1
+    assert "apt-get is missing" in outcome.errors
+    assert not (tmp_path / "cache").exists()
 
 
 def test_status_groups_every_service(server: HerdServer) -> None:

@@ -1,7 +1,6 @@
 """A small server that answers herd with our codec and hand-made services; nothing behind it.
 
-Each connection is read to the end of its command in a thread of its own. The last command is kept
-for the test to look at.
+One thread takes one connection after another. Commands are kept for the test to look at.
 """
 
 import socket
@@ -57,6 +56,13 @@ class HerdServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(DEADLINE_SECONDS)
+
+    def reset(self) -> None:
+        """Forget what was heard and what was told, as after `listen`."""
+        self.commands.clear()
+        self.answers.clear()
+        self.is_denied = False
+        self.chunk_bytes = 0
 
     def answer(self, verb: Verb, result: Result, message: str = "", *touched: str) -> None:
         """Let a verb come to `result` for the service it is asked of."""

@@ -28,33 +28,39 @@ def herd_program() -> Path:
     Raises:
         AssertionError: it cannot be made; the message says why.
     """
-    made = subprocess.run(  # noqa: PLW1510 - the status is looked at below
-        [CHECKOUT / "scripts/get-herd"], capture_output=True, text=True, timeout=MAKING_SECONDS
-    )
-    assert made.returncode == 0, made.stderr
-    return Path(made.stdout.strip())
+    made = make_herd(dict(os.environ))
+    assert made.code == 0, made.errors
+    return Path(made.output.strip())
+
+
+def make_herd(environment: dict[str, str]) -> Outcome:
+    """Run `scripts/get-herd`, whose output is the program's path."""
+    return _run([str(CHECKOUT / "scripts/get-herd")], environment, seconds=MAKING_SECONDS)
 
 
 def herd(socket: Path, *words: str) -> Outcome:
     """Run `herd` against `socket` with times in UTC and texts in English."""
-    return _run([str(herd_program()), "-s", str(socket), *words])
+    return _run([str(herd_program()), "-s", str(socket), *words], _plain_environment())
 
 
 def guile(expression: str, text: str = "") -> str:
     """Return what a Guile expression prints, `text` being its standard input."""
-    expression = f'(setlocale LC_ALL "") {expression}'
-    outcome = _run([str(herd_program().with_name("guile")), "-c", expression], text)
+    program = str(herd_program().with_name("guile"))
+    command = [program, "-c", f'(setlocale LC_ALL "") {expression}']
+    outcome = _run(command, _plain_environment(), text)
     assert outcome.code == 0, outcome.errors
     return outcome.output
 
 
-def _run(command: list[str], text: str = "") -> Outcome:
+def _plain_environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def _run(
+    command: list[str], environment: dict[str, str], text: str = "", seconds: float = CALL_SECONDS
+) -> Outcome:
     done = subprocess.run(  # noqa: PLW1510 - the status is the outcome
-        command,
-        input=text.encode(),
-        capture_output=True,
-        env={**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-        timeout=CALL_SECONDS,
+        command, input=text.encode(), capture_output=True, env=environment, timeout=seconds
     )
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
