@@ -2,17 +2,24 @@
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
-from tests.support.probing import free_port, server
+from tests.support.probing import free_port, join_threads, server
 
 from virtsupd.core.spec import BannerProbe, HttpProbe, TcpProbe
 from virtsupd.errors import NotReadyError
 from virtsupd.process.network import _refuse_self, attempt_banner, attempt_http, attempt_tcp
 
 pytestmark = pytest.mark.process
+
+
+@pytest.fixture(autouse=True)
+def threads_have_ended() -> Iterator[None]:
+    yield
+    join_threads()
 
 
 async def test_a_port_that_accepts_is_enough_for_tcp() -> None:

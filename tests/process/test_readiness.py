@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from tests.support.probing import (
     free_port,
     hear,
     is_me,
+    join_threads,
     server,
     tell,
     waiting,
@@ -38,6 +40,12 @@ from virtsupd.errors import NotReadyError
 from virtsupd.process.readiness import check, wait_ready
 
 pytestmark = pytest.mark.process
+
+
+@pytest.fixture(autouse=True)
+def threads_have_ended() -> Iterator[None]:
+    yield
+    join_threads()
 
 
 def ready_fifo(path: Path) -> int:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -130,3 +131,10 @@ def free_port() -> int:
 def is_me(pid: int) -> bool:
     """Say that only the test's own process belongs to the service."""
     return pid == os.getpid()
+
+
+def join_threads() -> None:
+    """Wait until the threads that a probe left to end (a close, a look-up) have ended."""
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join(1.0)

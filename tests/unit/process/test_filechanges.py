@@ -2,15 +2,22 @@
 
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
+from tests.support.probing import join_threads
 
 from virtsupd.process.filechanges import FileChanges
+
+
+@pytest.fixture(autouse=True)
+def threads_have_ended() -> Iterator[None]:
+    yield
+    join_threads()
 
 
 class Looks:
