@@ -4,8 +4,9 @@ Nothing here retries or has a deadline; an attempt can be cancelled at any time 
 connection behind. Addresses and "localhost" are tried without a resolver; any other host name is
 looked up on a worker thread, as the C library offers nothing else.
 
-HTTP is spoken here in a few lines: a client library would cost the daemon's start more than all
-of this package (http.client 9 ms, h11 13 ms), and a probe needs the status line alone.
+HTTP is spoken here in a few lines: a probe needs the status line alone, and importing http.client
+would cost the daemon's start 5 ms where this module costs half of one; its blocking sockets would
+also need a thread for each probe.
 """
 
 import asyncio
