@@ -6,6 +6,7 @@ error says why).
 """
 
 import os
+import resource
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -17,6 +18,8 @@ def main() -> int:
     """Run until asked to end."""
     run_dir, site = sys.argv[1:]
     os.umask(0)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two descriptors a log
     os.closerange(4, 65536)
     try:
         os.chdir(run_dir)
@@ -24,6 +27,7 @@ def main() -> int:
     except (AlreadyKeptError, OSError) as error:
         sys.stderr.write(f"log keeper: {run_dir}: {error}\n")
         return 1
+    keeper.take_signals()
     os.write(3, b"\n")
     os.close(3)
     keeper.run()

@@ -15,7 +15,7 @@ import time
 
 from virtsupd.logkeeper.compress import Compressor
 from virtsupd.logkeeper.log import Log
-from virtsupd.logkeeper.messages import MAX_BYTES, Settings, decode, encode
+from virtsupd.logkeeper.messages import MAX_BYTES, PROTOCOL, Settings, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Keeper:
         self._last_batch = 0.0
         self._has_more = False
         self._is_ending = False
+        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+        self._epoll.register(self._wake, select.EPOLLIN)
         self._answers: dict[str, Callable[[list[str]], None]] = {
             "open": self._open,
             "close": self._close,
@@ -70,16 +72,22 @@ class Keeper:
 
     def run(self) -> None:
         """Keep logs until TERM or `end`; then empty the FIFOs and remove the socket."""
-        self._take_signals()
-        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
-        self._epoll.register(self._wake, select.EPOLLIN)
         while not self._is_ending:
-            self._step(self._epoll.poll(self._seconds_left()))
+            self.turn()
+        self.close()
+
+    def close(self) -> None:
+        """Empty the FIFOs and let go of everything; a half-done compression is thrown away."""
         self._empty_all()
         self._compressor.kill()
         os.unlink(SOCKET)
+        self._hang_up()
+        self._listener.close()
+        self._epoll.close()
+        for fd in (self._wake, self._wake_end, self._lock):
+            os.close(fd)
 
-    def _take_signals(self) -> None:
+    def take_signals(self) -> None:
         """TERM ends, what a terminal sends is nothing to us; all signals only wake the loop."""
         _signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGTERM, lambda _number, _frame: self._end([]))
@@ -92,10 +100,10 @@ class Keeper:
             return None
         return max(min(self._deadlines.values()) - time.monotonic(), 0.0)
 
-    def _step(self, events: list[tuple[int, int]]) -> None:
-        """Take what came: control first, then one batch of each FIFO that has output."""
+    def turn(self) -> None:
+        """Wait for something and take it: control first, then one batch of each FIFO with output."""
         ready = []
-        for fd, mask in events:
+        for fd, mask in self._epoll.poll(self._seconds_left()):
             if fd in self._log_by_fifo:
                 ready.append(fd)
             else:
@@ -104,7 +112,10 @@ class Keeper:
             self._pause()
             # A request above may have closed some of them.
             logs = [self._log_by_fifo[fd] for fd in ready if fd in self._log_by_fifo]
-            self._has_more = sum(self._move(log) for log in logs) > 0
+            for log in logs:
+                log.move()
+                self._review(log)
+            self._has_more = any(log.has_more for log in logs)
             self._last_batch = time.monotonic()
         self._meet_deadlines()
 
@@ -129,11 +140,6 @@ class Keeper:
             log = self._logs[name]
             log.on_time()
             self._review(log)
-
-    def _move(self, log: Log) -> bool:
-        has_more = log.move()
-        self._review(log)
-        return has_more
 
     def _review(self, log: Log) -> None:
         """After anything that may have changed a log: timers, trouble, compression, readability."""
@@ -186,7 +192,8 @@ class Keeper:
             self._tell_trouble(name, f"log cannot be kept: {settings.fifo}: {error.strerror}")
             return
         self._told.pop(name, None)
-        self._move(log)
+        log.move()
+        self._review(log)
 
     def _add(self, name: str, settings: Settings) -> Log:
         log = Log(name, settings)
@@ -256,6 +263,7 @@ class Keeper:
         _enlarge(connection)
         self._connection = connection
         self._epoll.register(connection.fileno(), select.EPOLLIN)
+        self._send("keeper", PROTOCOL)
 
     def _hang_up(self) -> None:
         if self._connection is not None:

@@ -28,6 +28,7 @@ _SPLICE_IS_SILENT = [
 class Log:
     """The FIFO, the file, and what hinders the way between them.
 
+    `has_more` tells that the last batch was cut short by its size, not by the end of the output.
     `trouble` says why the file cannot be written ("" when it can); while it does, output is read
     and dropped, or left in the FIFO, as `on_full` says.
     """
@@ -42,6 +43,7 @@ class Log:
         "_rotation_retry_at",
         "dropped_bytes",
         "fifo",
+        "has_more",
         "name",
         "rotation_trouble",
         "settings",
@@ -58,6 +60,7 @@ class Log:
         self.name = name
         self.settings = settings
         self.fifo = _open_fifo(settings.fifo)
+        self.has_more = False
         self.trouble = ""
         self.rotation_trouble = ""
         self.wants_compression = settings.compress
@@ -96,7 +99,7 @@ class Log:
         self._retry_at = self._rotation_retry_at = 0.0
 
     def move(self) -> bool:
-        """Move one batch; return whether there may be more at once."""
+        """Move one batch; return whether there was anything to move."""
         if self.trouble and time.monotonic() < self._retry_at:
             return not self.is_blocked and self._discard()
         try:
@@ -105,8 +108,10 @@ class Log:
             return self._splice()
         except BlockingIOError:
             self.trouble = ""
+            self.has_more = False
             return False
         except OSError as error:
+            self.has_more = False
             self._fail(error)
             return not self.is_blocked and self._discard()
 
@@ -187,7 +192,7 @@ class Log:
         self._file = -1
 
     def _splice(self) -> bool:
-        """Move up to one FIFO's worth to the end of the file, then rotate if it is time.
+        """Move up to one FIFO's worth to the end of the file, then rotate if it is time; True.
 
         Raises:
             OSError: the file cannot take it; it stays in the FIFO.
@@ -206,7 +211,8 @@ class Log:
             self._begin()
         if limit and size >= limit:
             self._rotate_large(size)
-        return moved == asked
+        self.has_more = moved == asked
+        return True
 
     def _rotate_large(self, size: int) -> None:
         """Rotate if the file ends in a line end, or has waited for one long enough."""

@@ -1,6 +1,7 @@
 """What the log keeper and virtsupd say to each other: one datagram, fields separated by NUL.
 
-virtsupd asks, the keeper answers with the same name in the second field:
+The keeper begins with `keeper PROTOCOL`; a virtsupd that speaks another one has it end and starts its
+own. Then virtsupd asks, and the keeper answers with the same name in the second field:
 
 | request | answer |
 |---|---|
@@ -17,6 +18,8 @@ every log. Opening an open log again changes its settings, or nothing.
 
 import os
 
+PROTOCOL = "1"
+"""Changes with every change of a message."""
 MAX_BYTES = 65536
 
 

@@ -8,16 +8,19 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import anyio
+import structlog
 
 import virtsupd
 from virtsupd.core.exits import ExitStatus
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.clock import Clock
 
+PROTOCOL = "1"
 SOCKET = "keeper"
 ERRORS = "keeper.err"
 LOCK = "keeper.lock"
@@ -26,11 +29,14 @@ PROGRAM = Path(virtsupd.__file__).with_name("logkeeper") / "__main__.py"
 _MAX_DATAGRAM_BYTES = 65536
 _START_SECONDS = 10.0
 _DEATH_SECONDS = 2.0
-_FIRST_PAUSE_SECONDS = 0.02
-_LONGEST_PAUSE_SECONDS = 5.0
-_STABLE_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 1.0
+_STABLE_SECONDS = 1.0
 _KEEP_ERRORS_BYTES = 65536
 _READY_DESCRIPTOR = 3
+
+
+_log = structlog.get_logger()
 
 
 class ChildWatcher(Protocol):
@@ -85,16 +91,14 @@ class KeeperLink:
         """Stay connected until `end` was sent and the keeper is gone."""
         pause = 0.0
         while not self._is_ending:
+            begun = self._clock.now().monotonic
             try:
                 connection = self._connect() or await self._start()
+                await self._serve(connection)
             except KeeperError as error:
                 self.on_warning(str(error))
-            else:
-                self.on_warning(None)
-                begun = self._clock.now().monotonic
-                await self._serve(connection)
-                if self._clock.now().monotonic - begun >= _STABLE_SECONDS:
-                    pause = 0.0
+            if self._clock.now().monotonic - begun >= _STABLE_SECONDS:
+                pause = 0.0
             if not self._is_ending:
                 await self._clock.sleep(pause)
                 pause = min(max(pause * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
@@ -140,7 +144,7 @@ class KeeperLink:
                 raise KeeperError(f"log keeper cannot be started: {error.strerror}") from error
             finally:
                 os.close(ready_end)
-            self._children.watch(pid, _nothing_about)
+            self._children.watch(pid, lambda status: self._note_end(pid, status))
             with anyio.move_on_after(_START_SECONDS):
                 await anyio.wait_readable(ready)
                 if os.read(ready, 1) and (connection := self._connect()):
@@ -180,18 +184,16 @@ class KeeperLink:
             lines = []
         return lines[-1] if lines else f"it did not answer within {_START_SECONDS:g} s"
 
+    def _note_end(self, pid: int, status: ExitStatus) -> None:
+        if not self._is_ending:
+            _log.warning("log keeper ended", pid=pid, exit_status=str(status))
+
     async def _serve(self, connection: socket.socket) -> None:
         """Be connected until the keeper ends or hangs up, then until it is dead."""
         death = _open_pidfd(self.pid)
-        self._socket = connection
-        self._unsent.clear()
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._write, connection)
-                self.on_connected()
-                self.connected.set()
-                await self._read(connection)
-                tasks.cancel_scope.cancel()
+            if await self._is_ours(connection):
+                await self._converse(connection)
             # Its lock is free only then. One that hung up and lives is simply connected to again.
             with anyio.move_on_after(_DEATH_SECONDS):
                 await _wait_death(death)
@@ -202,18 +204,34 @@ class KeeperLink:
             if death >= 0:
                 os.close(death)
 
-    async def _read(self, connection: socket.socket) -> None:
-        while True:
-            await anyio.wait_readable(connection)
-            try:
-                datagram = connection.recv(_MAX_DATAGRAM_BYTES)
-            except BlockingIOError:
-                continue
-            except OSError:
-                return
-            if not datagram:
-                return
-            self.on_message(os.fsdecode(datagram).split("\0"))
+    async def _is_ours(self, connection: socket.socket) -> bool:
+        """Whether the keeper speaks our protocol; one of another version is told to end.
+
+        Raises:
+            KeeperError: it says nothing.
+        """
+        with anyio.move_on_after(_START_SECONDS):
+            greeting = await _receive(connection)
+            if greeting == ["keeper", PROTOCOL]:
+                return True
+            with suppress(OSError):
+                connection.send(b"end")
+            while await _receive(connection):
+                pass
+            return False
+        raise KeeperError(f"log keeper (pid {self.pid}) does not answer")
+
+    async def _converse(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._unsent.clear()
+        self.on_warning(None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._write, connection)
+            self.on_connected()
+            self.connected.set()
+            while message := await _receive(connection):
+                self.on_message(message)
+            tasks.cancel_scope.cancel()
 
     async def _write(self, connection: socket.socket) -> None:
         """Send what did not fit, when it does."""
@@ -257,6 +275,19 @@ def _peer(connection: socket.socket) -> tuple[int, int]:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid, uid, _ = struct.unpack("iII", credentials)
     return pid, uid
+
+
+async def _receive(connection: socket.socket) -> list[str] | None:
+    """Return the next message; None at the end of the connection."""
+    while True:
+        await anyio.wait_readable(connection)
+        try:
+            datagram = connection.recv(_MAX_DATAGRAM_BYTES)
+        except BlockingIOError:
+            continue
+        except OSError:
+            return None
+        return os.fsdecode(datagram).split("\0") if datagram else None
 
 
 def _open_pidfd(pid: int | None) -> int:

@@ -2,10 +2,11 @@
 
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 from itertools import count
 
-from virtsupd.process.wakeups import FileChanges
+from virtsupd.process.filechanges import FileChanges
 
 _BLOCK_BYTES = 65536
 _MOST_BYTES = 16 << 20
@@ -29,29 +30,27 @@ def tail(file: str, lines: int) -> list[str]:
 
     A last line without an end counts. What is unreadable or gone is left out.
     """
-    newest: list[bytes] = []
-    for path in log_files(file):
-        if len(newest) >= lines:
-            break
-        try:
-            newest = _last_lines(path, lines - len(newest)) + newest
-        except OSError:
-            continue
-    return [_decode(line) for line in newest]
+    return _tail(file, lines, end=None)
 
 
-async def follow(file: str, lines: int) -> AsyncIterator[list[str]]:
-    """Yield batches of complete lines: the last `lines` there are, then each as it is written.
+def follow(file: str, lines: int) -> AsyncGenerator[list[str], None]:
+    """Return batches of complete lines: the last `lines` there are now, then each as it is written.
 
-    Rotation is followed: the rest of the old file comes before the new one. Waits for ever; to be
-    closed (aclose) by whoever stops listening. Costs nothing while nothing is written.
+    Rotation is followed: the rest of the old file comes before the new one. The iterator waits for
+    ever and is to be closed (aclose) by whoever stops listening. It costs nothing while nothing is
+    written. A reader who is more than one rotation behind misses what lies between.
     """
     reader = _Reader(file)
+    reader.skip_to_end()
+    return _follow(file, reader, _tail(file, lines, end=reader.end))
+
+
+async def _follow(
+    file: str, reader: "_Reader", first: list[str]
+) -> AsyncGenerator[list[str], None]:
+    if first:
+        yield first
     async with FileChanges(file) as changes:
-        changes.rearm()
-        reader.skip_to_end()
-        if first := _complete_tail(file, reader.end, lines):
-            yield first
         while True:
             changes.rearm()
             if batch := reader.read():
@@ -127,27 +126,31 @@ class _Reader:
         self._fd = -1
 
 
-def _complete_tail(file: str, end: int, lines: int) -> list[str]:
-    """Return the last complete lines before the position `end` of the log."""
+def _tail(file: str, lines: int, *, end: int | None) -> list[str]:
+    """Return the last lines before the position `end` of the log; None is its end."""
     found: list[bytes] = []
     for path in log_files(file):
         if len(found) >= lines:
             break
         limit = end if path == file else None
-        try:
+        with suppress(OSError):
             found = _last_lines(path, lines - len(found), end=limit) + found
-        except OSError:
-            continue
     return [_decode(line) for line in found]
 
 
-def _last_lines(path: str, lines: int, *, end: int | None = None) -> list[bytes]:
+def _last_lines(path: str, lines: int, *, end: int | None) -> list[bytes]:
     if path.endswith(".zst"):
         return _last_lines_compressed(path, lines)
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - unbuffered, by path as a string
-        fd = file.fileno()
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        # Compressed a moment ago, perhaps.
+        return _last_lines_compressed(path + ".zst", lines)
+    try:
         stop = os.fstat(fd).st_size if end is None else end
-        return _split(_read_back(fd, stop, lines))[-lines:] if lines else []
+        return _split(_read_back(fd, stop, lines))[-lines:]
+    finally:
+        os.close(fd)
 
 
 def _read_back(fd: int, end: int, lines: int) -> bytes:

@@ -7,7 +7,7 @@ them dies, the writer is not ended and nothing that was written is lost.
 import fcntl
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -188,7 +188,7 @@ class Outputs:
         output = self._outputs.get(name)
         return log_files.tail(output.log.file, lines) if output else []
 
-    def follow(self, name: Name, lines: int) -> AsyncIterator[list[str]]:
+    def follow(self, name: Name, lines: int) -> AsyncGenerator[list[str], None]:
         """Return batches of lines: the last `lines`, then each as it is written, over rotations.
 
         A service without a log has none: the iterator ends at once.
@@ -357,7 +357,7 @@ def _prepare(descriptor: int, uid: int, gid: int) -> None:
         os.set_blocking(descriptor, True)
 
 
-async def _no_lines() -> AsyncIterator[list[str]]:
+async def _no_lines() -> AsyncGenerator[list[str], None]:
     nothing: tuple[list[str], ...] = ()
     for batch in nothing:
         yield batch
