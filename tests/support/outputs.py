@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
+from backports import zstd
 
 from virtsupd.core.exits import ExitStatus, from_wait_status
 from virtsupd.core.names import Name
@@ -15,6 +18,8 @@ from virtsupd.process.clock import SystemClock
 from virtsupd.process.output import Outputs
 
 DEADLINE_SECONDS = 10.0
+WRITER = Path(__file__).parent.parent / "children" / "log_lines.py"
+WEB = Name("web")
 
 
 class PidfdWatcher:
@@ -80,3 +85,45 @@ def small_disk(directory: Path, *, kib: int) -> Iterator[Path]:
         yield directory
     finally:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+def start_writer(fd: int, *arguments: int) -> int:
+    """Start the writer with its standard output there and return its pid."""
+    command = [sys.executable, "-I", "-S", str(WRITER), *map(str, arguments)]
+    actions = [(os.POSIX_SPAWN_DUP2, fd, 1)]
+    return os.posix_spawn(sys.executable, command, {}, file_actions=actions)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the child has ended; it stays to be reaped."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def reap(pid: int) -> None:
+    """End the writer if it has not, and expect that it had, well."""
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def content(outputs: Captured) -> bytes:
+    """Return all that was logged, oldest first, rotated and compressed files included."""
+    found = []
+    for file in reversed(outputs.files(WEB)):
+        raw = Path(file).read_bytes()
+        found.append(zstd.decompress(raw) if file.endswith(".zst") else raw)
+    return b"".join(found)
+
+
+async def settled(outputs: Captured) -> None:
+    """Return once everything written is in a file and every rotated file is compressed."""
+    await outputs.drained(WEB)
+    await until(
+        lambda: all(file.endswith(".zst") for file in outputs.files(WEB)[1:]), "compressed files"
+    )
+
+
+def assert_whole(text: bytes, lines: int, length: int) -> None:
+    """Every line is there once, in order and uncut."""
+    assert len(text) == lines * length
+    numbers = [int(line[:8]) for line in text.splitlines()]
+    assert numbers == list(range(lines))

@@ -1,6 +1,8 @@
 """Compression of rotated files in a child."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,13 @@ def test_a_whole_file_becomes_one_frame(tmp_path: Path) -> None:
         os.close(source)
         os.close(target)
     assert zstd.decompress((tmp_path / "out").read_bytes()) == TEXT
+
+
+def test_without_site_packages_the_module_is_missing() -> None:
+    source = Path(compress.__file__).parents[2]
+    code = f"import sys; sys.path.insert(0, {str(source)!r})\n"
+    code += "from virtsupd.logkeeper import compress; sys.exit(compress.compress(0, 1, ''))"
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], stdin=subprocess.DEVNULL, check=False
+    )
+    assert ended.returncode == (0 if sys.version_info >= (3, 14) else 3)

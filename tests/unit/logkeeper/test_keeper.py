@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from virtsupd.logkeeper.keeper import AlreadyKeptError, Keeper, _take_lock
-from virtsupd.logkeeper.messages import decode, encode
+from virtsupd.logkeeper.messages import PROTOCOL, decode, encode
 
 TURNS = 200
 
@@ -20,7 +20,7 @@ class Bench:
         self.directory = directory
         self.keeper = Keeper("")
         self.peers: list[socket.socket] = []
-        self.connection = self.connect()
+        self.connect()
         self.fifo = directory / "fifo"
         os.mkfifo(self.fifo)
         self.writer = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
@@ -31,6 +31,8 @@ class Bench:
         connection.connect("keeper")
         connection.setblocking(False)
         self.peers.append(connection)
+        self.connection = connection
+        assert self.hear() == ["keeper", PROTOCOL]
         return connection
 
     def open(self, name: str = "a", **changed: str) -> list[str]:
@@ -182,7 +184,8 @@ def test_age_wakes_the_keeper_by_itself(bench: Bench) -> None:
 
 def test_a_newer_connection_replaces_the_older(bench: Bench) -> None:
     bench.open()
-    older, bench.connection = bench.connection, bench.connect()
+    older = bench.connection
+    bench.connect()
     assert bench.open() == ["trouble", "a", ""]
     assert older.recv(10) == b""
 
@@ -193,7 +196,7 @@ def test_what_is_no_request_ends_the_connection_alone(
 ) -> None:
     bench.open()
     assert bench.ask(*request_fields) == []
-    bench.connection = bench.connect()
+    bench.connect()
     assert bench.ask("status") == ["log", "a", str(bench.file), "0"]
 
 
@@ -201,7 +204,7 @@ def test_a_peer_that_left_is_forgotten(bench: Bench) -> None:
     bench.open()
     bench.connection.send(encode("status"))
     bench.connection.close()
-    bench.connection = bench.connect()
+    bench.connect()
     assert bench.ask("status") == ["log", "a", str(bench.file), "0"]
 
 

@@ -1,0 +1,163 @@
+"""Reading log files: last lines over rotated files, and lines as they are written."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import anyio
+import pytest
+from backports import zstd
+
+from virtsupd.logkeeper import rotation
+from virtsupd.process import log_files
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "a.log"
+
+
+def compressed(log: Path, slot: int, text: str) -> None:
+    Path(f"{log}.{slot}.zst").write_bytes(zstd.compress(text.encode()))
+
+
+def append(log: Path, text: str) -> None:
+    with log.open("a") as file:
+        file.write(text)
+
+
+def rotate(log: Path) -> None:
+    fd = rotation.open_log(str(log), 0o640)
+    os.close(rotation.rotate(str(log), fd, keep=5, mode=0o640))
+    os.close(fd)
+
+
+def test_files_are_listed_newest_first(log: Path) -> None:
+    assert log_files.log_files(str(log)) == ()
+    log.touch()
+    Path(f"{log}.1").touch()
+    compressed(log, 2, "")
+    assert log_files.log_files(str(log)) == (str(log), f"{log}.1", f"{log}.2.zst")
+
+
+def test_a_compressed_file_stands_for_its_plain_one(log: Path) -> None:
+    Path(f"{log}.1").touch()
+    compressed(log, 1, "")
+    assert log_files.log_files(str(log)) == (f"{log}.1.zst",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (0, []),
+        (1, ["six"]),
+        (2, ["five", "six"]),
+        (3, ["four", "five", "six"]),
+        (5, ["two", "three", "four", "five", "six"]),
+        (99, ["one", "two", "three", "four", "five", "six"]),
+    ],
+)
+def test_last_lines_reach_into_rotated_files(log: Path, lines: int, expected: list[str]) -> None:
+    log.write_text("five\nsix\n")
+    Path(f"{log}.1").write_text("three\nfour\n")
+    compressed(log, 2, "one\ntwo\n")
+    assert log_files.tail(str(log), lines) == expected
+
+
+def test_an_unfinished_last_line_counts(log: Path) -> None:
+    log.write_text("one\ntw")
+    assert log_files.tail(str(log), 1) == ["tw"]
+
+
+def test_many_lines_are_found_over_block_boundaries(log: Path) -> None:
+    lines = [f"{number:06d} {'x' * (number % 90)}" for number in range(10_000)]
+    log.write_text("\n".join(lines) + "\n")
+    for count in (1, 999, 5000, 10_000, 20_000):
+        assert log_files.tail(str(log), count) == lines[-count:]
+
+
+def test_no_log_has_no_lines(log: Path) -> None:
+    assert log_files.tail(str(log), 5) == []
+
+
+def test_a_damaged_rotated_file_gives_what_can_be_read(log: Path) -> None:
+    log.write_text("two\n")
+    Path(f"{log}.1.zst").write_bytes(zstd.compress(b"one\n")[:-3])
+    assert log_files.tail(str(log), 5)[-1] == "two"
+
+
+def test_a_file_compressed_between_listing_and_reading_is_found(log: Path) -> None:
+    compressed(log, 1, "one\n")
+    assert log_files._last_lines(f"{log}.1", 5, end=None) == [b"one"]
+
+
+def test_bytes_that_are_no_text_are_shown_somehow(log: Path) -> None:
+    log.write_bytes(b"\xff ok\n")
+    assert log_files.tail(str(log), 1) == ["\ufffd ok"]
+
+
+async def batch(stream: AsyncIterator[list[str]], lines: int) -> list[str]:
+    """Return so many lines of the stream, however they are batched."""
+    found: list[str] = []
+    with anyio.fail_after(5):
+        while len(found) < lines:
+            found += await anext(stream)
+    return found
+
+
+async def test_follow_begins_with_the_last_lines(log: Path) -> None:
+    append(log, "one\ntwo\nthree\nunfini")
+    async with aclosing(log_files.follow(str(log), 2)) as stream:
+        assert await batch(stream, 2) == ["two", "three"]
+        append(log, "shed\nfour\n")
+        assert await batch(stream, 2) == ["unfinished", "four"]
+
+
+async def test_follow_waits_for_a_log_that_is_not_there_yet(log: Path) -> None:
+    async with (
+        aclosing(log_files.follow(str(log), 10)) as stream,
+        anyio.create_task_group() as tasks,
+    ):
+        found: list[str] = []
+
+        async def read() -> None:
+            found.extend(await batch(stream, 1))
+
+        tasks.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        append(log, "first\n")
+    assert found == ["first"]
+
+
+async def test_follow_goes_over_a_rotation_without_losing_or_doubling(log: Path) -> None:
+    append(log, "one\n")
+    async with aclosing(log_files.follow(str(log), 0)) as stream:
+        append(log, "two\nthr")
+        assert await batch(stream, 1) == ["two"]
+        rotate(log)
+        append(log, "ee\n")
+        assert await batch(stream, 1) == ["three"]
+        append(log, "four\n")
+        rotate(log)
+        append(log, "five\n")
+        assert await batch(stream, 2) == ["four", "five"]
+
+
+async def test_follow_goes_on_at_the_start_of_a_truncated_log(log: Path) -> None:
+    append(log, "one\ntwo\n")
+    async with aclosing(log_files.follow(str(log), 1)) as stream:
+        assert await batch(stream, 1) == ["two"]
+        os.truncate(log, 0)
+        append(log, "new\n")
+        assert await batch(stream, 1) == ["new"]
+
+
+async def test_an_endless_line_comes_in_pieces(log: Path) -> None:
+    append(log, "")
+    async with aclosing(log_files.follow(str(log), 0)) as stream:
+        append(log, "x" * 200_000 + "\nend\n")
+        found = await batch(stream, 3)
+        while found[-1] != "end":
+            found += await batch(stream, 1)
+    assert "".join(found[:-1]) == "x" * 200_000
