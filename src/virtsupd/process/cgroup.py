@@ -40,7 +40,7 @@ class Cgroup:
             OSError: the kernel or the permissions refuse.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        if _read(self.path / "cgroup.freeze").strip() == "1":
+        if _read(f"{self.path}/cgroup.freeze").strip() == "1":
             _write(self.path / "cgroup.freeze", "0")
 
     def open(self) -> int:
@@ -58,12 +58,12 @@ class Cgroup:
         """
         found: set[int] = set()
         for directory in self._directories():
-            found.update(int(pid) for pid in _read(directory / "cgroup.procs").split())
+            found.update(int(pid) for pid in _read(f"{directory}/cgroup.procs").split())
         return tuple(sorted(found))
 
     def is_populated(self) -> bool:
         """Tell whether any process lives in it or below; zombies do not count."""
-        return "populated 1" in _read(self.path / "cgroup.events")
+        return "populated 1" in _read(f"{self.path}/cgroup.events")
 
     def kill(self) -> None:
         """Send KILL to everything in it and below, at one instant, frozen or not.
@@ -82,9 +82,10 @@ class Cgroup:
 
         With a process in it, it stays.
         """
+        if _removed(self.path):
+            return True
         for directory in sorted(self._directories(), reverse=True):
-            with suppress(OSError):
-                directory.rmdir()
+            _removed(directory)
         return not self.path.exists()
 
     def contains(self, pid: int) -> bool:
@@ -155,7 +156,7 @@ def place_of(pid: int) -> Path | None:
     if mount is None:
         return None
     root, mount_point = mount
-    for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines():
+    for line in _read(f"/proc/{pid}/cgroup").splitlines():
         if line.startswith("0::"):
             place = Path(line.removeprefix("0::"))
             if not place.is_relative_to(root) or ".." in place.parts:
@@ -167,7 +168,7 @@ def place_of(pid: int) -> Path | None:
 @cache
 def _mount() -> tuple[Path, Path] | None:
     """Return which cgroup is the root of the cgroup2 mount, and where that is mounted."""
-    for line in _read(Path("/proc/self/mountinfo")).splitlines():
+    for line in _read("/proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         if after.startswith("cgroup2 "):
             root, mount_point = before.split()[3:5]
@@ -189,14 +190,35 @@ def _default_prefix(run_dir: Path) -> str:
     return f"virtsupd-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
-def _read(path: Path) -> str:
-    """Return a kernel file's text, "" when what it describes is gone."""
+def _removed(directory: Path) -> bool:
+    """Remove an empty directory; return whether it is gone."""
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
+        directory.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: str) -> str:
+    """Return a kernel file's text, "" when what it describes is gone.
+
+    Unbuffered, because a stop asks this of every service at once.
+    """
+    parts = []
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while part := os.read(file, 65536):
+                parts.append(part)
+        finally:
+            os.close(file)
     except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.ENOTDIR}:
-            return ""
-        raise
+        if error.errno not in {errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.ENOTDIR}:
+            raise
+        return ""
+    return os.fsdecode(b"".join(parts))
 
 
 def _write(path: Path, text: str) -> None:

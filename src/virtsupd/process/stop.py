@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import anyio
@@ -168,7 +167,7 @@ class _Wakeups:
 
     def add_cgroup(self, cgroup: Cgroup) -> None:
         with suppress(FileNotFoundError):
-            self._events_file = os.open(cgroup.path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+            self._events_file = os.open(f"{cgroup.path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
             self._stack.callback(os.close, self._events_file)
             self._epoll.register(self._events_file, select.EPOLLPRI)
 
@@ -277,7 +276,11 @@ def _is_member(pid: int, group: int) -> bool:
 def _stat_fields(pid: int) -> list[str] | None:
     """Return /proc/PID/stat from the state on: state, parent, group, session …; None if gone."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            content = os.read(file, 4096)
+        finally:
+            os.close(file)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return text.rpartition(")")[2].split()
+    return content.rpartition(b")")[2].decode("ascii").split()
