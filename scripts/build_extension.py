@@ -1,7 +1,7 @@
 """Compile src/virtsupd/process/_spawn.c, or say in one line why virtsupd does without it.
 
-As a build hook it puts the extension into the wheel; run as a program it builds in place, for a
-development checkout: `python scripts/build_extension.py`. VIRTSUPD_EXTENSION=require makes a failure an
+As a build hook it puts the extension into the wheel, or in place for an editable installation; run
+as a program it builds in place too: `python scripts/build_extension.py`. VIRTSUPD_EXTENSION=require makes a failure an
 error, VIRTSUPD_EXTENSION=skip leaves the extension out.
 """
 
@@ -30,7 +30,10 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # of any b
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before the wheel is put together."""
-        if self.target_name != "wheel" or version == "editable":
+        if self.target_name != "wheel":
+            return
+        if version == "editable":
+            main()
             return
         self.scratch = Path(tempfile.mkdtemp(prefix="virtsupd-build-"))
         target = self.scratch / FILE_NAME
