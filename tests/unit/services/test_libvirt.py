@@ -1,0 +1,151 @@
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from virtsupd.config.kinds import Built, KindContext
+from virtsupd.config.settings import GeneratedDirectory, HostSettings
+from virtsupd.services.libvirt import LibvirtTable, build
+
+CONTEXT = KindContext(
+    HostSettings(run_dir=Path("/r")), {"libvirtd": {"requires": ["user-processes"]}}
+)
+
+# The keys of the libvirtd.conf that Debian 12 ships, and those its daemon reads without shipping them.
+READ_BY_LIBVIRTD = """
+access_drivers admin_keepalive_count admin_keepalive_interval admin_max_client_requests
+admin_max_clients admin_max_queued_clients admin_max_workers admin_min_workers audit_level
+audit_logging auth_tcp auth_tls auth_unix_ro auth_unix_rw ca_file cert_file crl_file host_uuid
+host_uuid_source keepalive_count keepalive_interval key_file listen_addr listen_tcp listen_tls
+log_filters log_level log_outputs max_anonymous_clients max_client_requests max_clients
+max_queued_clients max_workers min_workers ovs_timeout prio_workers sasl_allowed_username_list
+tcp_port tls_allowed_dn_list tls_no_sanity_certificate tls_no_verify_certificate tls_port
+tls_priority unix_sock_admin_perms unix_sock_dir unix_sock_group unix_sock_ro_perms
+unix_sock_rw_perms
+"""
+
+
+def made(**keys: object) -> Built:
+    return build(LibvirtTable.model_validate(keys), CONTEXT)
+
+
+def lines(**keys: object) -> list[str]:
+    return made(**keys).files[0].content.splitlines()
+
+
+def test_only_keys_that_libvirtd_reads_are_written() -> None:
+    written = {re.sub(r"^# ", "", line).split(" = ")[0] for line in lines()[1:]}
+    assert written == set(READ_BY_LIBVIRTD.split())
+
+
+def test_values_are_written_as_libvirt_reads_them() -> None:
+    text = lines(
+        unix_sock_group="libvirt",
+        tls_port="16555",
+        listen_tls=False,
+        tls_no_verify_cert=True,
+        sasl_allowed_usernames=["joe", 'a"b'],
+        access_drivers=["polkit"],
+        host_uuid="8510b1a1-0afa-4da6-8111-785fae202c1d",
+    )
+    for line in (
+        'unix_sock_group = "libvirt"',
+        'tls_port = "16555"',
+        "listen_tls = 0",
+        "tls_no_verify_certificate = 1",
+        'sasl_allowed_username_list = ["joe", \'a"b\']',
+        'access_drivers = ["polkit"]',
+        'host_uuid = "8510b1a1-0afa-4da6-8111-785fae202c1d"',
+        "# tls_allowed_dn_list = []",
+    ):
+        assert line in text
+    assert '# host_uuid = ""' in lines()
+
+
+def test_prefixes_lead_to_programs_and_path() -> None:
+    changes = made(libvirt="/opt/l", qemu="/opt/q", dmidecode="/opt/d").changes["libvirtd"]
+    assert changes["command"] == [
+        "/opt/l/sbin/libvirtd",
+        "-f",
+        "/r/generated/libvirt/libvirtd.conf",
+    ]
+    path = changes["environment"]
+    assert isinstance(path, dict)
+    assert path["PATH"].startswith("/opt/l/sbin:/opt/l/bin:/opt/q/sbin:/opt/q/bin:/opt/d/sbin:")
+    assert "/usr/sbin" in path["PATH"].split(":")
+
+
+def test_requirements_are_added_to_those_of_the_unit() -> None:
+    changes = made(requirement=["dbus-system", "user-processes"]).changes["libvirtd"]
+    assert changes["requires"] == ["user-processes", "dbus-system"]
+
+
+def test_another_socket_directory_is_made() -> None:
+    assert made().directories == ()
+    assert made(unix_sock_dir="/run/v").directories == (GeneratedDirectory(Path("/run/v"), 0o755),)
+
+
+def test_what_nothing_reads_is_accepted_with_a_warning() -> None:
+    built = made(mdns_adv=True, max_requests=30, mdns_name="x")
+    assert [keys for keys, _ in built.warnings] == [
+        ("mdns_adv",),
+        ("mdns_name",),
+        ("max_requests",),
+    ]
+    assert not any("mdns" in line or "max_requests" in line for line in lines(mdns_adv=True))
+
+
+def test_numbers_that_exceed_each_other_are_refused() -> None:
+    built = made(max_clients=5, min_workers=30)
+    assert built.problems == (
+        (("max_anonymous_clients",), "found 20, must be at most max_clients, which is 5"),
+        (("min_workers",), "found 30, must be at most max_workers, which is 20"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tls_port", 16514),
+        ("tls_port", "0"),
+        ("tls_port", "65536"),
+        ("tls_port", "a b"),
+        ("unix_sock_rw_perms", "rw"),
+        ("unix_sock_rw_perms", 770),
+        ("auth_unix_rw", "foo"),
+        ("auth_tcp", "polkit"),
+        ("access_drivers", ["nop"]),
+        ("key_file", "key.pem"),
+        ("max_workers", 0),
+        ("max_clients", -1),
+        ("log_level", 5),
+        ("audit_level", 3),
+        ("audit_logging", 2),
+        ("host_uuid", "0" * 32),
+        ("host_uuid", "00000000-0000-0000-0000-000000000000"),
+        ("host_uuid", "x"),
+        ("host_uuid_source", "dice"),
+        ("keepalive_interval", -2),
+        ("keepalive_count", -1),
+        ("listen_addr", "a\nb"),
+        ("unix_sock_dir", "run"),
+        ("requirement", ["a b"]),
+    ],
+)
+def test_what_libvirtd_would_end_over_is_refused_before(key: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        LibvirtTable.model_validate({key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tls_port", "https"),
+        ("keepalive_interval", -1),
+        ("key_file", "/k"),
+        ("admin_max_workers", 0),
+    ],
+)
+def test_what_libvirtd_takes_is_taken(key: str, value: object) -> None:
+    assert getattr(LibvirtTable.model_validate({key: value}), key) == value

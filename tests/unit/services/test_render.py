@@ -1,0 +1,67 @@
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel
+
+from virtsupd.services.render import (
+    ConfKey,
+    Gone,
+    Option,
+    conf_string,
+    conf_text,
+    conf_value,
+    gone_warnings,
+    marked,
+    options,
+)
+
+
+class Toy(BaseModel):
+    """One field of each sort."""
+
+    path: str = "/unmarked"
+    name: Annotated[str, ConfKey()] = 'say "hi"'
+    flag: Annotated[bool, ConfKey("other_name")] = True
+    count: Annotated[int, ConfKey()] = -1
+    empty: Annotated[tuple[str, ...], ConfKey()] = ()
+    many: Annotated[tuple[str, ...], ConfKey()] = ("a", "it's")
+    uuid: Annotated[str, ConfKey(omit_empty=True)] = ""
+    blank: Annotated[str, ConfKey()] = ""
+    bind: Annotated[str | None, Option("--bind")] = None
+    debug: Annotated[bool, Option("--debug")] = False
+    old: Annotated[int, Gone("nobody reads it")] = 5
+
+
+def test_fields_become_the_keys_they_name() -> None:
+    assert conf_text(Toy()).splitlines()[1:] == [
+        "name = 'say \"hi\"'",
+        "other_name = 1",
+        "count = -1",
+        "# empty = []",
+        'many = ["a", "it\'s"]',
+        '# uuid = ""',
+        'blank = ""',
+    ]
+
+
+def test_fields_become_the_options_they_name() -> None:
+    assert options(Toy()) == ()
+    assert options(Toy(bind="::1", debug=True)) == ("--bind=::1", "--debug")
+
+
+def test_a_field_that_nothing_reads_is_named_when_it_says_something() -> None:
+    assert list(gone_warnings(Toy(old=5))) == []
+    assert list(gone_warnings(Toy(old=6))) == [(("old",), "has no effect: nobody reads it")]
+
+
+def test_marks_are_found_in_the_order_of_declaration() -> None:
+    assert [name for name, _ in marked(Toy, Option)] == ["bind", "debug"]
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\0b", "'\"", 5, None])
+def test_strings_that_cannot_be_written_are_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="a string"):
+        conf_string(value)
+    if not isinstance(value, int):
+        with pytest.raises(ValueError, match="a string"):
+            conf_value(value)
