@@ -72,7 +72,7 @@ def _displaced(engine: "Engine", names: Sequence[Name]) -> tuple[Name, ...]:
 
 
 def _refusal(engine: "Engine", asked: Asked, ticket: Ticket) -> tuple[Report, ...] | None:
-    if engine.is_shutting_down and asked.verb in (Verb.START, Verb.RESTART):
+    if engine.is_shutting_down and asked.verb in (Verb.START, Verb.RESTART, Verb.WAIT):
         return _refused(asked.names, "virtsupd is shutting down")
     guests = [
         name
@@ -163,7 +163,8 @@ def _why_not_started(engine: "Engine", ticket: Ticket, service: Service) -> Repo
     own = engine.holds_back(service)
     if own is None or own.kind is HoldKind.BACKING_OFF:
         return None
-    if own.kind is HoldKind.UNWANTED and ticket.verb is not Verb.WAIT:
+    waits_for_anybody = ticket.verb is Verb.WAIT and not engine.is_shutting_down
+    if own.kind is HoldKind.UNWANTED and not waits_for_anybody:
         return _superseded(name, "stopped")
     if own.kind in (HoldKind.DISABLED, HoldKind.RESTING):
         return _verdict(engine, service, name)

@@ -206,7 +206,7 @@ class Engine:
         last = {s.spec.name: s for s in leaving if s.is_alive}
         for service in leaving:
             if not service.is_alive:
-                self._forget(service)
+                self._forget(service, "it left the configuration")
         for name, service in last.items():
             staying = (n for n in self.graph.needs[name] if n in graph.spec_by_name or n in last)
             self._leave(service, behind=tuple(staying))
@@ -534,7 +534,7 @@ class Engine:
         # Whatever is still under way for this generation is void.
         service.generation += 1
         if service.is_removed or service.spec.transient:
-            self._vanish(service, str(death.text) if death is not None else "stopped")
+            self._vanish(service, death.text if death is not None else "stopped")
 
     def _respawn(self, service: Service, death: Death) -> None:
         policy = service.spec.respawn
@@ -567,18 +567,18 @@ class Engine:
     def _vanish(self, service: Service, text: str) -> None:
         """Drop a stopped service from the graph."""
         name = service.spec.name
-        for ticket in self._tickets.values():
-            if name in ticket.open:
-                result = Result.DONE if ticket.verb is Verb.STOP else Result.FAILED
-                ticket.close(Report(name, result, f"{name} is gone: {text}"))
         self._dirty.update(self._around(name))
-        self._forget(service)
+        self._forget(service, text)
         specs = tuple(s for n, s in self.graph.spec_by_name.items() if n != name)
         absent = self.graph.absent | {name, *service.spec.provides}
         self.graph = ServiceGraph.build(specs, absent=absent)
 
-    def _forget(self, service: Service) -> None:
+    def _forget(self, service: Service, text: str) -> None:
         name = service.spec.name
+        for ticket in self._tickets.values():
+            if name in ticket.open:
+                result = Result.DONE if ticket.verb is Verb.STOP else Result.FAILED
+                ticket.close(Report(name, result, f"{name} is gone: {text}"))
         del self._services[name]
         self._dirty.discard(name)
         self._effects.append(Forget(name))

@@ -1,0 +1,265 @@
+"""A host without processes: carries out the engine's effects by hand, for playbooks and machines.
+
+Nothing happens by itself. A spawn makes a `Process` that the test lets become ready, exit or ignore
+its stop signal; timers fire when the test moves the clock past them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from virtsupd.core.effects import (
+    Announce,
+    Answer,
+    ArmTimer,
+    AwaitReady,
+    CancelTimer,
+    Effect,
+    Finish,
+    Forget,
+    Kill,
+    Report,
+    RunReload,
+    Spawn,
+    Terminate,
+)
+from virtsupd.core.engine import Engine, Remembered
+from virtsupd.core.events import (
+    Asked,
+    BecameReady,
+    Booted,
+    Event,
+    Exited,
+    Fired,
+    Gone,
+    Instant,
+    Reloaded,
+    ReloadEnded,
+    Spawned,
+    SpawnFailed,
+    Timer,
+    Verb,
+)
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import State
+from virtsupd.core.spec import LogSpec, NotifyProbe, ProcessSpec, Readiness, ServiceSpec
+
+KILLED = ExitStatus(signal=9)
+TERMINATED = ExitStatus(signal=15)
+CLEAN = ExitStatus(code=0)
+FAILED = ExitStatus(code=1)
+NOTIFY = Readiness(NotifyProbe())
+_EDGES = frozenset({"requires", "binds_to", "wants", "after", "before", "conflicts"})
+
+
+def process(*command: str) -> ProcessSpec:
+    return ProcessSpec(command or ("run",), LogSpec(""))
+
+
+def service(name: str, **fields: object) -> ServiceSpec:
+    """A process that is ready at once, unless `fields` say otherwise; edges are given as names."""
+    made = {k: tuple(map(Name, v)) if k in _EDGES else v for k, v in fields.items()}  # type: ignore[call-overload]
+    made.setdefault("provides", (Name(name),))
+    made.setdefault("process", process(name))
+    return ServiceSpec(Name(name), **made)
+
+
+def target(name: str, **fields: object) -> ServiceSpec:
+    return service(name, process=None, **fields)
+
+
+@dataclass(slots=True)
+class Process:
+    """One process of the pretended host."""
+
+    pid: int
+    generation: int
+    is_done: bool = False
+    """Its leader has ended; what it left behind may still be there."""
+
+
+@dataclass(slots=True)
+class PureHost:
+    """An engine and a host that does what it says."""
+
+    engine: Engine
+    now: float = 1000.0
+    processes: dict[Name, Process] = field(default_factory=dict)
+    timers: dict[tuple[Name, Timer], ArmTimer] = field(default_factory=dict)
+    answers: dict[int, Answer] = field(default_factory=dict)
+    announced: list[tuple[str, str]] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    forgotten: list[Name] = field(default_factory=list)
+    conditions: dict[Name, int] = field(default_factory=dict)
+    stubborn: set[str] = field(default_factory=set)
+    """Services that ignore the stop signal."""
+    unspawnable: dict[str, SpawnFailed] = field(default_factory=dict)
+    is_finished: bool = False
+    pids: int = 100
+    tickets: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        *specs: ServiceSpec,
+        remembered: dict[Name, Remembered] | None = None,
+        boot: bool = True,
+    ) -> "PureHost":
+        host = cls(Engine(ServiceGraph.build(specs), remembered or {}))
+        if boot:
+            host.post(Booted())
+        return host
+
+    # What the test does
+
+    def post(self, *events: Event) -> None:
+        """Feed events, and all that comes of them at once."""
+        waiting = list(events)
+        while waiting:
+            event = waiting.pop(0)
+            for effect in self.engine.advance(event, Instant(self.now, self.now)):
+                self.effects.append(effect)
+                waiting.extend(self._carry_out(effect))
+
+    def ask(self, verb: Verb, *names: str, guests: bool = False) -> int:
+        self.tickets += 1
+        self.post(Asked(self.tickets, verb, tuple(map(Name, names)), "tester", guests=guests))
+        return self.tickets
+
+    def start(self, *names: str) -> int:
+        return self.ask(Verb.START, *names)
+
+    def stop(self, *names: str, guests: bool = False) -> int:
+        return self.ask(Verb.STOP, *names, guests=guests)
+
+    def restart(self, *names: str) -> int:
+        return self.ask(Verb.RESTART, *names)
+
+    def ready(self, *names: str) -> None:
+        for name in names:
+            key = Name(name)
+            found = self.processes.get(key)
+            generation = found.generation if found is not None else self.conditions.pop(key)
+            self.post(BecameReady(key, generation))
+
+    def exits(self, name: str, status: ExitStatus = FAILED) -> None:
+        """Let a service's leader end by itself, leaving nothing behind."""
+        found = self.processes[Name(name)]
+        found.is_done = True
+        self.post(Exited(Name(name), found.generation, status))
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock, firing what becomes due, in order."""
+        end = self.now + seconds
+        while due := [t for t in self.timers.values() if t.at <= end]:
+            first = min(due, key=lambda timer: (timer.at, timer.name, timer.timer))
+            del self.timers[first.name, first.timer]
+            self.now = max(self.now, first.at)
+            self.post(Fired(first.name, first.generation, first.timer))
+        self.now = end
+
+    def reload(self, *specs: ServiceSpec) -> tuple[str, ...]:
+        graph = ServiceGraph.build(specs)
+        problems = self.engine.reload_problems(graph)
+        if not problems:
+            self.post(Reloaded(graph))
+        return problems
+
+    # What the test looks at
+
+    def state(self, name: str) -> State:
+        return self.engine.service(Name(name)).state
+
+    def running(self) -> list[str]:
+        return [n for n in self.engine.names() if self.state(n) is State.RUNNING]
+
+    def states(self, name: str) -> list[str]:
+        """The states a service went through, oldest first."""
+        return [str(state) for state, _ in reversed(self.engine.service(Name(name)).changes)]
+
+    def reports(self, ticket: int) -> Sequence[Report]:
+        return self.answers[ticket].reports
+
+    def result(self, ticket: int) -> str:
+        (report,) = self.reports(ticket)
+        return str(report.result)
+
+    def reason(self, name: str) -> str:
+        found = self.engine.snapshot(Name(name)).reason
+        return f"{found.kind}: {found.text}" if found is not None else ""
+
+    def take(self, *kinds: type) -> list[Effect]:
+        """Return the effects since the last call, only those of `kinds`."""
+        found = [effect for effect in self.effects if isinstance(effect, kinds)]
+        self.effects.clear()
+        return found
+
+    # How the host carries out an effect
+
+    def _carry_out(self, effect: Effect) -> Iterable[Event]:
+        match effect:
+            case Spawn():
+                yield from self._spawn(effect)
+            case Terminate() | Kill():
+                yield from self._end(effect)
+            case AwaitReady():
+                self.conditions[effect.name] = effect.generation
+            case RunReload():
+                yield ReloadEnded(effect.name, effect.generation, None)
+            case ArmTimer():
+                self.timers[effect.name, effect.timer] = effect
+            case CancelTimer():
+                self.timers.pop((effect.name, effect.timer), None)
+            case _:
+                self._note(effect)
+
+    def _note(self, effect: Effect) -> None:
+        match effect:
+            case Answer():
+                assert effect.ticket not in self.answers, "answered twice"
+                self.answers[effect.ticket] = effect
+            case Announce():
+                self.announced.append((effect.name, effect.event))
+            case Forget():
+                assert effect.name not in self.processes, "forgotten while it runs"
+                self.forgotten.append(effect.name)
+            case Finish():
+                assert not self.processes, "finished with processes"
+                self.is_finished = True
+            case _:
+                pass
+
+    def _spawn(self, effect: Spawn) -> Iterable[Event]:
+        engine, graph = self.engine, self.engine.graph
+        assert effect.name not in self.processes, f"{effect.name} twice"
+        for need in graph.needs[effect.name]:
+            assert engine.service(need).view.is_satisfied, f"{effect.name} without {need}"
+        for rival in graph.conflicts[effect.name]:
+            assert not engine.service(rival).is_alive, f"{effect.name} beside {rival}"
+        failure = self.unspawnable.get(effect.name)
+        if failure is not None:
+            yield SpawnFailed(
+                effect.name,
+                effect.generation,
+                failure.stage,
+                failure.message,
+                failure.is_permanent,
+            )
+            return
+        self.pids += 1
+        self.processes[effect.name] = Process(self.pids, effect.generation)
+        yield Spawned(effect.name, effect.generation, self.pids)
+
+    def _end(self, effect: Terminate | Kill) -> Iterable[Event]:
+        found = self.processes.get(effect.name)
+        if found is None or found.generation != effect.generation:
+            yield Gone(effect.name, effect.generation)
+            return
+        if isinstance(effect, Terminate) and effect.name in self.stubborn and not found.is_done:
+            return
+        del self.processes[effect.name]
+        if not found.is_done:
+            status = KILLED if isinstance(effect, Kill) else TERMINATED
+            yield Exited(effect.name, effect.generation, status)
+        yield Gone(effect.name, effect.generation)
