@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from virtsupd.config.build import build_service, service_problems
@@ -147,6 +147,7 @@ def services(draw: st.DrawFn) -> spec.ServiceSpec:
     )
 
 
+@settings(deadline=None)  # other tests share the processor
 @given(services())
 def test_a_shown_definition_makes_the_same_service(service: spec.ServiceSpec) -> None:
     table = ServiceTable.model_validate(tomllib.loads(definition_text(service, ["/etc/unit.toml"])))
@@ -154,6 +155,7 @@ def test_a_shown_definition_makes_the_same_service(service: spec.ServiceSpec) ->
     assert build_service(service.name, table, HOST, "unit") == service
 
 
+@settings(deadline=None)  # likewise
 @given(stage_probes, seconds, st.booleans())
 def test_a_shown_condition_makes_the_same_condition(
     probe: spec.Probe, timeout: float, autostart: bool

@@ -6,7 +6,7 @@ checked in `build`. Defaults stand here only where `core.spec` has none to give.
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from virtsupd.config.probes import Health, Ready, Table
 from virtsupd.config.settings import LogFormat, OnTerm, Role
@@ -15,6 +15,7 @@ from virtsupd.config.values import (
     Account,
     Bytes,
     Capability,
+    Command,
     Count,
     EnvironmentFile,
     ExitCode,
@@ -35,14 +36,6 @@ from virtsupd.config.values import (
     one_or_many,
 )
 
-
-def _with_program(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value or not value[0]:
-        raise ValueError('a list whose first string names the program: ["/usr/bin/x", "argument"]')
-    return value
-
-
-Command = Annotated[tuple[Text, ...], AfterValidator(_with_program)]
 Id = Annotated[int, Field(strict=True, ge=0, lt=2**32 - 1)]
 CgroupName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$")]
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from virtsupd.config.values import (
     AbsolutePath,
+    Command,
     Count,
     FilledText,
     Host,
@@ -155,7 +156,7 @@ class ExecTable(ProbeTable):
     """`exec`: a command exits 0."""
 
     kind: Literal["exec"]
-    command: Annotated[tuple[FilledText, ...], NotEmpty]
+    command: Command
 
     def probe(self) -> spec.Probe:
         """Return the probe."""

@@ -272,6 +272,12 @@ def one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _with_program(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or not value[0]:
+        raise ValueError('a list whose first string names the program: ["/usr/bin/x", "argument"]')
+    return value
+
+
 def _not_empty(values: tuple[object, ...]) -> tuple[object, ...]:
     # Field(min_length=1) would also complain of a list whose items were refused.
     if not values:
@@ -288,6 +294,7 @@ def _unique(values: Sequence[str]) -> Sequence[str]:
 
 NotEmpty = AfterValidator(_not_empty)
 Text = Annotated[str, PlainValidator(text)]
+Command = Annotated[tuple[Text, ...], AfterValidator(_with_program)]
 FilledText = Annotated[str, PlainValidator(filled_text)]
 Flag = Annotated[bool, Strict()]
 Seconds = Annotated[float, PlainValidator(duration)]
