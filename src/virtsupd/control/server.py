@@ -31,7 +31,7 @@ from virtsupd.control.varlink import Conversation, Service, introspection
 from virtsupd.errors import ProtocolError
 from virtsupd.process.clock import Clock
 
-_ACCEPTS_IN_A_PASS = 64
+_ACCEPTS_IN_A_PASS = 32
 _ACCEPT_SECONDS = 0.0001
 """What a connection counts as of its peer's share of the event loop."""
 _LARGEST_PART = 8

@@ -72,9 +72,12 @@ class Turns:
 
     def account(self, uid: int, pid: int) -> Account:
         """Return the account of a process."""
-        if len(self._accounts) >= _MOST_ACCOUNTS:
-            self._forget_small_accounts()
-        return self._accounts.setdefault((uid, pid), Account(self._clock))
+        found = self._accounts.get((uid, pid))
+        if found is None:
+            if len(self._accounts) >= _MOST_ACCOUNTS:
+                self._forget_small_accounts()
+            found = self._accounts[uid, pid] = Account(self._clock)
+        return found
 
     def ask(self, account: Account, callback: Callable[[], object]) -> None:
         """Call `callback` when it is the account's turn: at once, if nothing speaks against it."""

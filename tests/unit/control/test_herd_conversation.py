@@ -1,0 +1,149 @@
+"""herd's commands, each over one connection."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.support.control import connected, running_server, until
+from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
+
+from virtsupd.control import herd_replies
+from virtsupd.core.effects import Result
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.errors import ActionError, ConfigError, UnknownActionError
+
+WEB = Name("web")
+
+
+def backend() -> HandBackend:
+    return HandBackend(snapshot_of(spec_of("web")), snapshot_of(spec_of("database")))
+
+
+def command(action: str, service: str, arguments: str = "") -> bytes:
+    return (
+        f"(shepherd-command (version 0) (action {action}) (service {service})"
+        f' (arguments ({arguments})) (directory "/"))'
+    ).encode()
+
+
+async def converse(path: Path, *pieces: bytes) -> bytes:
+    """Send pieces and return all that comes until the server closes."""
+    received = b""
+    async with connected(path) as caller:
+        for piece in pieces:
+            await caller.send_bytes(piece)
+        try:
+            with anyio.fail_after(10):
+                while True:
+                    received += await caller.stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return received
+
+
+async def ask(daemon: HandBackend, path: Path, *pieces: bytes) -> bytes:
+    async with running_server(daemon, path / "s"):
+        return await converse(path / "s", *pieces)
+
+
+async def test_a_status_of_all_has_virtsupd_first(tmp_path: Path) -> None:
+    daemon = backend()
+    found = await ask(daemon, tmp_path, command("status", "root"))
+    assert found == herd_replies.render_root_status(daemon.snapshots(), daemon.facts())
+
+
+async def test_a_command_is_read_byte_by_byte_and_what_follows_is_ignored(tmp_path: Path) -> None:
+    sent = command("status", "web")
+    pieces = [bytes([byte]) for byte in sent]
+    daemon = backend()
+    expected = herd_replies.render_status(daemon.by_name[WEB])
+    assert await ask(daemon, tmp_path, *pieces) == expected
+    assert await ask(daemon, tmp_path, b"; hello\n " + sent + b"\n" + sent) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "part"),
+    [
+        (command("start", "root"), b"Service root is already running."),
+        (command("help", "root"), b"(result ("),
+        (command("doc", "web", '"list-actions"'), b"(messages ("),
+        (command("status", "nope"), b"(error (version 0) service-not-found nope)"),
+        (command("reload", "root"), b"added: new"),
+        (command("poke", "web", '"a" "b c"'), b'(messages ("poke a b c"))'),
+    ],
+)
+async def test_answers(tmp_path: Path, sent: bytes, part: bytes) -> None:
+    assert part in await ask(backend(), tmp_path, sent)
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "disable"])
+async def test_verbs_reach_the_engine(tmp_path: Path, verb: str) -> None:
+    daemon = backend()
+    found = await ask(daemon, tmp_path, command(verb, "web"))
+    assert daemon.asked == [(Verb(verb), (WEB,), "root via herd", False)]
+    assert found.startswith(b"(reply (version 0) (result ")
+    assert b"(error #f)" in found
+
+
+async def test_a_transient_service_that_is_gone_is_shown_as_it_was(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.holds = anyio.Event()
+    async with running_server(daemon, tmp_path / "s"), anyio.create_task_group() as tasks:
+        replies: list[bytes] = []
+
+        async def start() -> None:
+            replies.append(await converse(tmp_path / "s", command("start", "web")))
+
+        tasks.start_soon(start)
+        await until(lambda: daemon.waiting)
+        del daemon.by_name[WEB]
+        daemon.holds.set()
+        await until(lambda: replies)
+    assert b"(provides (web))" in replies[0]
+
+
+@pytest.mark.parametrize(
+    ("failure", "sent", "part"),
+    [
+        (ActionError("it broke"), command("poke", "web"), b"it broke"),
+        (UnknownActionError("poke", "web"), command("poke", "web"), b"action-not-found poke web"),
+        (ConfigError(("line 1",)), command("reload", "root"), b"line 1"),
+    ],
+)
+async def test_failures_are_told(
+    tmp_path: Path, failure: Exception, sent: bytes, part: bytes
+) -> None:
+    daemon = backend()
+    daemon.failure = failure  # type: ignore[assignment] # one of ours each time
+    assert part in await ask(daemon, tmp_path, sent)
+
+
+async def test_a_failed_start_has_no_result(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.result = Result.FAILED
+    assert b"(result #f) (error #f)" in await ask(daemon, tmp_path, command("start", "web"))
+
+
+async def test_a_shutdown_is_answered_by_the_end_alone(tmp_path: Path) -> None:
+    daemon = backend()
+    async with running_server(daemon, tmp_path / "s"), connected(tmp_path / "s") as caller:
+        await caller.send_bytes(command("stop", "root"))
+        await until(lambda: daemon.ended and daemon.subscriptions)
+        daemon.end_changes()
+        assert await caller.is_cut()
+    assert daemon.ended == [("shutdown", "root")]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"(shepherd-command (version 1))",
+        b"(hello)",
+        b")",
+        b"(" * 1000,
+        b'("' + b"x" * 70_000,
+        command("status", "web").replace(b"(directory", b"(other"),
+    ],
+)
+async def test_what_is_no_command_ends_the_connection(tmp_path: Path, sent: bytes) -> None:
+    assert await ask(backend(), tmp_path, sent) == b""

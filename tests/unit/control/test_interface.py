@@ -1,0 +1,286 @@
+"""Each method of org.virtsupd.Supervisor over a hand-driven backend; every reply fits the interface."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from tests.support.control import Caller, connected, running_server, until
+from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
+
+from virtsupd.control.commands import ShuttingDownError
+from virtsupd.control.interface import NAME, error, supervisor_service
+from virtsupd.control.varlink import load_interface
+from virtsupd.core.effects import Result
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import State
+from virtsupd.core.spec import LogSpec, ProcessSpec
+from virtsupd.errors import (
+    ActionError,
+    ConfigError,
+    NotReadyError,
+    PeerDeniedError,
+    UnknownActionError,
+    UnknownServiceError,
+    VirtsupdError,
+)
+from virtsupd.process.clock import SystemClock
+
+INTERFACE = load_interface(NAME)
+WEB = Name("web")
+
+
+def backend(log: str = "") -> HandBackend:
+    process = ProcessSpec(command=("/bin/web",), log=LogSpec(file=log))
+    web = spec_of("web", provides=(WEB, Name("www")), process=process)
+    return HandBackend(snapshot_of(web), snapshot_of(spec_of("database")))
+
+
+@asynccontextmanager
+async def calling(daemon: HandBackend, path: Path) -> AsyncIterator[Caller]:
+    async with running_server(daemon, path / "s"), connected(path / "s") as caller:
+        yield caller
+
+
+def good(method: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Return a reply's parameters, checked against the interface."""
+    assert "error" not in found, found
+    INTERFACE.check(found["parameters"], INTERFACE.methods[method].reply)
+    parameters: dict[str, Any] = found["parameters"]
+    return parameters
+
+
+def test_every_method_of_the_text_is_answered_and_no_other() -> None:
+    service = supervisor_service(backend(), SystemClock())
+    assert set(service.methods) == set(INTERFACE.methods)
+
+
+@pytest.mark.parametrize(
+    ("cause", "tag", "parameters"),
+    [
+        (UnknownServiceError("a", "b"), "ServiceNotFound", {"name": "a", "nearest": "b"}),
+        (UnknownActionError("a", "b"), "ActionNotFound", {"action": "a", "service": "b"}),
+        (ActionError("no"), "ActionFailed", {"message": "no"}),
+        (ConfigError(("x", "y")), "BadConfiguration", {"problems": ["x", "y"]}),
+        (PeerDeniedError("no"), "PermissionDenied", {"message": "no"}),
+        (ShuttingDownError(), "ShuttingDown", {}),
+        (NotReadyError("no"), "Internal", {"message": "no"}),
+    ],
+)
+def test_errors_have_the_names_of_the_interface(
+    cause: VirtsupdError, tag: str, parameters: dict[str, object]
+) -> None:
+    found = error(cause)
+    assert found.name == f"{NAME}.{tag}"
+    plain = {key: list(v) if isinstance(v, tuple) else v for key, v in found.parameters.items()}
+    assert plain == parameters
+    INTERFACE.check(plain, INTERFACE.errors[tag])
+
+
+async def test_status_shows_all_or_the_named_once(tmp_path: Path) -> None:
+    async with calling(backend(), tmp_path) as caller:
+        everything = good("Status", await caller.call("Status", {"names": []}))
+        named = good("Status", await caller.call("Status", {"names": ["www", "web"]}))
+        unknown = await caller.call("Status", {"names": ["wbe"]})
+    assert [found["name"] for found in everything["services"]] == ["database", "web"]
+    assert [found["name"] for found in named["services"]] == ["web"]
+    assert unknown["error"] == f"{NAME}.ServiceNotFound"
+
+
+@pytest.mark.parametrize(
+    ("method", "verb"),
+    [
+        ("Start", Verb.START),
+        ("Stop", Verb.STOP),
+        ("Restart", Verb.RESTART),
+        ("ReloadService", Verb.RELOAD),
+        ("Enable", Verb.ENABLE),
+        ("Disable", Verb.DISABLE),
+    ],
+)
+async def test_commands_reach_the_engine(tmp_path: Path, method: str, verb: Verb) -> None:
+    daemon = backend()
+    daemon.result = Result.ALREADY
+    async with calling(daemon, tmp_path) as caller:
+        found = good(method, await caller.call(method, {"names": ["www"]}))
+    assert daemon.asked == [(verb, (WEB,), "root via virtsupctl", False)]
+    assert found["reports"] == [{"name": "web", "result": "already", "message": "as asked"}]
+    assert found["touched"] == ["web"]
+
+
+async def test_with_more_a_command_tells_its_progress(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.holds = anyio.Event()
+    async with calling(daemon, tmp_path) as caller:
+        await caller.send("Start", {"names": ["web"], "guests": True}, more=True)
+        await until(lambda: daemon.waiting and daemon.subscriptions)
+        daemon.change("service starting", snapshot_of(daemon.by_name[WEB].spec, State.STARTING))
+        first = await caller.receive()
+        assert first["continues"] is True
+        progress = good("Start", first)["progress"]
+        assert (progress["event"], progress["service"]["state"]) == ("service starting", "starting")
+        daemon.holds.set()
+        last = await caller.receive()
+        assert "continues" not in last
+        assert good("Start", last)["reports"][0]["result"] == "done"
+
+
+async def test_hanging_up_ends_a_wait_at_once(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.holds = anyio.Event()
+    async with running_server(daemon, tmp_path / "s"):
+        for more in (True, False):
+            async with connected(tmp_path / "s") as caller:
+                await caller.send("Stop", {"names": ["web"]}, more=more)
+                await until(lambda: daemon.waiting)
+            await until(lambda: not daemon.waiting)
+    assert daemon.subscriptions == 0
+
+
+async def test_a_client_that_closed_its_sending_side_is_still_answered(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.holds = anyio.Event()
+    async with calling(daemon, tmp_path) as caller:
+        await caller.send("Stop", {"names": ["web"]})
+        await caller.stream.send_eof()
+        await until(lambda: daemon.waiting)
+        daemon.holds.set()
+        assert good("Stop", await caller.receive())["touched"] == ["web"]
+
+
+async def test_waiting_for_a_state(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        running = await caller.call("Wait", {"names": ["web"], "state": "running"})
+        assert good("Wait", running)["reports"][0]["result"] == "done"
+        await caller.send("Wait", {"names": ["web"], "state": "stopped"})
+        await until(lambda: daemon.subscriptions)
+        daemon.change("service stopped", snapshot_of(daemon.by_name[WEB].spec, State.STOPPED))
+        assert good("Wait", await caller.receive())["reports"][0]["message"] == "web is stopped"
+        bad = await caller.call("Wait", {"names": ["web"], "state": "happy"})
+    assert bad["parameters"] == {"parameter": "state"}
+
+
+async def test_watch_tells_of_the_named_until_the_end(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        await caller.send("Watch", {"names": ["www"]}, more=True)
+        await until(lambda: daemon.subscriptions)
+        daemon.change("service running", daemon.by_name[Name("database")])
+        daemon.change("service degraded", daemon.by_name[WEB])
+        found = good("Watch", await caller.receive())
+        assert found["event"]["event"] == "service degraded"
+        daemon.end_changes()
+        assert (await caller.receive())["error"] == f"{NAME}.ShuttingDown"
+
+
+async def test_watches_of_vanished_clients_end(tmp_path: Path) -> None:
+    daemon = backend()
+    async with running_server(daemon, tmp_path / "s"):
+        for _ in range(20):
+            async with connected(tmp_path / "s") as caller:
+                await caller.send("Watch", {"names": []}, more=True)
+                await until(lambda: daemon.subscriptions)
+            await until(lambda: not daemon.subscriptions)
+
+
+async def test_the_log_is_shown_and_followed(tmp_path: Path) -> None:
+    file = tmp_path / "web.log"
+    file.write_text("one\ntwo\nthree\n")
+    async with calling(backend(str(file)), tmp_path) as caller:
+        await caller.send("Log", {"names": ["web", "database"], "lines": 2}, more=True)
+        first, last = await caller.receive(), await caller.receive()
+        assert good("Log", first) == {"name": "web", "lines": ["two", "three"]}
+        assert good("Log", last) == {"name": "database", "lines": []}
+        await caller.send("Log", {"names": ["web"], "lines": 1, "follow": True}, more=True)
+        assert good("Log", await caller.receive())["lines"] == ["three"]
+        with file.open("a") as log:
+            log.write("four\n")
+        assert good("Log", await caller.receive())["lines"] == ["four"]
+
+
+async def test_a_long_log_comes_in_several_replies(tmp_path: Path) -> None:
+    file = tmp_path / "web.log"
+    lines = [f"{number} {'x' * 1000}" for number in range(200)]
+    file.write_text("\n".join(lines) + "\n")
+    found: list[str] = []
+    async with calling(backend(str(file)), tmp_path) as caller:
+        await caller.send("Log", {"names": ["web"], "lines": 200}, more=True)
+        replies = 0
+        while (reply := await caller.receive()).get("continues"):
+            found += good("Log", reply)["lines"]
+            replies += 1
+    assert found == lines
+    assert replies > 3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "wrong"),
+    [({"names": []}, "names"), ({"names": ["web"], "lines": -1}, "lines")],
+)
+async def test_what_no_log_can_be_shown_for(
+    tmp_path: Path, parameters: dict[str, object], wrong: str
+) -> None:
+    async with calling(backend(), tmp_path) as caller:
+        found = await caller.call("Log", parameters, more=True)
+    assert found["parameters"] == {"parameter": wrong}
+
+
+async def test_cat_act_and_processes(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        assert good("Cat", await caller.call("Cat", {"name": "www"})) == {"text": "# web\n"}
+        parameters = {"name": "www", "action": "poke", "arguments": ["a b", ""]}
+        assert good("Act", await caller.call("Act", parameters)) == {"lines": ["poke a b "]}
+        bad = await caller.call("Act", {"name": "web", "action": "x", "arguments": ["\0"]})
+        assert bad["parameters"] == {"parameter": "arguments"}
+        daemon.failure = ActionError("it broke")
+        failed = await caller.call("Act", {"name": "web", "action": "poke"})
+        assert failed == {"error": f"{NAME}.ActionFailed", "parameters": {"message": "it broke"}}
+        daemon.by_name[WEB] = snapshot_of(daemon.by_name[WEB].spec, State.STOPPED)
+        assert good("Processes", await caller.call("Processes", {"name": "web"})) == {
+            "processes": []
+        }
+    assert daemon.acted[0] == (WEB, "poke", ("a b", ""))
+
+
+async def test_what_runs_for_a_service(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.by_name[WEB] = snapshot_of(daemon.by_name[WEB].spec, pid=1)
+    async with calling(daemon, tmp_path) as caller:
+        found = good("Processes", await caller.call("Processes", {"name": "web"}))
+    assert found["processes"][0]["pid"] == 1
+
+
+async def test_the_configuration_is_reloaded_or_refused(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        found = good("Reload", await caller.call("Reload"))
+        assert found == {"added": ["new"], "changed": [], "pending": ["web"], "removed": []}
+        daemon.failure = ConfigError(("host.toml: x: unknown",))
+        refused = await caller.call("Reload")
+    assert refused["parameters"] == {"problems": ["host.toml: x: unknown"]}
+
+
+async def test_quit_is_answered_and_then_nothing_begins(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        assert good("Quit", await caller.call("Quit")) == {}
+        refused = await caller.call("Start", {"names": ["web"]})
+    assert daemon.ended == [("quit", "root via virtsupctl")]
+    assert refused["error"] == f"{NAME}.ShuttingDown"
+
+
+async def test_a_shutdown_is_answered_when_it_is_done(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        await caller.send("Shutdown", more=True)
+        await until(lambda: daemon.ended)
+        daemon.change("service stopping", daemon.by_name[WEB])
+        progress = good("Shutdown", await caller.receive())["progress"]
+        assert progress["event"] == "service stopping"
+        daemon.end_changes()
+        assert await caller.receive() == {"parameters": {}}

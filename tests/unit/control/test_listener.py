@@ -1,0 +1,126 @@
+"""The socket's path: what is replaced, what is refused, and what mode it has."""
+
+import grp
+import os
+import pwd
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from virtsupd.config.settings import AccessSettings
+from virtsupd.control.listener import Listener
+from virtsupd.errors import AlreadyRunningError, ConfigError
+
+PLAIN = AccessSettings()
+
+
+def make_stale(path: Path) -> None:
+    """Leave a socket behind that nobody listens on."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+
+def test_directories_are_made_and_the_socket_goes_with_its_listener(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "control"
+    before = os.umask(0o077)
+    try:
+        listener = Listener(path, AccessSettings(mode=0o666))
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    listener.close()
+    assert not path.exists()
+
+
+def test_owner_and_group_are_set(tmp_path: Path) -> None:
+    user, group = pwd.getpwnam("daemon"), grp.getgrnam("mail")
+    access = AccessSettings(mode=0o660, owner=user.pw_name, group=group.gr_name)
+    crashed = Listener(tmp_path / "control", access)
+    crashed.socket.close()
+    listener = Listener(tmp_path / "control", access)
+    found = (tmp_path / "control").stat()
+    listener.close()
+    assert (found.st_uid, found.st_gid) == (user.pw_uid, group.gr_gid)
+
+
+def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    make_stale(path)
+    listener = Listener(path, PLAIN)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    listener.close()
+
+
+def test_a_socket_that_somebody_listens_on_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    first = Listener(path, PLAIN)
+    with pytest.raises(AlreadyRunningError, match="another program already listens"):
+        Listener(path, PLAIN)
+    assert path.exists()
+    first.close()
+
+
+def test_a_full_queue_is_somebody_listening(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting.connect(str(path))
+        with pytest.raises(AlreadyRunningError):
+            Listener(path, PLAIN)
+
+
+def test_closing_leaves_a_successors_socket(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    first = Listener(path, PLAIN)
+    path.unlink()
+    second = Listener(path, PLAIN)
+    first.close()
+    assert path.exists()
+    second.close()
+
+
+def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    path.write_text("precious")
+    with pytest.raises(ConfigError, match=r"cannot listen on .*: there is something that is not"):
+        Listener(path, PLAIN)
+    assert path.read_text() == "precious"
+
+
+def test_somebody_elses_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    make_stale(path)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(ConfigError, match="belongs to uid 12345"):
+        Listener(path, PLAIN)
+    assert path.exists()
+
+
+def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 107)
+    with pytest.raises(ConfigError, match=r"the path has \d+ bytes, a socket's has at most 107"):
+        Listener(path, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("access", "message"),
+    [
+        (AccessSettings(owner="nobody-of-that-name"), "is no user of this host"),
+        (AccessSettings(group="nobody-of-that-name"), "is no group of this host"),
+    ],
+)
+def test_unknown_owners_are_told(tmp_path: Path, access: AccessSettings, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Listener(tmp_path / "control", access)
+    assert not (tmp_path / "control").exists()
+
+
+def test_a_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot listen on .*: (Not a directory|File exists)"):
+        Listener(tmp_path / "file" / "control", PLAIN)

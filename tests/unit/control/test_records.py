@@ -1,0 +1,72 @@
+"""Every record fits the interface's text."""
+
+import json
+
+import pytest
+from tests.support.hand_backend import snapshot_of, spec_of
+
+from virtsupd.control.backend import DaemonFacts
+from virtsupd.control.interface import NAME
+from virtsupd.control.records import daemon_record, kind, report_record, service_record
+from virtsupd.control.varlink import load_interface
+from virtsupd.core.effects import Report, Result
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import ExitRecord, Reason, ReasonKind, ServiceSnapshot, State
+from virtsupd.core.spec import ActionSpec, LogSpec, PathProbe, ProcessSpec, Readiness, ServiceSpec
+
+FULL = snapshot_of(
+    spec_of(
+        "web",
+        process=ProcessSpec(command=("/bin/web", "-x"), log=LogSpec(file="/l/web.log")),
+        requires=(Name("net"),),
+        actions=(ActionSpec("poke", "Poke it."),),
+    ),
+    State.STOPPED,
+    reason=Reason(ReasonKind.BACKING_OFF, "in 2 s", retry_at=1002.5, names=(Name("net"),)),
+    exits=(ExitRecord(ExitStatus(signal=9), 1001.5), ExitRecord(ExitStatus(code=3), 1000.5)),
+    changes=((State.STOPPED, 1001.5), (State.RUNNING, 1000.5)),
+    warnings=("no cgroup",),
+)
+STAGE = snapshot_of(ServiceSpec(name=Name("user"), provides=(Name("user"),)), pid=None)
+
+
+@pytest.mark.parametrize("snapshot", [FULL, STAGE, snapshot_of(spec_of("plain"))])
+def test_a_service_fits_its_type(snapshot: ServiceSnapshot) -> None:
+    interface = load_interface(NAME)
+    record = json.loads(json.dumps(service_record(snapshot)))
+    interface.check(record, "Service")
+    assert set(record) == set(interface.types["Service"].fields)
+
+
+def test_what_a_service_says_of_its_last_end() -> None:
+    record = service_record(FULL)
+    assert record["last_exit"] == {
+        "code": None,
+        "signal": "SIGKILL",
+        "text": "ended by SIGKILL",
+        "at": 1001.5,
+    }
+    assert record["log_files"] == ["/l/web.log"]
+
+
+def test_daemon_and_report_fit_their_types() -> None:
+    interface = load_interface(NAME)
+    facts = DaemonFacts(1, "0.1", 1.5, "/c", "/s", "running", ("no cgroups",))
+    interface.check(json.loads(json.dumps(daemon_record(facts))), "Daemon")
+    report = report_record(Report(Name("web"), Result.NOT_NEEDED, "why"))
+    interface.check(json.loads(json.dumps(report)), "Report")
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [
+        (spec_of("a"), "service"),
+        (spec_of("a", one_shot=True), "one-shot"),
+        (spec_of("a", is_guest=True), "guest"),
+        (spec_of("a", process=None), "target"),
+        (spec_of("a", process=None, ready=Readiness(PathProbe("/x"))), "condition"),
+    ],
+)
+def test_kinds(spec: ServiceSpec, word: str) -> None:
+    assert kind(spec) == word
