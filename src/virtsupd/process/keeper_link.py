@@ -62,8 +62,16 @@ class KeeperLink:
     `on_connected`; at its loss a new event takes its place.
     """
 
-    def __init__(self, run_dir: Path, *, children: ChildWatcher, clock: Clock) -> None:
-        """Prepare; `run` does the work."""
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        children: ChildWatcher,
+        clock: Clock,
+        patience_seconds: float = _START_SECONDS,
+    ) -> None:
+        """Prepare; `run` does the work. A keeper gets `patience_seconds` to listen and to greet."""
+        self._patience_seconds = patience_seconds
         self._run_dir = run_dir
         self._children = children
         self._clock = clock
@@ -145,7 +153,7 @@ class KeeperLink:
             finally:
                 os.close(ready_end)
             self._children.watch(pid, lambda status: self._note_end(pid, status))
-            with anyio.move_on_after(_START_SECONDS):
+            with anyio.move_on_after(self._patience_seconds):
                 await anyio.wait_readable(ready)
                 if os.read(ready, 1) and (connection := self._connect()):
                     return connection
@@ -182,7 +190,7 @@ class KeeperLink:
             lines = (self._run_dir / ERRORS).read_text(errors="replace").splitlines()
         except OSError:
             lines = []
-        return lines[-1] if lines else f"it did not answer within {_START_SECONDS:g} s"
+        return lines[-1] if lines else f"it did not answer within {self._patience_seconds:g} s"
 
     def _note_end(self, pid: int, status: ExitStatus) -> None:
         if not self._is_ending:
@@ -210,7 +218,7 @@ class KeeperLink:
         Raises:
             KeeperError: it says nothing.
         """
-        with anyio.move_on_after(_START_SECONDS):
+        with anyio.move_on_after(self._patience_seconds):
             greeting = await _receive(connection)
             if greeting == ["keeper", PROTOCOL]:
                 return True

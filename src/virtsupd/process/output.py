@@ -201,18 +201,19 @@ class Outputs:
     async def shutdown(self) -> None:
         """Have the keeper empty all FIFOs and end, and remove what was made in the run directory.
 
-        Logs and rotated files stay. After ten seconds a keeper that does not end is left alone.
+        Logs and rotated files stay. A keeper that has not ended after ten seconds is left alone,
+        with its socket, for the next virtsupd to find.
         """
         with anyio.move_on_after(_END_SECONDS):
-            await self._link.connected.wait()
-        self._link.end()
-        with anyio.move_on_after(_END_SECONDS):
+            if self._link_warning is None:
+                await self._link.connected.wait()
+            self._link.end()
             await self._has_ended.wait()
+            remove_traces(self._run_dir)
         self._close_descriptors()
         for fifo in self._fifo_dir.iterdir():
             fifo.unlink()
         self._fifo_dir.rmdir()
-        remove_traces(self._run_dir)
 
     def leave(self) -> None:
         """Let go of every FIFO; the keeper and the services go on without us."""

@@ -139,3 +139,21 @@ def test_without_site_packages_the_module_is_missing() -> None:
         [sys.executable, "-I", "-S", "-c", code], stdin=subprocess.DEVNULL, check=False
     )
     assert ended.returncode == (0 if sys.version_info >= (3, 14) else 3)
+
+
+def test_no_room_for_the_result_is_no_reason_to_fail(log: Path) -> None:
+    half_done = Path(f"{log}.virtsupd-zst")
+    half_done.mkdir()
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    assert run(compressor) == []
+    assert Path(f"{log}.1").read_bytes() == TEXT
+
+
+def test_a_result_that_cannot_be_named_is_said(log: Path) -> None:
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    os.close(compressor.start())
+    Path(f"{log}.1.zst").mkdir()
+    assert "cannot be put in place" in compressor.finish()
+    assert Path(f"{log}.1").read_bytes() == TEXT

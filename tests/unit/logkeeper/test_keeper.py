@@ -158,11 +158,13 @@ def test_rotated_files_are_compressed(bench: Bench) -> None:
 
 
 def test_what_stays_uncompressed_is_said(bench: Bench) -> None:
-    (bench.directory / "a.log.1").write_text("plain\n")
+    plain = bench.directory / "a.log.1"
+    plain.touch()
+    os.truncate(plain, 1 << 32)  # long enough to be killed over
     bench.open(compress="zstd")
-    bench.keeper._compressor._explain(3)
     os.kill(bench.keeper._compressor._child, 9)
-    assert bench.hear()[0] == "warning"
+    warning = f"{bench.file}: a rotated file could not be compressed and stays as it is"
+    assert bench.hear() == ["warning", warning]
 
 
 def test_trouble_is_told_when_it_comes_and_goes(bench: Bench) -> None:
@@ -242,3 +244,20 @@ def test_a_second_keeper_is_refused(bench: Bench) -> None:
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_another_user_is_turned_away(bench: Bench) -> None:
+    bench.directory.chmod(0o755)
+    (bench.directory / "keeper").chmod(0o666)
+    child = os.fork()
+    if not child:
+        try:
+            os.setuid(65534)
+            stranger = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            stranger.connect("keeper")
+            os._exit(7 if stranger.recv(100) == b"" else 1)
+        finally:
+            os._exit(2)
+    bench.keeper.turn()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert bench.open() == ["trouble", "a", ""]

@@ -253,3 +253,19 @@ def test_a_fifo_made_anew_is_noticed(bench: Bench) -> None:
     os.mkfifo(bench.fifo)
     seen.append(bench.log.has_same_fifo)
     assert seen == [True, False, False]
+
+
+def test_a_gap_after_an_unfinished_line_begins_a_new_one(bench: Bench) -> None:
+    bench.write("unfini")
+    bench.log._fail(OSError(28, "No space left on device"))
+    bench.write("shed\n")
+    bench.log.change(bench.settings())
+    bench.log.move()
+    gap = "[virtsupd: 5 bytes of output dropped: No space left on device]\n"
+    assert bench.file.read_text() == "unfini\n" + gap
+
+
+def test_a_moved_batch_that_was_full_promises_more(bench: Bench) -> None:
+    os.write(bench.writer, bytes(1 << 20))
+    seen = [bench.log.move(), bench.log.has_more, bench.log.move(), bench.log.has_more]
+    assert seen == [True, True, False, False]

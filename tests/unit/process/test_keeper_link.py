@@ -15,8 +15,10 @@ from virtsupd.process.clock import SystemClock
 from virtsupd.process.keeper_link import KeeperError, KeeperLink
 
 
-def link_in(run_dir: Path) -> KeeperLink:
-    return KeeperLink(run_dir, children=PidfdWatcher(), clock=SystemClock())
+def link_in(run_dir: Path, *, patience_seconds: float = 10.0) -> KeeperLink:
+    return KeeperLink(
+        run_dir, children=PidfdWatcher(), clock=SystemClock(), patience_seconds=patience_seconds
+    )
 
 
 @contextmanager
@@ -141,3 +143,31 @@ async def test_a_run_directory_with_a_long_path_works(tmp_path: Path) -> None:
         link.end()
     keeper_link.remove_traces(run_dir)
     run_dir.rmdir()
+
+
+async def test_a_keeper_that_says_nothing_is_a_warning(tmp_path: Path) -> None:
+    with listening(tmp_path):
+        link = link_in(tmp_path, patience_seconds=0.05)
+        warnings: list[str | None] = []
+        link.on_warning = warnings.append
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(link.run)
+            await until(lambda: warnings, "a warning")
+            tasks.cancel_scope.cancel()
+    assert warnings[0] == f"log keeper (pid {os.getpid()}) does not answer"
+
+
+async def test_a_keeper_that_starts_too_slowly_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sluggish = tmp_path / "sluggish"
+    sluggish.write_text("#!/bin/sh\nread nothing < fifo\n")
+    sluggish.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(sluggish))
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "fifo")
+    link = link_in(tmp_path, patience_seconds=0.05)
+    with pytest.raises(KeeperError, match=r"it did not answer within 0\.05 s"):
+        await link._start()
+    fifo = os.open(tmp_path / "fifo", os.O_WRONLY)  # lets it end
+    os.close(fifo)
