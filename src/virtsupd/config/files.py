@@ -19,6 +19,8 @@ _REPLACED_BY: Final = {
     "reload": frozenset({"signal", "command"}),
 }
 """Tables that a later one replaces whole when it has one of these keys: another kind has other keys."""
+_WORD_KEYS: Final = {"ready": "kind", "reload": "signal"}
+"""Tables that may be written as the bare value of one key."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -79,6 +81,8 @@ def merged(
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
+        if key in _WORD_KEYS and isinstance(below, str):
+            below = {_WORD_KEYS[key]: below}
         if isinstance(below, Mapping) and isinstance(value, Mapping):
             result[key] = merged(below, value, named=key)
         else:

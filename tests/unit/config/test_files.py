@@ -94,6 +94,9 @@ def test_later_tables_win_key_by_key_and_lists_are_replaced() -> None:
             {"kind": "tcp", "port": 80, "timeout": 5},
         ),
         ("reload", {"signal": "HUP"}, {"command": ["x"]}, {"command": ["x"]}),
+        ("ready", "notify", {"timeout": 5}, {"kind": "notify", "timeout": 5}),
+        ("ready", {"kind": "tcp", "port": 80}, "notify", "notify"),
+        ("reload", "HUP", {"timeout": 5}, {"signal": "HUP", "timeout": 5}),
         ("stop", {"signal": "INT"}, {"delay": 1}, {"signal": "INT", "delay": 1}),
     ],
 )

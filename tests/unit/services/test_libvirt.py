@@ -12,7 +12,7 @@ CONTEXT = KindContext(
     HostSettings(run_dir=Path("/r")), {"libvirtd": {"requires": ["user-processes"]}}
 )
 
-# The keys of the libvirtd.conf that Debian 12 ships, and those its daemon reads without shipping them.
+# What the daemon of libvirt 9.0 reads; of its keys only tcp_min_ssf is not in the specification.
 READ_BY_LIBVIRTD = """
 access_drivers admin_keepalive_count admin_keepalive_interval admin_max_client_requests
 admin_max_clients admin_max_queued_clients admin_max_workers admin_min_workers audit_level
