@@ -1,12 +1,20 @@
 """Who is let in, how many, and what happens to the rest."""
 
+import os
+import resource
+import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
-from tests.support.control import connected, running_server
+import pytest
+from tests.support.control import connected, running_server, until
 from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
 
+from virtsupd.control.connection import Limits
+from virtsupd.control.server import Complaints
 from virtsupd.core.events import Verb
+from virtsupd.process.clock import SystemClock
 
 
 def backend() -> HandBackend:
@@ -66,3 +74,113 @@ async def test_commands_come_with_who_gave_them(tmp_path: Path) -> None:
         (Verb.STOP, ("web",), "root via virtsupctl", True),
         (Verb.START, ("web",), "root via herd", False),
     ]
+
+
+async def test_one_client_too_many_takes_the_place_of_a_silent_one(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    limits = Limits(connections=8, reserved_for_admins=2)
+    async with running_server(backend(), path, limits=limits) as server:
+        server.turns.account(0, os.getpid()).seats = -100  # not the greedy process itself
+        async with AsyncExitStack() as stack:
+            callers = [await stack.enter_async_context(connected(path)) for _ in range(8)]
+            await callers[0].call("Status", {"names": []})
+            await callers[2].call("Status", {"names": []})
+            await until(lambda: server.count == 8)
+            async with connected(path) as late:
+                assert "error" not in await late.call("Status", {"names": []})
+            assert await callers[1].is_cut()
+            assert "error" not in await callers[0].call("Status", {"names": []})
+
+
+async def test_a_process_with_most_seats_gets_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    limits = Limits(connections=8, reserved_for_admins=2)
+    async with running_server(backend(), path, limits=limits) as server, AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(connected(path)) for _ in range(8)]
+        await until(lambda: server.count == 8)
+        async with connected(path) as late:
+            assert await late.is_cut()
+        assert "error" not in await callers[0].call("Status", {"names": []})
+
+
+async def test_without_descriptors_a_silent_client_makes_room(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with running_server(backend(), path), AsyncExitStack() as stack:
+        silent = await stack.enter_async_context(connected(path))
+        with socket.socket(socket.AF_UNIX) as late:
+            highest = max(map(int, os.listdir("/proc/self/fd")))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
+            try:
+                late.connect(str(path))
+                assert await silent.is_cut()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            late.setblocking(False)
+            late.send(b'{"method":"org.virtsupd.Supervisor.Cat","parameters":{"name":"web"}}\0')
+            with anyio.fail_after(10):
+                await anyio.wait_readable(late)
+            assert b"# web" in late.recv(100)
+
+
+async def test_limits_leave_descriptors_for_the_rest_of_the_daemon(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        async with running_server(backend(), tmp_path / "s") as server:
+            assert server.limits.connections == 50
+            assert server.limits.reserved_for_admins == 25
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_at_the_end_what_was_asked_is_answered(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.holds = anyio.Event()
+    async with (
+        running_server(daemon, tmp_path / "s") as server,
+        connected(tmp_path / "s") as idle,
+        connected(tmp_path / "s") as waiting,
+    ):
+        await idle.call("Status", {"names": []})
+        await waiting.send("Stop", {"names": ["web"]})
+        await until(lambda: daemon.waiting)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.finish, 10.0)
+            assert await idle.is_cut()
+            daemon.holds.set()
+            assert "error" not in await waiting.receive()
+            assert await waiting.is_cut()
+
+
+async def test_the_end_does_not_wait_for_ever(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.holds = anyio.Event()
+    async with (
+        running_server(daemon, tmp_path / "s") as server,
+        connected(tmp_path / "s") as caller,
+    ):
+        await caller.send("Stop", {"names": ["web"]})
+        await until(lambda: daemon.waiting)
+        with anyio.fail_after(5):
+            await server.finish(0.01)
+
+
+async def test_a_defect_ends_one_connection(tmp_path: Path) -> None:
+    daemon = backend()
+    async with running_server(daemon, tmp_path / "s"):
+        async with connected(tmp_path / "s") as caller:
+            daemon.by_name = None  # type: ignore[assignment] # what no backend should do
+            await caller.send("Status", {"names": []})
+            assert await caller.is_cut()
+        daemon.by_name = {}
+        async with connected(tmp_path / "s") as caller:
+            assert "error" not in await caller.call("Status", {"names": []})
+
+
+def test_complaints_are_few(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = SystemClock()
+    complaints = Complaints(clock)
+    for _ in range(100):
+        complaints.warn("bad message", pid=1)
+    assert capsys.readouterr().out.count("bad message") == 1

@@ -1,0 +1,35 @@
+"""The reaper's book-keeping; real children are in tests/process/test_reaper.py."""
+
+import pytest
+
+from virtsupd.core.exits import ExitStatus
+from virtsupd.process.reaper import Reaper
+
+
+def test_without_children_there_is_nothing_to_reap() -> None:
+    assert Reaper().drain() == 0
+
+
+def test_forgetting_whom_nobody_watched_is_allowed() -> None:
+    reaper = Reaper()
+    reaper.forget(1)
+    reaper.watch(1, lambda _: None)
+    reaper.forget(1)
+    reaper.forget(1)
+
+
+def test_a_stranger_s_listener_ends_once() -> None:
+    def listener(pid: int, status: ExitStatus) -> None:
+        pytest.fail(f"{pid} {status}")
+
+    end = Reaper().on_stranger(listener)
+    end()
+    with pytest.raises(ValueError, match="not in list"):
+        end()
+
+
+async def test_running_ends_without_a_trace() -> None:
+    async with Reaper().running():
+        pass
+    async with Reaper().running():
+        pass
