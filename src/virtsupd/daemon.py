@@ -47,6 +47,8 @@ log = structlog.get_logger()
 End = Literal["shutdown", "quit"]
 
 _LAST_ANSWERS_SECONDS = 1.0
+_LAST_CGROUP_SECONDS = 1.0
+_CGROUP_PAUSE_SECONDS = 0.004
 _RUN_DIRECTORIES = ("generated", "notify", "ready")
 
 
@@ -147,8 +149,14 @@ class Daemon:
         self._launcher.close()
         await self._outputs.shutdown()
         if self._tree is not None:
-            self._tree.remove()
+            await self._remove_tree(self._tree)
         _remove_run_files(self._loaded)
+
+    async def _remove_tree(self, tree: CgroupTree) -> None:
+        """Remove our cgroups; the kernel may need a tick after the last process (Linux 6.18)."""
+        with anyio.move_on_after(_LAST_CGROUP_SECONDS):
+            while not tree.remove():
+                await self._clock.sleep(_CGROUP_PAUSE_SECONDS)
 
     # Signals
 

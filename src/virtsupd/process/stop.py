@@ -70,13 +70,20 @@ def kill(remains: Remains) -> None:
 
 
 def is_gone(remains: Remains) -> bool:
-    """Tell whether nothing is left that the mode covers. An unreaped leader that ended is gone."""
-    if not _is_leader_gone(remains):
-        return False
+    """Tell whether nothing is left that the mode covers.
+
+    A leader that ended is there until it was reaped (one held by a pidfd: until it ended), so that
+    nothing is gone before its exit status is known.
+    """
+    return _is_leader_gone(remains, is_zombie_gone=False) and _are_others_gone(remains)
+
+
+def _are_others_gone(remains: Remains) -> bool:
     if remains.mode is StopMode.PROCESS:
         return True
     if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
-        return not remains.cgroup.is_populated()
+        # Not `populated`: since Linux 6.18 that stays set for up to a tick after the last reap.
+        return not remains.cgroup.pids()
     return not _group_members(remains.group)
 
 
@@ -108,7 +115,7 @@ class GoneWatch:
         self._clock = clock
 
     async def wait_gone(self, remains: Remains) -> None:
-        """Return once `is_gone` holds. Nothing is signalled; may be cancelled at any time.
+        """Return once all that the mode covers has ended. Nothing is signalled; may be cancelled.
 
         The leader is awaited through a pidfd, a cgroup through its `cgroup.events`. Of a bare group
         the members are awaited through pidfds, and looked for again every so often (up to a second
@@ -120,7 +127,7 @@ class GoneWatch:
             if by_events and remains.cgroup is not None:
                 wakeups.add_cgroup(remains.cgroup)
             pause = _FIRST_LOOK_AGAIN_SECONDS
-            while not is_gone(remains):
+            while not (_is_leader_gone(remains, is_zombie_gone=True) and _are_others_gone(remains)):
                 if by_events or remains.mode is StopMode.PROCESS:
                     await wakeups.wait()
                     continue
@@ -210,18 +217,33 @@ def _signal_leader(remains: Remains, number: int) -> None:
 
 
 def _signal_group(remains: Remains, number: int) -> bool:
-    """Signal the leader's group; return whether it has members."""
-    if remains.leader == remains.group and remains.leader_fd is None:
-        # Our unreaped child holds the number, so the group is still the one it made.
+    """Signal the leader's group, and the first process's; return whether there was anybody."""
+    led = _led_group(remains)
+    if led is None:
+        _signal_leader(remains, number)
+    else:
         with suppress(ProcessLookupError):
-            os.killpg(remains.group, number)
-        return True
-    _signal_leader(remains, number)
+            os.killpg(led, number)
+        if led == remains.group:
+            return True
     members = _group_members(remains.group)
     for pid in members:
         if pid != remains.leader:
             _signal_checked(pid, number, lambda pid: _is_member(pid, remains.group))
     return bool(members) or remains.leader is not None
+
+
+def _led_group(remains: Remains) -> int | None:
+    """Return the group that the leader leads, if it is our unreaped child, who holds that number.
+
+    A daemon that forked away from the first process of its service often leads one of its own.
+    """
+    if remains.leader is None or remains.leader_fd is not None:
+        return None
+    try:
+        return remains.leader if os.getpgid(remains.leader) == remains.leader else None
+    except ProcessLookupError:
+        return None
 
 
 def _signal_members(cgroup: Cgroup, number: int) -> None:
@@ -242,7 +264,7 @@ def _signal_checked(pid: int, number: int, is_still: Callable[[int], bool]) -> N
             os.close(pidfd)
 
 
-def _is_leader_gone(remains: Remains) -> bool:
+def _is_leader_gone(remains: Remains, *, is_zombie_gone: bool) -> bool:
     if remains.leader_fd is not None:
         poll = select.poll()
         poll.register(remains.leader_fd, select.POLLIN)
@@ -250,7 +272,7 @@ def _is_leader_gone(remains: Remains) -> bool:
     if remains.leader is None:
         return True
     fields = _stat_fields(remains.leader)
-    return fields is None or fields[0] in ("Z", "X")
+    return fields is None or (is_zombie_gone and fields[0] in ("Z", "X"))
 
 
 def _group_members(group: int) -> tuple[int, ...]:

@@ -47,6 +47,7 @@ from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, ServiceSpec, Stop
 from virtsupd.errors import SpawnError
+from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.command import CommandOutcome, run_command
 from virtsupd.process.notify import NotifyMessage
 from virtsupd.process.probe_context import ProbeContext
@@ -82,6 +83,8 @@ class Interpreter:
         self._tasks = tasks
         self._runs: dict[Name, Run] = {}
         self._conditions: dict[Name, anyio.CancelScope] = {}
+        self._idle_cgroups: dict[Name, Cgroup] = {}
+        """Of stopped services, to be removed."""
         self.post: Callable[[Event], None] = _nowhere
 
     def carry_out(self, effect: Effect) -> None:
@@ -123,6 +126,16 @@ class Interpreter:
         if run.cgroup is not None:
             return run.cgroup.pids()
         return (run.leader,) if run.leader is not None else ()
+
+    def tidy(self) -> None:
+        """Remove the cgroups of services that have stopped and were not started again.
+
+        A group cannot be removed for up to a tick after its last process was reaped (Linux 6.18);
+        then it is tried again a little later.
+        """
+        self._idle_cgroups = {n: c for n, c in self._idle_cgroups.items() if not c.remove()}
+        if self._idle_cgroups:
+            self._timers.soon(self.tidy)
 
     def leave(self) -> None:
         """Let go of every run without a signal: its processes go on."""
@@ -197,6 +210,7 @@ class Interpreter:
             self.post(SpawnFailed(name, generation, "prepare", text, is_permanent=False))
             return
         self._runs[name] = run
+        self._idle_cgroups.pop(name, None)
         self._reaper.watch(child.pid, lambda status: self._exited(run, child.pid, status))
         self.post(Spawned(name, generation, child.pid, child.warnings))
         if effect.ready.probe is not None and not isinstance(effect.ready.probe, NotifyProbe):
@@ -319,6 +333,8 @@ class Interpreter:
         if self._runs.get(run.name) is run:
             del self._runs[run.name]
             run.close()
+            if run.cgroup is not None:
+                self._idle_cgroups[run.name] = run.cgroup
         self.post(Gone(run.name, run.generation))
 
     def _remains(self, run: Run, stop: Stop) -> Remains:

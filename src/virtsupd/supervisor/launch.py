@@ -51,6 +51,8 @@ class Launcher:
             child = self._spawn(run, effect)
         except BaseException:
             run.close()
+            if run.cgroup is not None:
+                run.cgroup.remove()
             raise
         run.leader = run.group = child.pid
         return run, child

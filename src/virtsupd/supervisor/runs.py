@@ -58,7 +58,7 @@ class Run:
         self.watches = anyio.CancelScope()
 
     def close(self) -> None:
-        """Give back what was made for it, except what outlives a restart (log, activation sockets)."""
+        """Give back what was made for it, except what a next run takes over (log, sockets, cgroup)."""
         self.watches.cancel()
         if self.notify is not None:
             self.notify.close()
@@ -68,5 +68,3 @@ class Run:
         if self.ready_path is not None:
             with contextlib.suppress(FileNotFoundError):
                 self.ready_path.unlink()
-        if self.cgroup is not None:
-            self.cgroup.remove()

@@ -124,6 +124,8 @@ class Supervisor:
                 if self._clock.now().monotonic > end:
                     self._reschedule()
                     break
+            else:
+                self._interpreter.tidy()
             self._flush()
         finally:
             self._is_busy = False

@@ -8,12 +8,16 @@ from virtsupd.core.events import Fired, Timer
 from virtsupd.core.names import Name
 
 
+_SOON_SECONDS = 0.05
+
+
 class Timers:
     """One timer for each service and kind, on the running loop, whose clock is CLOCK_MONOTONIC."""
 
     def __init__(self, post: Callable[[Fired], None]) -> None:
         self._post = post
         self._loop = asyncio.get_running_loop()
+        self._soon: asyncio.TimerHandle | None = None
         self._handles: dict[tuple[Name, Timer], asyncio.TimerHandle] = {}
 
     def arm(self, effect: ArmTimer) -> None:
@@ -29,8 +33,15 @@ class Timers:
         if handle is not None:
             handle.cancel()
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call once, a twentieth of a second from now; a call that waits already is enough."""
+        if self._soon is None or self._soon.cancelled() or self._soon.when() <= self._loop.time():
+            self._soon = self._loop.call_later(_SOON_SECONDS, call)
+
     def cancel_all(self) -> None:
         """Forget every timer."""
+        if self._soon is not None:
+            self._soon.cancel()
         for handle in self._handles.values():
             handle.cancel()
         self._handles.clear()
