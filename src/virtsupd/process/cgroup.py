@@ -153,12 +153,14 @@ class CgroupTree:
 def place_of(pid: int) -> Path | None:
     """Return the directory of the cgroup (version 2) a process is in; None if it cannot be told."""
     mount = _mount()
-    if mount is None:
-        return None
-    root, mount_point = mount
-    for line in _read(f"/proc/{pid}/cgroup").splitlines():
+    return None if mount is None else place_in(_read(f"/proc/{pid}/cgroup"), *mount)
+
+
+def place_in(memberships: str, root: Path, mount_point: Path) -> Path | None:
+    """Return the directory for the text of /proc/PID/cgroup, if it lies in this mount."""
+    for line in memberships.splitlines():
         if line.startswith("0::"):
-            place = Path(line.removeprefix("0::"))
+            place = Path(line.removeprefix("0::").removesuffix(" (deleted)"))
             if not place.is_relative_to(root) or ".." in place.parts:
                 return None
             return mount_point / place.relative_to(root)
@@ -167,8 +169,12 @@ def place_of(pid: int) -> Path | None:
 
 @cache
 def _mount() -> tuple[Path, Path] | None:
+    return mount_in(_read("/proc/self/mountinfo"))
+
+
+def mount_in(mountinfo: str) -> tuple[Path, Path] | None:
     """Return which cgroup is the root of the cgroup2 mount, and where that is mounted."""
-    for line in _read("/proc/self/mountinfo").splitlines():
+    for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         if after.startswith("cgroup2 "):
             root, mount_point = before.split()[3:5]
