@@ -75,10 +75,13 @@ exit 126
 class ShellSpawner:
     """Makes processes through `/bin/sh`; blocks for a few milliseconds each."""
 
+    def __init__(self, search_path: str = DEFAULT_PATH) -> None:
+        self._setpriv = shutil.which("setpriv", path=search_path)
+
     def spawn(self, plan: SpawnPlan) -> Child:
         """Make the process; see `Spawner.spawn`."""
         _refuse_impossible(plan)
-        words = _shell_words(plan)
+        words = _shell_words(plan, self._setpriv)
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -117,7 +120,7 @@ def _require_own(plan: SpawnPlan, capability: str, stage: str) -> None:
         raise spawn_error(plan, stage, errno.EPERM)
 
 
-def _shell_words(plan: SpawnPlan) -> list[str]:
+def _shell_words(plan: SpawnPlan, setpriv: str | None) -> list[str]:
     """Return the whole command line of the shell."""
     late = [f"{name}={value}" for name, value in plan.environment.items() if _is_late(name)]
     program = plan.executable if plan.executable.startswith("/") else f"./{plan.executable}"
@@ -131,10 +134,16 @@ def _shell_words(plan: SpawnPlan) -> list[str]:
         *plan.argv[1:],
     ]
     procs = "" if plan.cgroup_fd is None else f"{_path_of(plan.cgroup_fd)}/cgroup.procs"
-    privileges = _setpriv_words(plan)
+    privileges = _privilege_options(plan)
     if not privileges:
         return [_SHELL, "-c", _ENTER + _BECOME, "sh", procs, *become]
-    through = [*privileges, _SHELL, "-c", _BECOME, "sh", *become]
+    if setpriv is None:
+        raise SpawnError(
+            "user",
+            "cannot change credentials: neither the C extension nor setpriv (util-linux) is there",
+            is_permanent=True,
+        )
+    through = [setpriv, *privileges, _SHELL, "-c", _BECOME, "sh", *become]
     return [_SHELL, "-c", _ENTER + _CHANGE_USER, "sh", procs, *through]
 
 
@@ -147,7 +156,8 @@ def _path_of(directory_fd: int) -> str:
     return str(Path(f"/proc/self/fd/{directory_fd}").readlink())
 
 
-def _setpriv_words(plan: SpawnPlan) -> list[str]:
+def _privilege_options(plan: SpawnPlan) -> list[str]:
+    """Return what setpriv is told; nothing when there is no need for it."""
     words: list[str] = []
     if plan.credentials is not None:
         groups = ",".join(str(gid) for gid in plan.credentials.groups)
@@ -161,16 +171,7 @@ def _setpriv_words(plan: SpawnPlan) -> list[str]:
         words.append(f"--ambient-caps={','.join(['-all', *(chosen if is_plain_user else [])])}")
     if plan.no_new_privileges:
         words.append("--no-new-privs")
-    if not words:
-        return []
-    setpriv = shutil.which("setpriv", path=DEFAULT_PATH)
-    if setpriv is None:
-        raise SpawnError(
-            "user",
-            "cannot change credentials: neither the C extension nor setpriv (util-linux) is there",
-            is_permanent=True,
-        )
-    return [setpriv, *words]
+    return words
 
 
 def _start_shell(plan: SpawnPlan, words: list[str], gate: int) -> int:
