@@ -156,14 +156,13 @@ def test_a_shown_definition_makes_the_same_service(service: spec.ServiceSpec) ->
 
 
 @settings(deadline=None)  # likewise
-@given(stage_probes, seconds, st.booleans())
+@given(stage_probes, seconds, st.none() | respawns)
 def test_a_shown_condition_makes_the_same_condition(
-    probe: spec.Probe, timeout: float, autostart: bool
+    probe: spec.Probe, timeout: float, respawn: spec.Respawn | None
 ) -> None:
     name = Name("condition")
-    condition = spec.ServiceSpec(
-        name, (name,), ready=spec.Readiness(probe, timeout), autostart=autostart
-    )
+    ready = spec.Readiness(probe, timeout)
+    condition = spec.ServiceSpec(name, (name,), ready=ready, respawn=respawn)
     table = ServiceTable.model_validate(tomllib.loads(definition_text(condition, [])))
     assert not list(service_problems(table))
     assert build_service(name, table, HOST, "") == condition

@@ -103,7 +103,8 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
 
 def _stage_faults(table: ServiceTable) -> Iterator[Fault]:
     for key in _NEEDS_COMMAND:
-        if table.says(key):
+        # A condition is tried again as its respawn says.
+        if table.says(key) and not (key == "respawn" and table.ready is not None):
             yield (key,), "means nothing without command: this is a target, which has no process"
     if table.ready is not None and not table.ready.probe.for_stage:
         kind = _kind(table.ready.probe)

@@ -81,6 +81,8 @@ def definition(spec: ServiceSpec) -> Iterator[Entry]:
     if spec.process is not None:
         yield from _process(spec.process)
         yield from _policies(spec)
+    if not spec.is_stage or spec.ready.probe is not None:
+        yield from _respawning(spec)
     ready = _ready(spec.ready)
     if ready is not None and not (spec.one_shot and ready == "exit"):
         yield "ready", ready
@@ -106,8 +108,6 @@ def _process(process: ProcessSpec) -> Iterator[Entry]:
 
 def _policies(spec: ServiceSpec) -> Iterator[Entry]:
     yield from _filled("health", dict(_health(spec.health)) if spec.health else {})
-    if spec.respawn != (None if spec.one_shot else Respawn()):
-        yield "respawn", dict(_respawn(spec.respawn)) if spec.respawn else False
     if spec.stop != Stop():
         yield "stop", dict(_stop(spec.stop))
     yield from _filled("reload", dict(_reload(spec.reload)) if spec.reload else {})
@@ -117,6 +117,11 @@ def _policies(spec: ServiceSpec) -> Iterator[Entry]:
     if spec.success_exit != plain.success_exit:
         yield "success_exit", sorted(spec.success_exit)
     yield from _filled("not_needed_exit", sorted(spec.not_needed_exit))
+
+
+def _respawning(spec: ServiceSpec) -> Iterator[Entry]:
+    if spec.respawn != (None if spec.one_shot else Respawn()):
+        yield "respawn", dict(_respawn(spec.respawn)) if spec.respawn else False
 
 
 def _unlike(subject: object, plain: object, *keys: str) -> Iterator[Entry]:

@@ -192,6 +192,12 @@ def test_without_a_command_it_is_a_target_or_a_condition() -> None:
     assert build({"requires": ["a"]}).is_stage
     made = build({"ready": {"kind": "mount", "path": "/srv", "timeout": 5}})
     assert made.ready == spec.Readiness(spec.MountProbe("/srv"), 5)
+    assert made.respawn == spec.Respawn()
+
+
+def test_a_condition_may_say_whether_it_is_tried_again() -> None:
+    made = build({"ready": {"kind": "path", "path": "/x"}, "respawn": False})
+    assert made.respawn is None
 
 
 def test_networking_can_be_assumed() -> None:
