@@ -46,8 +46,8 @@ class Compressor:
                     self._keep_by_file[file] = keep
                     return os.pidfd_open(self._child)
             except OSError:
-                # Gone, or no room for it: the next rotation asks again.
-                continue
+                # Gone, or no room or no process for it: the next rotation asks again.
+                self.kill()
         return -1
 
     def finish(self) -> str:
@@ -74,24 +74,24 @@ class Compressor:
             self.finish()
 
     def _begin(self, file: str, plain: str) -> bool:
-        """Fork the child; False if the file is empty or not a regular one."""
+        """Fork the child; False if the file is not a regular one."""
+        target = -1
         source = os.open(plain, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(source)
             if not stat.S_ISREG(status.st_mode):
                 return False
             target = _open_target(file + _HALF_DONE, stat.S_IMODE(status.st_mode))
-        except OSError:
+            self._file = file
+            self._source = (status.st_dev, status.st_ino)
+            self._child = os.fork()
+            if not self._child:
+                _run_child(source, target, self._site)
+            return True
+        finally:
             os.close(source)
-            raise
-        self._file = file
-        self._source = (status.st_dev, status.st_ino)
-        self._child = os.fork()
-        if not self._child:
-            _run_child(source, target, self._site)
-        os.close(source)
-        os.close(target)
-        return True
+            if target >= 0:
+                os.close(target)
 
     def _name(self, half_done: str) -> None:
         """Give the compressed file the number that its source has by now."""

@@ -96,11 +96,15 @@ def rotate(file: str, fd: int, *, keep: int, mode: int) -> int:
 
 
 def trim(file: str, keep: int) -> None:
-    """Remove the rotated files beyond the `keep` newest."""
+    """Remove the rotated files beyond the `keep` newest, up to one that cannot be removed."""
     slot = keep + 1
     while is_taken(file, slot):
-        for form in forms(file, slot):
-            remove(form)
+        try:
+            for form in forms(file, slot):
+                remove(form)
+        except OSError:
+            # Not ours to worry about: a directory, say, that somebody made there.
+            return
         slot += 1
 
 

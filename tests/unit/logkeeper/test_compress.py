@@ -1,5 +1,6 @@
 """Compression of rotated files in a child."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -157,3 +158,18 @@ def test_a_result_that_cannot_be_named_is_said(log: Path) -> None:
     Path(f"{log}.1.zst").mkdir()
     assert "cannot be put in place" in compressor.finish()
     assert Path(f"{log}.1").read_bytes() == TEXT
+
+
+@pytest.mark.parametrize("call", ["fork", "pidfd_open"])
+def test_a_machine_out_of_processes_leaves_the_plain_file(
+    log: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: int) -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, call, refuse)
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    assert run(compressor) == []
+    assert not compressor.is_busy
+    assert Path(f"{log}.1").exists() or Path(f"{log}.1.zst").exists()

@@ -132,6 +132,12 @@ def test_files_beyond_keep_are_trimmed(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.log", "a.log.1.zst"]
 
 
+def test_what_cannot_be_trimmed_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a.log.2").mkdir()
+    rotation.trim(str(tmp_path / "a.log"), 1)
+    assert names(tmp_path) == ["a.log.2"]
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("text", ["whole\n", "whole\nunfini"])
 @pytest.mark.parametrize("call", range(1, 12))
