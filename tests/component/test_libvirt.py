@@ -46,6 +46,7 @@ def test_a_guest_survives_stop_and_start_of_libvirtd(host: LibvirtHost, guest: G
     before = guest.identity()
     host.control("stop", "libvirtd")
     assert host.status("libvirtd")["state"] == "stopped"
+    assert not list((host.namespaces.shared / "libvirt").glob("libvirt-*sock*"))
     guest.assert_goes_on()
     host.control("start", "libvirtd")
     assert host.virsh("domstate", guest.name) == "running"
