@@ -103,8 +103,8 @@ class Daemon:
                     await self._ended.wait()
                     if self._end == "shutdown":
                         await self._supervisor.finished.wait()
+                    self._supervisor.close()
                     await self._server.finish(_LAST_ANSWERS_SECONDS)
-                self._supervisor.close()
                 tasks.cancel_scope.cancel()
             await self._let_go()
         self._lock.release(remove=self._end == "shutdown")

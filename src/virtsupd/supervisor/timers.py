@@ -7,7 +7,6 @@ from virtsupd.core.effects import ArmTimer
 from virtsupd.core.events import Fired, Timer
 from virtsupd.core.names import Name
 
-
 _SOON_SECONDS = 0.05
 
 
