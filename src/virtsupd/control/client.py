@@ -24,6 +24,7 @@ from virtsupd.errors import (
 INTERFACE = "org.virtsupd.Supervisor"
 _CHUNK_BYTES = 1 << 18
 _RETRY_SECONDS = 0.05
+_FULL_QUEUE_SECONDS = 0.005
 
 Json = dict[str, object]
 
@@ -177,13 +178,13 @@ class Client:
 
 
 def _connect(connection: socket.socket, path: str, deadline: float | None) -> None:
-    # Blocking: a non-blocking connect to a full queue fails at once instead of waiting its turn.
+    # With a timeout the socket does not block, and a full queue is told at once instead of waited for.
     while True:
         try:
             connection.settimeout(_remaining(deadline))
             connection.connect(path)
         except BlockingIOError:
-            time.sleep(_RETRY_SECONDS)
+            time.sleep(_FULL_QUEUE_SECONDS)
         except PermissionError as error:
             raise PeerDeniedError(f"cannot open {path}: permission denied") from error
         except TimeoutError:

@@ -26,7 +26,7 @@ from virtsupd.control.herd_conversation import HerdConversation
 from virtsupd.control.interface import supervisor_service
 from virtsupd.control.listener import Listener
 from virtsupd.control.rendered import HerdRecords
-from virtsupd.control.turns import Account
+from virtsupd.control.turns import Account, Turns
 from virtsupd.control.varlink import Conversation, Service, introspection
 from virtsupd.errors import ProtocolError
 from virtsupd.process.clock import Clock
@@ -77,6 +77,21 @@ class ControlServer:
         self._is_empty = anyio.Event()
         self._herd_records = HerdRecords()
         self._complaints = Complaints(clock)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force: those given, lowered to what the daemon's descriptors allow."""
+        return self._commons.limits
+
+    @property
+    def turns(self) -> Turns:
+        """Whose message is next."""
+        return self._commons.turns
+
+    @property
+    def count(self) -> int:
+        """How many connections there are."""
+        return len(self._seats)
 
     def listen(self, path: Path, *, is_herd_only: bool = False) -> None:
         """Open a socket; clients may connect from now on and are answered once `serve` runs.

@@ -3,7 +3,8 @@
 import os
 import resource
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -103,21 +104,34 @@ async def test_a_process_with_most_seats_gets_no_other(tmp_path: Path) -> None:
         assert "error" not in await callers[0].call("Status", {"names": []})
 
 
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Use up all descriptors for the block."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    used = []
+    try:
+        with suppress(OSError):
+            while True:
+                used.append(os.dup(0))
+        yield
+    finally:
+        for descriptor in used:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def test_without_descriptors_a_silent_client_makes_room(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with running_server(backend(), path), AsyncExitStack() as stack:
-        silent = await stack.enter_async_context(connected(path))
+    call = b'{"method":"org.virtsupd.Supervisor.Cat","parameters":{"name":"web"}}\0'
+    async with running_server(backend(), path) as server, connected(path) as silent:
+        await until(lambda: server.count == 1)
         with socket.socket(socket.AF_UNIX) as late:
-            highest = max(map(int, os.listdir("/proc/self/fd")))
-            resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
-            try:
+            with no_descriptor_left():
                 late.connect(str(path))
                 assert await silent.is_cut()
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            late.send(call)
             late.setblocking(False)
-            late.send(b'{"method":"org.virtsupd.Supervisor.Cat","parameters":{"name":"web"}}\0')
             with anyio.fail_after(10):
                 await anyio.wait_readable(late)
             assert b"# web" in late.recv(100)
