@@ -237,6 +237,8 @@ class Interpreter:
         if run.leader is not None and run.leader != pid:
             self._reaper.forget(run.leader)
         run.leader = pid
+        if os.getpgid(pid) == pid:
+            run.group = pid
         self._reaper.watch(pid, lambda status: self._exited(run, pid, status))
 
     def _watch_health(self, effect: WatchHealth) -> None:
