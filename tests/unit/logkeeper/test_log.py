@@ -269,3 +269,12 @@ def test_a_moved_batch_that_was_full_promises_more(bench: Bench) -> None:
     os.write(bench.writer, bytes(1 << 20))
     seen = [bench.log.move(), bench.log.has_more, bench.log.move(), bench.log.has_more]
     assert seen == [True, True, False, False]
+
+
+def test_on_kernels_whose_splice_is_silent_the_file_is_touched_not_changed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "_SPLICE_IS_SILENT", True)
+    bench.write("one\n")
+    bench.write("two\n")
+    assert bench.file.read_text() == "one\ntwo\n"
