@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from virtsupd.cli.graph import Graph
 from virtsupd.cli.problems import TIMED_OUT
 from virtsupd.cli.progress import Progress
 from virtsupd.cli.status import last_lines
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from virtsupd.cli.session import Session
-    from virtsupd.cli.wire import Report
+    from virtsupd.cli.wire import Event, Report
 
 INTERRUPTED = 130
 
@@ -65,9 +66,11 @@ def run(session: Session) -> int:
 
 
 def _command(session: Session, method: str, progress: Progress) -> int:
-    if not session.request.quiet:
+    concerned = None
+    if _shows_progress(session):
+        concerned = _concerned(session)
         progress.show_on(session.err, session.err_style, verbose=session.request.verbose)
-    last = _follow(session, method, progress)
+    last = _follow(session, method, progress, concerned)
     progress.close()
     if session.request.verb.name == "shutdown":
         _say_or_json(session, "everything is stopped, virtsupd ends")
@@ -75,13 +78,37 @@ def _command(session: Session, method: str, progress: Progress) -> int:
     return _conclude(session, last)
 
 
-def _follow(session: Session, method: str, progress: Progress) -> dict[str, Any]:
-    """Feed `progress` until the last reply and return that."""
+def _shows_progress(session: Session) -> bool:
+    request = session.request
+    return not request.quiet and (request.verbose or session.err_style.can_redraw)
+
+
+def _concerned(session: Session) -> set[str] | None:
+    """Return the services that the command can move: what the named ones need, and what needs them.
+
+    virtsupd reports whatever changes meanwhile. None: any, or it cannot be known; what is wrong
+    with the names the command itself will say.
+    """
+    if not session.request.names:
+        return None
+    try:
+        graph = Graph(session.services([]))
+        names = [graph.canonical(name) for name in session.request.names]
+    except VirtsupdError:
+        return None
+    return set(graph.closure([*names, *graph.dependents(names)]))
+
+
+def _follow(
+    session: Session, method: str, progress: Progress, concerned: set[str] | None
+) -> dict[str, Any]:
+    """Feed `progress` with what concerns it until the last reply, and return that."""
     last: dict[str, Any] = {}
     try:
         for reply in session.stream(method, _parameters(session)):
-            if reply.get("progress"):
-                progress.update(reply["progress"]["service"])
+            event: Event | None = reply.get("progress")
+            if event and (concerned is None or event["service"]["name"] in concerned):
+                progress.update(event["service"])
             last = reply
     except UnreachableError as error:
         if not (_ends_daemon(session) and isinstance(error.__cause__, ConnectionResetError)):

@@ -108,6 +108,18 @@ class Graph:
                 open_names += [other for other, _ in self.needs(name)]
         return sorted(found)
 
+    def dependents(self, names: list[str]) -> set[str]:
+        """Return all that requires `names` or is bound to them, directly or not, without them."""
+        found = set(names)
+        count = 0
+        while count != len(found):
+            count = len(found)
+            found |= {name for name in self.services if found.intersection(self._must_have(name))}
+        return found.difference(names)
+
+    def _must_have(self, name: str) -> list[str]:
+        return [other for kind, other in self.edges(name) if kind in ("requires", "binds_to")]
+
     def roots(self) -> list[str]:
         """Return the services that nothing needs, sorted."""
         needed = {other for name in self.services for other, _ in self.needs(name)}

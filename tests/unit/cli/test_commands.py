@@ -103,11 +103,22 @@ def test_what_else_was_touched_is_named(verb: str, method: str, text: str) -> No
     assert run.out == f"a x\n{text}"
 
 
-def test_progress_is_shown_on_request() -> None:
+def test_progress_is_shown_on_request_for_what_the_command_can_move() -> None:
     moving = service("a", state="starting", pid=5)
-    run = Run(["-v", "start", "a"], {"Start": [progress(moving), reports(("a", "done", "a up"))]})
+    needed = service("b", state="starting", pid=6)
+    other = service("c", state="starting", pid=7)
+    rows = [progress(moving), progress(other), progress(needed), reports(("a", "done", "a up"))]
+    graph = [service("a", requires=["b"]), needed, other]
+    run = Run(["-v", "start", "a"], {"Status": [{"services": graph}], "Start": rows})
     assert commands.run(run.session) == 0
-    assert run.err == "a starting, pid 5\n"
+    assert run.err == "a starting, pid 5\nb starting, pid 6\n"
+
+
+def test_progress_of_everything_is_shown_where_the_graph_may_not_be_seen() -> None:
+    rows = [progress(service("c", state="starting", pid=7)), reports(("a", "done", "a up"))]
+    run = Run(["-v", "start", "a"], {"Status": [PeerDeniedError("no")], "Start": rows})
+    assert commands.run(run.session) == 0
+    assert run.err == "c starting, pid 7\n"
 
 
 def test_json_is_reports_and_what_was_touched() -> None:

@@ -80,6 +80,13 @@ def test_json_has_nodes_and_edges_of_the_part_that_is_asked_for() -> None:
     assert document["edges"] == [{"from": "virtlogd", "to": "boot", "kind": "requires"}]
 
 
+def test_dependents_are_those_that_cannot_do_without() -> None:
+    services: Any = SERVICES
+    seen = graph.Graph(services)
+    assert seen.dependents(["virtlogd"]) == {"libvirtd", "bridge", "childhurd"}
+    assert seen.dependents(["dbus"]) == set()
+
+
 def test_edges_to_what_may_not_be_seen_are_left_out() -> None:
     services: Any = [service("a", requires=["hidden"], after=["hidden"])]
     seen = graph.Graph(services)
