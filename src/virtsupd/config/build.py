@@ -208,8 +208,19 @@ def _socket(name: Name, socket: SocketTable) -> SocketSpec:
 def _readiness(table: ServiceTable, host: HostSettings) -> Readiness:
     ready: ReadyTable | None = table.ready
     if ready is None:
-        return Readiness(ExitProbe() if table.one_shot else None)
-    return Readiness(_probe(ready.probe, host), ready.timeout)
+        return default_readiness(ExitProbe() if table.one_shot else None)
+    probe = _probe(ready.probe, host)
+    return default_readiness(probe) if ready.timeout is None else Readiness(probe, ready.timeout)
+
+
+def default_readiness(probe: Probe | None) -> Readiness:
+    """Return a readiness with the timeout it has unless the file says one.
+
+    A one-shot may take as long as it needs.
+    """
+    if isinstance(probe, ExitProbe):
+        return Readiness(probe, timeout_seconds=0.0)
+    return Readiness(probe)
 
 
 def _probe(table: ProbeTable, host: HostSettings) -> Probe | None:

@@ -246,7 +246,8 @@ class ReadyTable(Table):
     """When a start counts as done."""
 
     probe: AnyProbe
-    timeout: Seconds = 60.0
+    timeout: Seconds | None = None
+    """None: 60 s, and no limit for `exit`."""
 
 
 class HealthTable(Table):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from virtsupd.config.build import default_readiness
 from virtsupd.config.toml_text import key_text, string_text, value_text
 from virtsupd.core.spec import (
     ActionSpec,
@@ -195,7 +196,7 @@ def _action(action: ActionSpec) -> Iterator[Entry]:
 
 def _ready(ready: Readiness) -> object:
     """Return a bare word where that says it all; None where the default does."""
-    plain = Readiness(ready.probe)
+    plain = default_readiness(ready.probe)
     if ready.probe is None:
         return None if ready == plain else {"kind": "none", "timeout": ready.timeout_seconds}
     table = dict(_probe(ready.probe))
