@@ -19,7 +19,8 @@ try:
         connection.connect(path)
         held.append(connection)
 except OSError:
-    sys.exit("refused")
+    sys.stdout.write("refused\n")
+    sys.exit(1)
 held[-1].sendall(text.replace("^", "\0").encode())
 received = b""
 while chunk := held[-1].recv(1 << 16):

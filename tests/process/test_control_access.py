@@ -40,7 +40,7 @@ async def as_user(path: Path, text: str, *, hold: int = 1) -> str:
 
     def run() -> str:
         done = subprocess.run(
-            [sys.executable, PEER, str(UID), str(GROUP), path, str(hold), text],
+            [sys.executable, "-I", "-S", PEER, str(UID), str(GROUP), path, str(hold), text],
             capture_output=True,
             text=True,
             timeout=15,
@@ -117,9 +117,15 @@ async def test_herd_is_refused_by_a_tag_of_its_own(path: Path) -> None:
         assert "permission-denied" in await as_user(path, command.format("stop", "root"))
 
 
-async def test_users_have_their_own_limit_and_admins_a_reserve(path: Path) -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(connections=40, reserved_for_admins=20, per_uid=10),
+        Limits(connections=30, reserved_for_admins=20, per_uid=20),
+    ],
+)
+async def test_users_have_their_own_limit_and_admins_a_reserve(path: Path, limits: Limits) -> None:
     access = AccessSettings(mode=0o666, rules=(AccessRule("viewer", uid=UID),))
-    limits = Limits(connections=40, reserved_for_admins=20, per_uid=10)
     ask = '{"method":"org.virtsupd.Supervisor.Cat","parameters":{"name":"web"}}^'
     async with running_server(backend(), path, access=access, limits=limits) as server:
         seen: list[int] = []

@@ -22,7 +22,7 @@ KINDS = ("stall", "flood", "megabytes", "costly", "never-read", "garbage", "disa
 SERVICES = 500
 CALLS = 300
 MEDIAN_SECONDS = 0.025
-SLOWEST_SECONDS = 0.25
+SLOWEST_SECONDS = 0.1
 MEBIBYTES = 160
 
 

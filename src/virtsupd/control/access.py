@@ -19,6 +19,8 @@ from virtsupd.errors import PeerDeniedError
 _SO_PEERGROUPS = 59
 """Linux, asm-generic/socket.h; the socket module has no name for it."""
 _MOST_GROUPS = 65536
+_CREDENTIALS = struct.Struct("iII")
+"""struct ucred of unix(7)."""
 
 
 class Role(IntEnum):
@@ -51,20 +53,19 @@ class Peer:
         return "root" if self.uid == 0 else f"uid {self.uid}"
 
 
-def peer_of(connection: socket.socket) -> Peer:
-    """Return the credentials of the process that made this Unix connection.
+def credentials_of(connection: socket.socket) -> tuple[int, int, int]:
+    """Return pid, uid and gid of the process that made this Unix connection.
 
     Raises:
         OSError: the kernel does not tell.
     """
-    credentials = connection.getsockopt(
-        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-    )
-    pid, uid, gid = struct.unpack("iII", credentials)
-    return Peer(pid, uid, gid, _peer_groups(connection))
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(found)
+    return pid, uid, gid
 
 
-def _peer_groups(connection: socket.socket) -> frozenset[int]:
+def groups_of(connection: socket.socket) -> frozenset[int]:
+    """Return the supplementary groups of that process; none if the kernel does not tell."""
     for count in (32, _MOST_GROUPS):
         try:
             found = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, count * 4)

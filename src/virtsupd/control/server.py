@@ -19,7 +19,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from virtsupd.config.settings import AccessSettings
-from virtsupd.control.access import Access, Grant, peer_of
+from virtsupd.control.access import Access, Grant, Peer, credentials_of, groups_of
 from virtsupd.control.backend import Backend
 from virtsupd.control.connection import Commons, Connection, Limits
 from virtsupd.control.herd_conversation import HerdConversation
@@ -31,7 +31,7 @@ from virtsupd.control.varlink import Conversation, Service, introspection
 from virtsupd.errors import ProtocolError
 from virtsupd.process.clock import Clock
 
-_ACCEPTS_IN_A_PASS = 32
+_ACCEPTS_IN_A_PASS = 64
 _ACCEPT_SECONDS = 0.0001
 """What a connection counts as of its peer's share of the event loop."""
 _LARGEST_PART = 8
@@ -176,11 +176,14 @@ class ControlServer:
     def _seat(self, accepted: socket.socket) -> _Seat | None:
         """Return a seat for a new connection; None if it is turned away."""
         try:
-            grant = self._access.grant(peer_of(accepted))
+            pid, uid, gid = credentials_of(accepted)
+            account = self._commons.turns.account(uid, pid)
+            account.charge(_ACCEPT_SECONDS)
+            if len(account.waiting) > self._commons.limits.pending:
+                return None  # before anything that takes time: this may be one of thousands
+            grant = self._access.grant(Peer(pid, uid, gid, groups_of(accepted)))
         except OSError:
             return None
-        account = self._commons.turns.account(grant.peer.uid, grant.peer.pid)
-        account.charge(_ACCEPT_SECONDS)
         if not self._has_room(grant, account):
             self._complaints.warn("too many connections", peer=str(grant.peer), pid=grant.peer.pid)
             return None
@@ -202,8 +205,6 @@ class ControlServer:
     def _has_room(self, grant: Grant, account: Account) -> bool:
         """Return whether one more fits, after ending one that says nothing if need be."""
         limits, uid = self._commons.limits, grant.peer.uid
-        if len(account.waiting) > limits.pending:
-            return False
         if grant.is_admin:
             if len(self._seats) < limits.connections:
                 return True

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from virtsupd.config.settings import AccessRule, AccessSettings
-from virtsupd.control.access import Access, Grant, Peer, Role, peer_of
+from virtsupd.control.access import Access, Grant, Peer, Role, credentials_of, groups_of
 from virtsupd.errors import PeerDeniedError
 
 ALICE = Peer(pid=10, uid=1000, gid=1000, groups=frozenset({50, 60}))
@@ -66,6 +66,21 @@ def test_a_rule_for_some_services_gives_nothing_elsewhere() -> None:
 def test_the_kernel_tells_who_the_peer_is() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:
-        peer = peer_of(ours)
-    assert (peer.pid, peer.uid, peer.gid) == (os.getpid(), os.geteuid(), os.getegid())
-    assert peer.groups == frozenset(os.getgroups())
+        assert credentials_of(ours) == (os.getpid(), os.geteuid(), os.getegid())
+        assert groups_of(ours) == frozenset(os.getgroups())
+
+
+def test_a_peer_may_be_in_many_groups() -> None:
+    before = os.getgroups()
+    os.setgroups(range(100, 200))
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX)
+    finally:
+        os.setgroups(before)
+    with ours, theirs:
+        assert groups_of(ours) == frozenset(range(100, 200))
+
+
+def test_what_is_no_unix_socket_has_no_groups() -> None:
+    with socket.socket(socket.AF_INET) as other:
+        assert groups_of(other) == frozenset()

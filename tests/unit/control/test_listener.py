@@ -124,3 +124,8 @@ def test_a_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot listen on .*: (Not a directory|File exists)"):
         Listener(tmp_path / "file" / "control", PLAIN)
+
+
+def test_a_place_for_no_socket_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"cannot listen on /proc/self/control: "):
+        Listener(Path("/proc/self/control"), PLAIN)
