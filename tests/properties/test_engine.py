@@ -3,11 +3,12 @@
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
 from tests.support.pure_host import CLEAN, FAILED, NOTIFY, PureHost, service, target
+
 from virtsupd.core.events import SpawnFailed, Verb
 from virtsupd.core.graph import GraphError, ServiceGraph
 from virtsupd.core.names import Name
+from virtsupd.core.settle import view_of
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import Respawn, ServiceSpec
 
@@ -116,7 +117,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.host.engine.names())
     @rule(data=st.data(), permanent=st.booleans())
-    def cannot_be_spawned(self, data: st.DataObject, permanent: bool) -> None:  # noqa: FBT001  (hypothesis passes names)
+    def cannot_be_spawned(self, data: st.DataObject, permanent: bool) -> None:
         name = self._pick(data)
         self.host.unspawnable[name] = SpawnFailed(Name(name), 0, "exec", "no such file", permanent)
 
@@ -186,7 +187,7 @@ class EngineMachine(RuleBasedStateMachine):
         engine = self.host.engine
         for name in engine.names():
             found = engine.service(name)
-            assert found.view == engine._view(found), name
+            assert found.view == view_of(engine._host, found), name
 
     def teardown(self) -> None:
         """In the end everything can be shut down, and every command was answered."""

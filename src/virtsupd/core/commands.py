@@ -1,83 +1,51 @@
 """Commands in progress: what each would stop, when it is refused, and when it is answered."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import Asked, Verb
-from virtsupd.core.explain import HoldKind, reason
-from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.explain import HoldKind, hold, reason
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.snapshot import State
-
-if TYPE_CHECKING:
-    from virtsupd.core.engine import Engine
-
-
-@dataclass(slots=True)
-class Ticket:
-    """A command that is not answered yet."""
-
-    verb: Verb
-    names: tuple[Name, ...]
-    cascade: tuple[Name, ...] = ()
-    """What is marked: it stops, and returns if it is still wanted."""
-    displaced: tuple[Name, ...] = ()
-    """What has to go because it conflicts with what is started."""
-    touched: tuple[Name, ...] = ()
-    """What the command stops, as it was alive when it came."""
-    were_running: frozenset[Name] = frozenset()
-    refusal: tuple[Report, ...] | None = None
-    """Set if nothing was or will be done."""
-    open: set[Name] = field(default_factory=set)
-    closed: dict[Name, Report] = field(default_factory=dict)
-
-    def close(self, report: Report) -> None:
-        """Note what became of one of its services."""
-        self.open.discard(report.name)
-        self.closed[report.name] = report
-
-    def reports(self) -> tuple[Report, ...]:
-        """Return all reports, in the order asked."""
-        return tuple(self.closed[name] for name in self.names)
+from virtsupd.core.state import HostState
+from virtsupd.core.ticket import Ticket
 
 
-def open_ticket(engine: "Engine", asked: Asked) -> Ticket:
+def open_ticket(host: HostState, asked: Asked) -> Ticket:
     """Work out what a command touches; the ticket carries a refusal if it must not be done."""
     ticket = Ticket(asked.verb, asked.names, open=set(asked.names))
     ticket.were_running = frozenset(
-        n for n in asked.names if engine.service(n).state is State.RUNNING
+        n for n in asked.names if host.services[n].state is State.RUNNING
     )
     if asked.verb in (Verb.START, Verb.RESTART):
-        ticket.displaced = _displaced(engine, asked.names)
+        ticket.displaced = _displaced(host, asked.names)
     ending = [*ticket.displaced, *(asked.names if asked.verb in (Verb.STOP, Verb.RESTART) else ())]
-    dependents = engine.graph.dependents(n for n in ending if not engine.service(n).spec.is_stage)
+    dependents = host.graph.dependents(n for n in ending if not host.services[n].spec.is_stage)
     restarted = asked.names if asked.verb is Verb.RESTART else ()
-    ticket.cascade = _alive(engine, (*restarted, *dependents))
-    ticket.touched = _alive(engine, dict.fromkeys((*ending, *reversed(dependents))))
-    ticket.refusal = _refusal(engine, asked, ticket)
+    ticket.cascade = _alive(host, (*restarted, *dependents))
+    ticket.touched = _alive(host, dict.fromkeys((*ending, *reversed(dependents))))
+    ticket.refusal = _refusal(host, asked, ticket)
     return ticket
 
 
-def _alive(engine: "Engine", names: Iterable[Name]) -> tuple[Name, ...]:
-    return tuple(name for name in names if engine.service(name).is_alive)
+def _alive(host: HostState, names: Iterable[Name]) -> tuple[Name, ...]:
+    return tuple(name for name in names if host.services[name].is_alive)
 
 
-def _displaced(engine: "Engine", names: Sequence[Name]) -> tuple[Name, ...]:
-    closure = engine.graph.closure(names)
-    rivals = {rival for name in closure for rival in engine.graph.conflicts[name]}
-    return _alive(engine, sorted(rivals.difference(closure)))
+def _displaced(host: HostState, names: Sequence[Name]) -> tuple[Name, ...]:
+    closure = host.graph.closure(names)
+    rivals = {rival for name in closure for rival in host.graph.conflicts[name]}
+    return _alive(host, sorted(rivals.difference(closure)))
 
 
-def _refusal(engine: "Engine", asked: Asked, ticket: Ticket) -> tuple[Report, ...] | None:
-    if engine.is_shutting_down and asked.verb in (Verb.START, Verb.RESTART, Verb.WAIT):
+def _refusal(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...] | None:
+    if host.is_shutting_down and asked.verb in (Verb.START, Verb.RESTART, Verb.WAIT):
         return _refused(asked.names, "virtsupd is shutting down")
     guests = [
         name
         for name in ticket.touched
-        if engine.service(name).spec.is_guest and name not in asked.names
+        if host.services[name].spec.is_guest and name not in asked.names
     ]
     if guests and not asked.guests:
         listed = ", ".join(guests)
@@ -91,36 +59,19 @@ def _refused(names: Iterable[Name], message: str) -> tuple[Report, ...]:
     return tuple(Report(name, Result.REFUSED, message) for name in names)
 
 
-def reload_problems(engine: "Engine", graph: ServiceGraph) -> tuple[str, ...]:
-    """Return why a valid new graph cannot be taken over now; () if it can."""
-    problems: list[str] = []
-    for name in engine.names():
-        service = engine.service(name)
-        if name in graph.spec_by_name or not service.is_alive:
-            continue
-        if service.spec.is_guest:
-            problems.append(f"{name}: removing it would end a running guest; stop it first")
-        heirs = {graph.canonical[n] for n in service.spec.provides if n in graph.canonical}
-        problems.extend(
-            f"{heir}: takes over a name of {name}, which still runs; stop {name} first"
-            for heir in sorted(heirs)
-        )
-    return tuple(problems)
-
-
-def resolve(engine: "Engine", ticket: Ticket) -> None:
+def resolve(host: HostState, ticket: Ticket) -> None:
     """Close what of a command has come to its end."""
     for name in sorted(ticket.open):
-        report = _outcome(engine, ticket, name)
+        report = _outcome(host, ticket, name)
         if report is not None:
             ticket.close(report)
 
 
-def _outcome(engine: "Engine", ticket: Ticket, name: Name) -> Report | None:
-    service = engine.service(name)
+def _outcome(host: HostState, ticket: Ticket, name: Name) -> Report | None:
+    service = host.services[name]
     match ticket.verb:
         case Verb.START | Verb.RESTART | Verb.WAIT:
-            return _outcome_of_start(engine, ticket, service)
+            return _outcome_of_start(host, ticket, service)
         case Verb.STOP:
             return _outcome_of_stop(ticket, service)
         case Verb.RELOAD:
@@ -133,17 +84,17 @@ def _outcome(engine: "Engine", ticket: Ticket, name: Name) -> Report | None:
             return None
 
 
-def _outcome_of_start(engine: "Engine", ticket: Ticket, service: Service) -> Report | None:
+def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Report | None:
     name = service.spec.name
     if service.is_marked or service.state in (State.STARTING, State.STOPPING):
-        return _stuck(service) if engine.is_wanted(service) else _superseded(name, "stopped")
+        return _stuck(service) if host.is_wanted(service) else _superseded(name, "stopped")
     if service.state is State.RUNNING and not service.view.must_stop:
         already = ticket.verb is Verb.START and name in ticket.were_running
         if already:
             return Report(name, Result.ALREADY, f"{name} is already running")
         return Report(name, Result.DONE, f"{name} is running")
     if service.state is State.STOPPED:
-        return _why_not_started(engine, ticket, service)
+        return _why_not_started(host, ticket, service)
     return None
 
 
@@ -158,30 +109,30 @@ def _stuck(service: Service) -> Report | None:
     return None
 
 
-def _why_not_started(engine: "Engine", ticket: Ticket, service: Service) -> Report | None:
+def _why_not_started(host: HostState, ticket: Ticket, service: Service) -> Report | None:
     name = service.spec.name
-    own = engine.holds_back(service)
+    own = hold(host, service)
     if own is None or own.kind is HoldKind.BACKING_OFF:
         return None
-    waits_for_anybody = ticket.verb is Verb.WAIT and not engine.is_shutting_down
+    waits_for_anybody = ticket.verb is Verb.WAIT and not host.is_shutting_down
     if own.kind is HoldKind.UNWANTED and not waits_for_anybody:
         return _superseded(name, "stopped")
     if own.kind in (HoldKind.DISABLED, HoldKind.RESTING):
-        return _verdict(engine, service, name)
-    for need in engine.graph.needed_closure([name]):
-        other = engine.service(need)
+        return _verdict(host, service, name)
+    for need in host.graph.needed_closure([name]):
+        other = host.services[need]
         if other is service or other.view.is_satisfied or other.is_alive:
             continue
-        found = _verdict(engine, other, name)
+        found = _verdict(host, other, name)
         if found is not None:
             return found
     return None
 
 
-def _verdict(engine: "Engine", culprit: Service, name: Name) -> Report | None:
+def _verdict(host: HostState, culprit: Service, name: Name) -> Report | None:
     """Say what it means for `name` that `culprit` (itself, or what it needs) stays down."""
-    found = engine.holds_back(culprit)
-    why = reason(engine, culprit)
+    found = hold(host, culprit)
+    why = reason(host, culprit)
     if found is None or why is None:
         return None
     other = culprit.spec.name

@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.snapshot import Reason, ReasonKind, ServiceSnapshot, State
 from virtsupd.core.spec import Probe
-
-if TYPE_CHECKING:
-    from virtsupd.core.engine import Engine
+from virtsupd.core.state import HostState
 
 
 class HoldKind(StrEnum):
@@ -47,9 +44,9 @@ _HELD_BY = {
 }
 
 
-def hold(engine: "Engine", service: Service) -> Hold | None:
+def hold(host: HostState, service: Service) -> Hold | None:
     """Return what keeps a stopped service from starting; None: nothing does."""
-    if not engine.is_wanted(service):
+    if not host.is_wanted(service):
         return Hold(HoldKind.UNWANTED)
     if not service.enabled:
         return Hold(HoldKind.DISABLED)
@@ -57,54 +54,54 @@ def hold(engine: "Engine", service: Service) -> Hold | None:
         return Hold(HoldKind.RESTING)
     if service.retry_at is not None:
         return Hold(HoldKind.BACKING_OFF)
-    return _held_by_others(engine, service.spec.name)
+    return _held_by_others(host, service.spec.name)
 
 
-def _held_by_others(engine: "Engine", name: Name) -> Hold | None:
-    graph = engine.graph
-    unmet = tuple(n for n in graph.needs[name] if not engine.service(n).view.is_satisfied)
+def _held_by_others(host: HostState, name: Name) -> Hold | None:
+    graph = host.graph
+    unmet = tuple(n for n in graph.needs[name] if not host.services[n].view.is_satisfied)
     if unmet:
         return Hold(HoldKind.NEEDS, unmet)
-    rivals = tuple(n for n in graph.conflicts[name] if engine.service(n).is_alive)
+    rivals = tuple(n for n in graph.conflicts[name] if host.services[n].is_alive)
     if rivals:
         return Hold(HoldKind.RIVALS, rivals)
-    earlier = tuple(n for n in graph.earlier[name] if engine.service(n).view.is_coming)
+    earlier = tuple(n for n in graph.earlier[name] if host.services[n].view.is_coming)
     return Hold(HoldKind.ORDER, earlier) if earlier else None
 
 
-def reason(engine: "Engine", service: Service) -> Reason | None:
+def reason(host: HostState, service: Service) -> Reason | None:
     """Return why the service is not simply running or stopped as asked; None if it is."""
     match service.state:
         case State.STOPPED:
-            return _why_stopped(engine, service)
+            return _why_stopped(host, service)
         case State.STARTING:
             return _why_starting(service)
         case State.RUNNING:
-            return _why_not_well(engine, service)
+            return _why_not_well(host, service)
         case State.STOPPING:
             return _why_stopping(service)
 
 
-def _why_stopped(engine: "Engine", service: Service) -> Reason | None:
-    found = engine.holds_back(service)
+def _why_stopped(host: HostState, service: Service) -> Reason | None:
+    found = hold(host, service)
     if found is None:
         return None
     match found.kind:
         case HoldKind.UNWANTED | HoldKind.DISABLED:
-            return _why_down(engine, service)
+            return _why_down(host, service)
         case HoldKind.RESTING:
             return _why_resting(service)
         case HoldKind.BACKING_OFF:
             return _why_backing_off(service)
         case HoldKind.NEEDS | HoldKind.RIVALS | HoldKind.ORDER:
-            text = f"{_HELD_BY[found.kind]} {_listed(engine, found.names)}"
+            text = f"{_HELD_BY[found.kind]} {_listed(host, found.names)}"
             return Reason(ReasonKind.WAITING, text, names=found.names)
 
 
-def _why_down(engine: "Engine", service: Service) -> Reason | None:
+def _why_down(host: HostState, service: Service) -> Reason | None:
     if not service.enabled:
         return Reason(ReasonKind.DISABLED, "disabled; virtsupctl enable makes it startable")
-    if engine.is_shutting_down:
+    if host.is_shutting_down:
         return None
     if service.wanted_by:
         return Reason(ReasonKind.STOPPED_BY_OPERATOR, f"stopped by {service.wanted_by}")
@@ -130,15 +127,15 @@ def _why_starting(service: Service) -> Reason | None:
     return Reason(ReasonKind.WAITING, f"waits until ready ({probe_name(probe)}){seen}")
 
 
-def _why_not_well(engine: "Engine", service: Service) -> Reason | None:
+def _why_not_well(host: HostState, service: Service) -> Reason | None:
     name = service.spec.name
     if service.unhealthy is not None:
         return Reason(ReasonKind.DEGRADED, f"health check: {service.unhealthy}")
     if service.output_trouble is not None:
         return Reason(ReasonKind.DEGRADED, f"output: {service.output_trouble}")
-    unmet = tuple(n for n in engine.graph.needs[name] if not engine.service(n).view.is_satisfied)
+    unmet = tuple(n for n in host.graph.needs[name] if not host.services[n].view.is_satisfied)
     if unmet:
-        return Reason(ReasonKind.DEGRADED, f"runs without {_listed(engine, unmet)}", names=unmet)
+        return Reason(ReasonKind.DEGRADED, f"runs without {_listed(host, unmet)}", names=unmet)
     return None
 
 
@@ -150,15 +147,15 @@ def _why_stopping(service: Service) -> Reason | None:
     return None
 
 
-def _listed(engine: "Engine", names: tuple[Name, ...]) -> str:
-    return ", ".join(f"{name} ({_in_short(engine, engine.service(name))})" for name in names)
+def _listed(host: HostState, names: tuple[Name, ...]) -> str:
+    return ", ".join(f"{name} ({_in_short(host, host.services[name])})" for name in names)
 
 
-def _in_short(engine: "Engine", service: Service) -> str:
+def _in_short(host: HostState, service: Service) -> str:
     """Say in a word or two how a service stands."""
     if service.state is not State.STOPPED:
         return str(service.state)
-    found = reason(engine, service)
+    found = reason(host, service)
     return str(found.kind) if found is not None else str(service.state)
 
 
@@ -168,9 +165,9 @@ def probe_name(probe: Probe) -> str:
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in words).lstrip("-")
 
 
-def snapshot(engine: "Engine", name: Name) -> ServiceSnapshot:
+def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
     """Return what `status` shows of one service."""
-    service = engine.service(name)
+    service = host.services[name]
     return ServiceSnapshot(
         spec=service.spec,
         state=service.state,
@@ -179,7 +176,7 @@ def snapshot(engine: "Engine", name: Name) -> ServiceSnapshot:
         wanted_since=service.wanted_since,
         enabled=service.enabled,
         since=service.since,
-        reason=reason(engine, service),
+        reason=reason(host, service),
         pid=service.pid,
         status_text=service.status_text,
         restarts=service.restarts,

@@ -1,0 +1,161 @@
+"""What a move of one service means: the steps of the lifecycle table, carried out.
+
+The first half is starting, the second ending. Every end comes to `_after_end`, once, when nothing
+is left of the service: there it is decided whether it starts again by itself, rests, or vanishes.
+"""
+
+from typing import assert_never
+
+from virtsupd.core import lifecycle
+from virtsupd.core.effects import (
+    ArmTimer,
+    AwaitReady,
+    CancelTimer,
+    EndWatches,
+    Kill,
+    Spawn,
+    Terminate,
+    WatchHealth,
+)
+from virtsupd.core.events import Instant, Timer
+from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.lifecycle import Move, Step
+from virtsupd.core.restart import next_respawn
+from virtsupd.core.service import Death, Rest, RestKind, Service
+from virtsupd.core.snapshot import State
+from virtsupd.core.state import HostState
+
+_KILL_PATIENCE_SECONDS = 10.0
+"""How long KILL may take before the stop is reported as stuck."""
+
+
+def move(host: HostState, service: Service, kind: Move) -> None:
+    """Let a move happen to a service and carry out what the lifecycle says it means."""
+    state, steps = lifecycle.advance(service.state, kind)
+    if state is not service.state:
+        service.enter(state, host.now)
+        host.announce(service.spec.name, f"service {state}")
+    host.dirty.add(service.spec.name)
+    for step in steps:
+        _carry_out(host, service, step)
+
+
+def _carry_out(host: HostState, service: Service, step: Step) -> None:
+    match step:
+        case Step.SPAWN:
+            _spawn(host, service)
+        case Step.ARM_DEADLINE:
+            _arm_deadline(host, service)
+        case Step.BEGIN_RUN:
+            _begin_run(host, service)
+        case Step.END_WATCHES:
+            _end_watches(host, service)
+        case Step.TERMINATE:
+            _terminate(host, service)
+        case Step.ESCALATE:
+            _escalate(host, service)
+        case Step.SETTLE:
+            _after_end(host, service)
+        case _:
+            assert_never(step)
+
+
+def _spawn(host: HostState, service: Service) -> None:
+    spec = service.spec
+    service.begin_start()
+    if spec.process is not None:
+        host.emit(Spawn(spec.name, service.generation, spec.process, spec.ready))
+    elif spec.ready.probe is not None:
+        host.emit(AwaitReady(spec.name, service.generation, spec.ready))
+    else:
+        move(host, service, Move.READY)
+
+
+def _arm_deadline(host: HostState, service: Service) -> None:
+    seconds = service.spec.ready.timeout_seconds
+    if service.state is State.STARTING and service.spec.ready.probe is not None and seconds:
+        host.arm(service, Timer.START_DEADLINE, seconds)
+
+
+def _begin_run(host: HostState, service: Service) -> None:
+    service.ready_at = host.now.monotonic
+    name, spec = service.spec.name, service.spec
+    if spec.health is not None and service.pid is not None:
+        host.emit(WatchHealth(name, service.generation, spec.health))
+    host.retry_not_needed(host.graph.needed_by[name])
+
+
+def _end_watches(host: HostState, service: Service) -> None:
+    name = service.spec.name
+    host.emit(CancelTimer(name, Timer.START_DEADLINE))
+    host.emit(EndWatches(name, service.generation))
+
+
+def _terminate(host: HostState, service: Service) -> None:
+    made = service.made_from or service.spec
+    if made.is_stage:
+        move(host, service, Move.GONE)
+        return
+    stop = service.spec.stop
+    host.emit(Terminate(service.spec.name, service.generation, stop))
+    host.arm(service, Timer.STOP_DELAY, stop.delay_seconds)
+
+
+def _escalate(host: HostState, service: Service) -> None:
+    service.kills += 1
+    name = service.spec.name
+    if service.kills == 1:
+        host.emit(Kill(name, service.generation, service.spec.stop))
+        host.arm(service, Timer.STOP_DELAY, _KILL_PATIENCE_SECONDS)
+    else:
+        host.announce(name, "service cannot be killed")
+
+
+def _after_end(host: HostState, service: Service) -> None:
+    """Decide what becomes of a service that has just stopped."""
+    name, death = service.spec.name, service.death
+    service.is_marked = False
+    service.made_from = None
+    service.pid = None
+    host.emit(CancelTimer(name, Timer.STOP_DELAY))
+    if death is not None and host.is_wanted(service) and service.enabled:
+        service.rest = death.rest
+        if death.rest is None:
+            _respawn(host, service, death)
+        if service.rest is not None and service.rest.kind is RestKind.FAILED:
+            host.announce(name, "service failed")
+    service.death = None
+    # Whatever is still under way for this generation is void.
+    service.generation += 1
+    if service.is_removed or service.spec.transient:
+        _vanish(host, service, death.text if death is not None else "stopped")
+
+
+def _respawn(host: HostState, service: Service, death: Death) -> None:
+    policy = service.spec.respawn
+    if policy is None:
+        service.rest = Rest(RestKind.FAILED, death.text)
+        return
+    now = host.now.monotonic
+    ran = now - service.ready_at if service.ready_at is not None else 0.0
+    found = next_respawn(policy, service.respawn_record, now=now, ran_seconds=ran)
+    if found is None:
+        limit = f"{policy.limit} respawns within {policy.window_seconds:g} s"
+        service.rest = Rest(RestKind.FAILED, f"{death.text}; the limit is {limit}")
+        return
+    delay, service.respawn_record = found
+    service.note_respawn(host.now)
+    if delay > 0:
+        service.retry_at = Instant(now + delay, host.now.wall + delay)
+        at = service.retry_at.monotonic
+        host.emit(ArmTimer(service.spec.name, service.generation + 1, Timer.BACKOFF, at))
+
+
+def _vanish(host: HostState, service: Service, text: str) -> None:
+    """Drop a stopped service from the graph."""
+    name = service.spec.name
+    host.dirty.update(host.neighbours(name))
+    host.forget(service, text)
+    specs = tuple(s for n, s in host.graph.spec_by_name.items() if n != name)
+    absent = host.graph.absent | {name, *service.spec.provides}
+    host.graph = ServiceGraph.build(specs, absent=absent)

@@ -1,0 +1,174 @@
+"""What happened to one service: each event is judged and becomes a move, or a fact to show.
+
+An end that nobody asked for is judged when it is seen, while it is known what the service was
+doing; what follows from it is decided when nothing is left (`moves`).
+"""
+
+from typing import assert_never
+
+from virtsupd.core.effects import Report, Result
+from virtsupd.core.events import (
+    BecameReady,
+    Exited,
+    Fired,
+    Gone,
+    HealthChanged,
+    NeverReady,
+    ReloadEnded,
+    Spawned,
+    SpawnFailed,
+    Timer,
+    Told,
+    Verb,
+)
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.lifecycle import Move
+from virtsupd.core.moves import move
+from virtsupd.core.service import Death, Rest, RestKind, Service
+from virtsupd.core.snapshot import ExitRecord, State
+from virtsupd.core.state import HostState
+
+ServiceEvent = (
+    Spawned
+    | SpawnFailed
+    | BecameReady
+    | NeverReady
+    | Exited
+    | Gone
+    | Fired
+    | HealthChanged
+    | Told
+    | ReloadEnded
+)
+
+
+def take(host: HostState, service: Service, event: ServiceEvent) -> None:
+    """Take an event about the present generation of a service."""
+    match event:
+        case Spawned() | SpawnFailed():
+            _spawn_ended(host, service, event)
+        case BecameReady() | NeverReady():
+            _probe_ended(host, service, event)
+        case Exited():
+            _exited(host, service, event.status)
+        case Gone():
+            _gone(host, service)
+        case Fired():
+            _fired(host, service, event.timer)
+        case HealthChanged() | Told():
+            _heard(host, service, event)
+        case ReloadEnded():
+            _reload_ended(host, service, event)
+        case _:
+            assert_never(event)
+
+
+def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed) -> None:
+    if isinstance(event, Spawned):
+        service.pid = event.pid
+        service.warnings = event.warnings
+        move(host, service, Move.SPAWNED)
+        if service.state is State.STARTING and service.spec.ready.probe is None:
+            move(host, service, Move.READY)
+        return
+    text = f"{event.stage}: {event.message}"
+    rest = Rest(RestKind.FAILED, text) if event.is_permanent else None
+    service.death = Death(text, rest)
+    service.note_start_failure(host.now)
+    move(host, service, Move.SPAWN_FAILED)
+
+
+def _probe_ended(host: HostState, service: Service, event: BecameReady | NeverReady) -> None:
+    if isinstance(event, NeverReady):
+        _start_failed(host, service, f"did not become ready: {event.why}")
+        return
+    if event.pid is not None:
+        service.pid = event.pid
+    move(host, service, Move.READY)
+
+
+def _start_failed(host: HostState, service: Service, text: str) -> None:
+    if service.state is State.STARTING:
+        service.death = Death(text)
+        service.note_start_failure(host.now)
+    move(host, service, Move.NEVER_READY)
+
+
+def _exited(host: HostState, service: Service, status: ExitStatus) -> None:
+    made = service.made_from or service.spec
+    is_success = status.code in made.success_exit
+    if service.state is State.STARTING and is_success and made.forks:
+        service.pid = None
+        move(host, service, Move.HANDED_OVER)
+        return
+    service.note_exit(ExitRecord(status, host.now.wall))
+    if service.state is State.STARTING and is_success and made.one_shot:
+        move(host, service, Move.COMPLETED)
+        return
+    if service.state is not State.STOPPING:
+        service.death = _death(host, service, status)
+    host.announce(service.spec.name, "service exited")
+    move(host, service, Move.DIED)
+
+
+def _death(host: HostState, service: Service, status: ExitStatus) -> Death:
+    """Judge an end that nobody asked for."""
+    spec = service.spec
+    if status.code is not None and status.code in spec.not_needed_exit:
+        return Death(str(status), Rest(RestKind.NOT_NEEDED, f"not needed here: {status}"))
+    if service.state is State.STARTING:
+        service.note_start_failure(host.now)
+        return Death(f"{status} before it was ready")
+    if spec.respawn is None and status.code in spec.success_exit:
+        return Death(str(status), Rest(RestKind.FINISHED, str(status)))
+    return Death(str(status))
+
+
+def _gone(host: HostState, service: Service) -> None:
+    if service.state is State.STOPPING:
+        move(host, service, Move.GONE)
+
+
+def _fired(host: HostState, service: Service, timer: Timer) -> None:
+    match timer:
+        case Timer.START_DEADLINE:
+            seconds = service.spec.ready.timeout_seconds
+            seen = f": {service.not_ready_because}" if service.not_ready_because else ""
+            _start_failed(host, service, f"not ready within {seconds:g} s{seen}")
+        case Timer.STOP_DELAY:
+            if service.state is State.STOPPING:
+                move(host, service, Move.OVERDUE)
+        case Timer.BACKOFF:
+            if service.retry_at is not None:
+                service.retry_at = None
+                host.dirty.add(service.spec.name)
+        case Timer.RELOAD_DEADLINE:
+            pass
+        case _:
+            assert_never(timer)
+
+
+def _heard(host: HostState, service: Service, event: HealthChanged | Told) -> None:
+    if isinstance(event, Told):
+        if event.kind == "status":
+            service.status_text = event.text
+        elif event.kind == "waiting":
+            service.not_ready_because = event.text
+        return
+    health = service.spec.health
+    if event.why is not None and (health is None or health.on_failure == "restart"):
+        if service.is_up:
+            service.death = Death(f"failed its health check: {event.why}")
+        move(host, service, Move.UNHEALTHY)
+        return
+    service.unhealthy = event.why
+    host.announce(service.spec.name, "service degraded" if event.why else "service recovered")
+
+
+def _reload_ended(host: HostState, service: Service, event: ReloadEnded) -> None:
+    name = service.spec.name
+    host.announce(name, "service reload failed" if event.why else "service reloaded")
+    for ticket in host.tickets.values():
+        if ticket.verb is Verb.RELOAD and name in ticket.open:
+            result = Result.FAILED if event.why else Result.DONE
+            ticket.close(Report(name, result, event.why or f"{name} has been reloaded"))

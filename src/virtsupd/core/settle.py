@@ -1,0 +1,117 @@
+"""The loop: what is wanted against what is.
+
+It starts a service that is wanted, enabled, not resting and not backing off, once all it needs are
+satisfied, nothing it conflicts with is alive, and nothing that comes earlier is still on its way.
+It stops a service that is not wanted, that a cascade has marked, or one of whose bonds fell; it
+lets those go down first that depend on it or come later. The two conditions exclude each other,
+and both read only what lies before (or behind) a service in an acyclic order, so the effects end.
+
+A pass has two halves. First the *views* of the changed services and of those behind them are
+brought up to date in rank order: a view is all that neighbours look at. Then each service whose
+surroundings changed is judged once. Moves made there make services dirty again; the passes end
+when nothing is dirty. The cost of an event is that of its neighbourhood, not of the graph.
+"""
+
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+
+from virtsupd.core.explain import hold
+from virtsupd.core.lifecycle import Move
+from virtsupd.core.moves import move
+from virtsupd.core.names import Name
+from virtsupd.core.service import RestKind, Service, View
+from virtsupd.core.snapshot import State
+from virtsupd.core.state import HostState
+
+
+def settle(host: HostState) -> None:
+    """Start and stop what the event at hand lets start or stop, until nothing differs."""
+    while host.dirty:
+        for name in sorted(_refresh_views(host), key=host.rank):
+            service = host.services.get(name)
+            if service is not None:
+                _judge(host, service)
+
+
+def _refresh_views(host: HostState) -> set[Name]:
+    """Bring views up to date, causes first; return the services to judge."""
+    waiting = [(host.rank(name), name) for name in host.dirty]
+    heapify(waiting)
+    host.dirty = set()
+    affected: set[Name] = set()
+    last = None
+    while waiting:
+        name = heappop(waiting)[1]
+        if name == last or name not in host.services:
+            continue
+        last = name
+        affected.add(name)
+        affected.update(host.neighbours(name))
+        if _refresh(host, host.services[name]):
+            graph = host.graph
+            behind = (*graph.needed_by[name], *graph.later[name], *graph.conflicts[name])
+            for other in behind:
+                heappush(waiting, (host.rank(other), other))
+    return affected
+
+
+def _refresh(host: HostState, service: Service) -> bool:
+    """Bring one view up to date; return whether it changed."""
+    old, service.view = service.view, view_of(host, service)
+    if service.view.is_degraded != old.is_degraded:
+        word = "service degraded" if service.view.is_degraded else "service recovered"
+        host.announce(service.spec.name, word)
+    return service.view != old
+
+
+def view_of(host: HostState, service: Service) -> View:
+    """Work out what the neighbours of a service see of it now."""
+    name = service.spec.name
+    must_stop = service.is_up and (
+        not host.is_wanted(service)
+        or service.is_marked
+        or any(not host.services[b].view.is_satisfied for b in host.graph.binds[name])
+    )
+    needs = [host.services[need].view for need in host.graph.needs[name]]
+    runs = service.state is State.RUNNING and not must_stop
+    rests = service.rest is not None and service.rest.kind is RestKind.NOT_NEEDED
+    return View(
+        is_satisfied=runs or (rests and not service.is_alive),
+        is_coming=not runs and _is_coming(host, service, needs, must_stop=must_stop),
+        must_stop=must_stop,
+        is_degraded=runs and any(not need.is_satisfied for need in needs),
+        is_alive=service.is_alive,
+    )
+
+
+def _is_coming(
+    host: HostState, service: Service, needs: Iterable[View], *, must_stop: bool
+) -> bool:
+    if not host.is_wanted(service) or not service.enabled:
+        return False
+    if service.state is State.STARTING and not must_stop:
+        return True
+    if service.rest is not None or service.retry_at is not None or service.death is not None:
+        return False
+    if any(host.services[rival].is_alive for rival in host.graph.conflicts[service.spec.name]):
+        return False
+    return all(need.is_satisfied or need.is_coming for need in needs)
+
+
+def _judge(host: HostState, service: Service) -> None:
+    if service.is_up:
+        if service.view.must_stop and _may_stop(host, service):
+            move(host, service, Move.STOP)
+    elif not service.is_alive and hold(host, service) is None:
+        move(host, service, Move.START)
+
+
+def _may_stop(host: HostState, service: Service) -> bool:
+    name = service.spec.name
+    behind = (*host.graph.needed_by[name], *host.graph.later[name])
+    return not any(_goes_first(host, host.services[other]) for other in behind)
+
+
+def _goes_first(host: HostState, other: Service) -> bool:
+    """Whether a service behind one that is to stop has to be gone before."""
+    return (other.is_up and other.view.must_stop) or other.state is State.STOPPING

@@ -1,0 +1,104 @@
+"""All that the engine holds: the graph, its services, the open commands, and the event at hand."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from virtsupd.core.effects import Announce, ArmTimer, CancelTimer, Effect, Forget, Report, Result
+from virtsupd.core.events import Instant, Timer, Verb
+from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.names import Name
+from virtsupd.core.service import RestKind, Service
+from virtsupd.core.spec import ServiceSpec
+from virtsupd.core.ticket import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What was kept of a service from an earlier virtsupd."""
+
+    wanted: bool | None
+    """None: as its definition says (a new boot)."""
+    enabled: bool
+
+
+@dataclass(slots=True)
+class HostState:
+    """The state of the whole graph. Written by the parts of the engine, read by all of core."""
+
+    graph: ServiceGraph
+    remembered: Mapping[Name, Remembered]
+    services: dict[Name, Service] = field(default_factory=dict)
+    tickets: dict[int, Ticket] = field(default_factory=dict)
+    is_shutting_down: bool = False
+    now: Instant = field(default_factory=lambda: Instant(0.0, 0.0))
+    """When the event at hand came."""
+    dirty: set[Name] = field(default_factory=set)
+    """Services that changed and whose neighbourhood is to be judged."""
+    effects: list[Effect] = field(default_factory=list)
+    """What the event at hand has led to so far, in order."""
+
+    def is_wanted(self, service: Service) -> bool:
+        """Whether it should be up now, apart from everything that may hold it back."""
+        return service.wanted and not service.is_removed and not self.is_shutting_down
+
+    def add(self, spec: ServiceSpec) -> Service:
+        """Begin to supervise a service; it is stopped and not wanted yet."""
+        kept = self.remembered.get(spec.name)
+        enabled = kept.enabled if kept is not None else True
+        service = Service(spec=spec, since=self.now.wall, enabled=enabled)
+        self.services[spec.name] = service
+        return service
+
+    def emit(self, effect: Effect) -> None:
+        """Add something to do."""
+        self.effects.append(effect)
+
+    def announce(self, name: Name, event: str) -> None:
+        """Tell everybody that something about a service changed."""
+        self.effects.append(Announce(name, event))
+
+    def arm(self, service: Service, timer: Timer, seconds: float) -> None:
+        """Have `Fired` posted for the present generation, so many seconds from now."""
+        at = self.now.monotonic + seconds
+        self.effects.append(ArmTimer(service.spec.name, service.generation, timer, at))
+
+    def end_backoff(self, service: Service) -> None:
+        """Let a service that is backing off do so no longer."""
+        if service.retry_at is not None:
+            service.retry_at = None
+            self.effects.append(CancelTimer(service.spec.name, Timer.BACKOFF))
+
+    def clear_failure(self, service: Service) -> None:
+        """Forget why it rests, and the respawns that count against it: a person took over."""
+        self.end_backoff(service)
+        service.clear_failure()
+
+    def retry_not_needed(self, names: Iterable[Name]) -> None:
+        """Let those that said they are not needed here be asked again."""
+        for name in names:
+            service = self.services[name]
+            if service.rest is not None and service.rest.kind is RestKind.NOT_NEEDED:
+                service.rest = None
+                self.dirty.add(name)
+
+    def rank(self, name: Name) -> int:
+        """Return a service's place in one topological order; what left the graph comes first."""
+        return self.graph.rank.get(name, -1)
+
+    def neighbours(self, name: Name) -> set[Name]:
+        """Return all that an edge joins to a service, whichever way."""
+        graph = self.graph
+        edges = (graph.needs, graph.needed_by, graph.earlier, graph.later, graph.conflicts)
+        return {other for kind in edges for other in kind.get(name, ())}
+
+    def forget(self, service: Service, text: str) -> None:
+        """Drop a stopped service; commands that name it end with `text`."""
+        name = service.spec.name
+        for ticket in self.tickets.values():
+            if name in ticket.open:
+                result = Result.DONE if ticket.verb is Verb.STOP else Result.FAILED
+                ticket.close(Report(name, result, f"{name} is gone: {text}"))
+        del self.services[name]
+        self.dirty.discard(name)
+        self.effects.append(Forget(name))
+        self.announce(name, "service removed")
