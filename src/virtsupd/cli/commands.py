@@ -111,14 +111,20 @@ def _follow(
                 progress.update(event["service"])
             last = reply
     except UnreachableError as error:
-        if not (_ends_daemon(session) and isinstance(error.__cause__, ConnectionResetError)):
+        if session.request.verb.name != "shutdown" or not _has_ended(session, error):
             raise
     return last
 
 
-def _ends_daemon(session: Session) -> bool:
-    """Whether a connection that just ends is the expected answer."""
-    return session.request.verb.name in ("shutdown", "quit")
+def _has_ended(session: Session, error: UnreachableError) -> bool:
+    """Whether a connection ended because virtsupd did: nobody answers a question any more."""
+    if not isinstance(error.__cause__, ConnectionResetError):
+        return False
+    try:
+        session.services([])
+    except UnreachableError:
+        return True
+    return False
 
 
 def _parameters(session: Session) -> dict[str, object]:
@@ -228,7 +234,7 @@ def _quit(session: Session) -> int:
     try:
         session.call("Quit")
     except UnreachableError as error:
-        if not isinstance(error.__cause__, ConnectionResetError):
+        if not _has_ended(session, error):
             raise
     _say_or_json(session, "virtsupd ends; every service runs on")
     return 0

@@ -181,11 +181,12 @@ def test_an_unchanged_configuration_is_said_to_be_so() -> None:
 @pytest.mark.parametrize("last", [{}, hung_up()])
 def test_shutdown_and_quit_end_with_an_answer_or_with_the_daemon(last: Any) -> None:
     moving = progress(service("vm", state="stopping", kind="guest"))
-    run = Run(["shutdown", "-g"], {"Shutdown": [moving, last]})
+    gone: list[Any] = [UnreachableError("cannot reach virtsupd")]
+    run = Run(["shutdown", "-g"], {"Shutdown": [moving, last], "Status": gone})
     assert commands.run(run.session) == 0
-    assert run.client.calls == [("Shutdown", {"guests": True})]
+    assert run.client.calls[0] == ("Shutdown", {"guests": True})
     assert run.out == "everything is stopped, virtsupd ends\n"
-    run = Run(["quit"], {"Quit": [last]})
+    run = Run(["quit"], {"Quit": [last], "Status": gone})
     assert commands.run(run.session) == 0
     assert run.out == "virtsupd ends; every service runs on\n"
 
@@ -199,6 +200,15 @@ def test_json_of_quit_is_an_empty_document() -> None:
 @pytest.mark.parametrize(("words", "method"), [(["shutdown"], "Shutdown"), (["quit"], "Quit")])
 def test_nobody_there_is_no_shutdown(words: list[str], method: str) -> None:
     run = Run(words, {method: [UnreachableError("cannot reach virtsupd")]})
+    with pytest.raises(UnreachableError):
+        commands.run(run.session)
+
+
+@pytest.mark.parametrize(("words", "method"), [(["shutdown"], "Shutdown"), (["quit"], "Quit")])
+def test_a_connection_that_ends_is_no_shutdown_while_virtsupd_answers(
+    words: list[str], method: str
+) -> None:
+    run = Run(words, {method: [hung_up()], "Status": [{"services": []}]})
     with pytest.raises(UnreachableError):
         commands.run(run.session)
 
