@@ -5,7 +5,6 @@ are admin everywhere. A rule that names services gives its role for those alone;
 belong to no service need the role everywhere.
 """
 
-import errno
 import os
 import socket
 import struct
@@ -18,7 +17,8 @@ from virtsupd.errors import PeerDeniedError
 
 _SO_PEERGROUPS = 59
 """Linux, asm-generic/socket.h; the socket module has no name for it."""
-_MOST_GROUPS = 65536
+_MOST_BYTES = 1024
+"""As many as Python's getsockopt takes."""
 _CREDENTIALS = struct.Struct("iII")
 """struct ucred of unix(7)."""
 
@@ -65,16 +65,16 @@ def credentials_of(connection: socket.socket) -> tuple[int, int, int]:
 
 
 def groups_of(connection: socket.socket) -> frozenset[int]:
-    """Return the supplementary groups of that process; none if the kernel does not tell."""
-    for count in (32, _MOST_GROUPS):
-        try:
-            found = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, count * 4)
-        except OSError as error:
-            if error.errno != errno.ERANGE:
-                return frozenset()  # kernels before 4.13: the primary group still counts
-        else:
-            return frozenset(struct.unpack(f"{len(found) // 4}I", found))
-    return frozenset()
+    """Return the supplementary groups of that process.
+
+    None of them if there are more than 256, or if the kernel is older than 4.13: the peer then has
+    fewer roles than its groups give it, never more.
+    """
+    try:
+        found = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MOST_BYTES)
+    except OSError:
+        return frozenset()
+    return frozenset(struct.unpack(f"{len(found) // 4}I", found))
 
 
 class Access:

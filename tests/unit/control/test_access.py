@@ -70,15 +70,16 @@ def test_the_kernel_tells_who_the_peer_is() -> None:
         assert groups_of(ours) == frozenset(os.getgroups())
 
 
-def test_a_peer_may_be_in_many_groups() -> None:
+@pytest.mark.parametrize(("count", "known"), [(256, 256), (257, 0)])
+def test_a_peer_may_be_in_many_groups(count: int, known: int) -> None:
     before = os.getgroups()
-    os.setgroups(range(100, 200))
+    os.setgroups(range(100, 100 + count))
     try:
         ours, theirs = socket.socketpair(socket.AF_UNIX)
     finally:
         os.setgroups(before)
     with ours, theirs:
-        assert groups_of(ours) == frozenset(range(100, 200))
+        assert groups_of(ours) == frozenset(range(100, 100 + known))
 
 
 def test_what_is_no_unix_socket_has_no_groups() -> None:
