@@ -14,6 +14,7 @@ from virtsupd.config.load import Loaded, load
 from virtsupd.daemon import Daemon
 from virtsupd.errors import AlreadyRunningError, ConfigError, VirtsupdError
 from virtsupd.process.clock import SystemClock
+from virtsupd.process.limits import raise_own_descriptors
 from virtsupd.process.reaper import Reaper, become_subreaper
 from virtsupd.process.spawn import best_spawner
 from virtsupd.services.registry import KINDS
@@ -96,6 +97,7 @@ def _run(loaded: Loaded) -> int:
             await daemon.run()
 
     configure_log(loaded.host.log_format)
+    raise_own_descriptors()
     if os.getpid() != 1:
         become_subreaper()
     anyio.run(supervise)

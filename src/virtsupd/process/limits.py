@@ -27,6 +27,27 @@ RESOURCE_BY_NAME: Final = {
 }
 
 
+_STARTED_WITH: Final = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+def raise_own_descriptors() -> None:
+    """Let virtsupd hold as many descriptors as its hard limit allows: one or more for each service."""
+    _, hard = _STARTED_WITH
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def with_started_nofile(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    """Return `limits` with the descriptor limit virtsupd was started with, unless they name one.
+
+    A service must not inherit our raised one: programs that use select(2) break above 1,024.
+    """
+    soft, hard = _STARTED_WITH
+    is_raised = resource.getrlimit(resource.RLIMIT_NOFILE) != _STARTED_WITH
+    if not is_raised or any(limit.name == "nofile" for limit in limits):
+        return limits
+    return (*limits, Limit("nofile", _finite(soft), _finite(hard)))
+
+
 def check_limit(limit: Limit) -> None:
     """Check that a limit can be asked of the kernel.
 
@@ -66,6 +87,10 @@ def denial(limit: Limit, reason: str) -> str:
     _, own_hard = resource.getrlimit(RESOURCE_BY_NAME[limit.name])
     wanted = _text(soft) if soft == hard else f"{_text(soft)} (at most {_text(hard)})"
     return f"cannot set limit {limit.name} to {wanted}: {reason}; at most {_text(own_hard)} here"
+
+
+def _finite(value: int) -> int | None:
+    return None if value == resource.RLIM_INFINITY else value
 
 
 def _text(value: int) -> str:

@@ -10,7 +10,7 @@ from virtsupd.errors import SpawnError
 from virtsupd.process.capabilities import require_capabilities
 from virtsupd.process.environment import DEFAULT_PATH, service_environment
 from virtsupd.process.identity import Credentials, is_own, resolve_credentials
-from virtsupd.process.limits import check_limit
+from virtsupd.process.limits import check_limit, with_started_nofile
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def plan_process(
         directory=spec.directory,
         umask=spec.umask,
         credentials=None if is_own(credentials) else credentials,
-        limits=spec.limits,
+        limits=with_started_nofile(spec.limits),
         capabilities=spec.capabilities,
         no_new_privileges=spec.no_new_privileges,
         oom_score_adjust=spec.oom_score_adjust,

@@ -1,12 +1,21 @@
 """Limits as the kernel takes them."""
 
 import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from virtsupd.core.spec import Limit
 from virtsupd.errors import SpawnError
-from virtsupd.process.limits import check_limit, denial, limit_values, lowered_to
+from virtsupd.process.limits import (
+    check_limit,
+    denial,
+    limit_values,
+    lowered_to,
+    with_started_nofile,
+)
 
 INFINITY = resource.RLIM_INFINITY
 
@@ -54,3 +63,29 @@ def test_a_denial_says_what_was_wanted_and_what_holds() -> None:
     assert denial(Limit("nofile", None, None), "no").startswith(
         "cannot set limit nofile to unlimited: no"
     )
+
+
+def test_a_service_gets_the_descriptor_limit_virtsupd_was_started_with(
+    tmp_path: Path,
+) -> None:
+    script = (
+        "import resource, sys; from virtsupd.process import limits; "
+        "limits.raise_own_descriptors(); "
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], limits.with_started_nofile(()))"
+    )
+    found = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -S -n 100; exec "$0" -c "$1"', sys.executable, script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    raised, restored = found.split(maxsplit=1)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert int(raised) == hard
+    assert restored.strip() == f"{(Limit('nofile', 100, hard),)!r}"
+
+
+def test_a_limit_of_the_service_itself_wins_over_the_one_virtsupd_was_started_with() -> None:
+    own = (Limit("nofile", 7, 7),)
+    assert with_started_nofile(own) == own
