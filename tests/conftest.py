@@ -45,7 +45,10 @@ def children() -> frozenset[int]:
     """Return the pids of this process's children, of whichever thread, zombies included."""
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
-        found.update(int(pid) for pid in (task / "children").read_text().split())
+        try:
+            found.update(int(pid) for pid in (task / "children").read_text().split())
+        except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
+            continue
     return frozenset(found)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.checks import eventually, text_of
 from tests.support.guest import Guest
-from tests.support.namespaces import CHECKOUT, Namespaces, isolated
+from tests.support.namespaces import CHECKOUT, LIBVIRT_CGROUP, Namespaces, cgroups_named, isolated
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(180)]
 
@@ -35,21 +35,8 @@ exit $status
 def demo(tmp_path: Path) -> Iterator[Namespaces]:
     terminal = ["script", "--quiet", "--flush", "--return", "--command", AT_THE_TERMINAL]
     program = ["sh", "-ec", OWN_DIRECTORIES, "sh", *terminal, "/dev/null"]
-    before = cgroups()
     with isolated(program, shared=tmp_path / "shared") as demo:
         yield demo
-        demo.outer.wait(START_SECONDS)
-        assert cgroups() <= before
-
-
-def cgroups() -> set[Path]:
-    """Return the cgroups that virtsupd and libvirt make, in each hierarchy."""
-    return {
-        path
-        for name in ("machine", "virtsupd-*")
-        for level in ("", "*/")
-        for path in Path("/sys/fs/cgroup").glob(level + name)
-    }
 
 
 def lines_to_paste(demo: Namespaces) -> list[str]:
@@ -84,9 +71,11 @@ def test_the_lines_it_prints_work_as_they_are_and_ctrl_c_leaves_nothing(demo: Na
     assert "libvirtd" in run_pasted(demo, status)
     run_pasted(demo, restart)
     assert "Name" in run_pasted(demo, listing)
+    tree = cgroup_of_services(demo)
     demo.type(CTRL_C)
     assert_nothing_is_left(demo)
     assert demo.outer.returncode == 0
+    assert cgroups_named(tree) == []
     assert "was still running" not in demo.output
 
 
@@ -98,18 +87,28 @@ def test_ctrl_c_while_it_starts_leaves_nothing(demo: Namespaces) -> None:
 
 def test_a_guest_left_running_ends_with_the_demo(demo: Namespaces) -> None:
     await_libvirtd(demo)
-    inside = Namespaces(demo.outer, pid_of_virtsupd(demo.first), demo.shared)
+    inside = Namespaces(demo.outer, descendant(demo, "virtsupd\0--config"), demo.shared)
+    before = cgroups_named(LIBVIRT_CGROUP)
     Guest(inside).start()
     demo.type(CTRL_C)
     assert_nothing_is_left(demo)
     assert "ending qemu-system-x86" in demo.output
+    assert cgroups_named(LIBVIRT_CGROUP) == before
 
 
-def pid_of_virtsupd(ancestor: int) -> int:
-    """Return the pid, outside, of the demo's virtsupd; its directories are those of the demo."""
-    to_visit = [ancestor]
+def descendant(demo: Namespaces, command: str) -> int:
+    """Return the pid, outside, of the demo's process whose command line holds `command`."""
+    to_visit = [demo.first]
     for pid in to_visit:
-        if b"virtsupd\0--config" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if command in text_of(Path(f"/proc/{pid}/cmdline")):
             return pid
         to_visit += map(int, text_of(Path(f"/proc/{pid}/task/{pid}/children")).split())
-    raise AssertionError("no virtsupd runs in the demo")
+    raise AssertionError(f"no process of the demo is called {command!r}")
+
+
+def cgroup_of_services(demo: Namespaces) -> str:
+    """Return the name of the cgroup that holds the cgroups of the demo's services."""
+    libvirtd = descendant(demo, "libvirtd\0-f")
+    lines = text_of(Path(f"/proc/{libvirtd}/cgroup")).splitlines()
+    [path] = [line.removeprefix("0::") for line in lines if line.startswith("0::")]
+    return Path(path).parent.name

@@ -52,7 +52,8 @@ class Namespaces:
             AssertionError: it failed although `is_ok`.
             subprocess.TimeoutExpired: it took longer than `seconds`.
         """
-        enter = ["nsenter", "--target", str(self.first), "--mount", "--net", "--pid", "--wd=/"]
+        enter = ["nsenter", "--target", str(self.first), "--mount", "--net", "--pid"]
+        enter += ["--root", "--wd"]  # the tests may themselves run in a chroot
         done = subprocess.run(
             [*enter, "--", *command],
             stdin=subprocess.DEVNULL,
