@@ -1,15 +1,17 @@
 """Files written by root: whole or not at all, with the right mode from the first instant."""
 
 import contextlib
+import io
 import os
 import secrets
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int, is_lasting: bool = False) -> None:
     """Replace `path` by a file with this content and mode, owned by us.
 
-    A link in its place is replaced, not followed. Readers see the old file or the new one.
+    A link in its place is replaced, not followed. Readers see the old file or the new one; with
+    `is_lasting` that holds for a reader after a loss of power too (and the call takes longer).
 
     Raises:
         OSError: nothing changed; no temporary file is left behind.
@@ -18,14 +20,23 @@ def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        with io.FileIO(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
-            file.write(content)
+            _write_all(file, content)
+            if is_lasting:
+                os.fsync(descriptor)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def _write_all(file: io.FileIO, content: bytes) -> None:
+    """Write everything: on a disk that is nearly full, one write takes what fits and says no more."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def make_directory(path: Path, *, mode: int) -> None:

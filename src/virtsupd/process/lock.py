@@ -23,19 +23,36 @@ class RunLock:
             OSError: the file cannot be made.
         """
         self.path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o600)
-        try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip()
+        self._descriptor = self._open()
+        while not self._is_in_place():
+            # Its holder ended, and removed it, between our opening and our locking.
             os.close(self._descriptor)
-            raise AlreadyRunningError(
-                f"another virtsupd runs in {path.parent} (pid {holder or 'unknown'}); "
-                "give this one a run_dir of its own, or end the other"
-            ) from error
+            self._descriptor = self._open()
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o600)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise AlreadyRunningError(
+                f"another virtsupd runs in {self.path.parent} (pid {holder or 'unknown'}); "
+                "give this one a run_dir of its own, or end the other"
+            ) from error
+        return descriptor
+
+    def _is_in_place(self) -> bool:
+        """Whether the file we hold is the one that others find."""
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return False
+        held = os.fstat(self._descriptor)
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
     def release(self, *, remove: bool) -> None:
         """Give the lock back; with `remove`, the file goes first, while nobody else can hold it."""

@@ -22,8 +22,14 @@ def handling(handlers: Mapping[str, Callable[[], None]]) -> Iterator[None]:
 
 
 def is_in_foreground() -> bool:
-    """Whether a person started us in the foreground of a terminal."""
+    """Whether a person started us in the foreground of a terminal, wherever our input comes from."""
     try:
-        return os.tcgetpgrp(0) == os.getpgrp()
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

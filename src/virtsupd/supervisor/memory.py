@@ -91,7 +91,7 @@ class Memory:
         }
         content = {"version": _VERSION, "boot_id": self._boot_id, "services": services}
         text = json.dumps(content, indent=1) + "\n"
-        write_atomically(self._path, text.encode(), mode=0o600)
+        write_atomically(self._path, text.encode(), mode=0o600, is_lasting=True)
         self._is_dirty = False
 
     def _take(self, content: dict[str, object]) -> None:
@@ -103,4 +103,6 @@ class Memory:
             raise TypeError("services is not a table")
         for name, entry in services.items():
             wanted = entry["wanted"] if same_boot else None
-            self._entries[Name(name)] = _Entry(enabled=bool(entry["enabled"]), wanted=wanted)
+            if not isinstance(entry["enabled"], bool) or not isinstance(wanted, bool | None):
+                raise TypeError(f"{name!r} is neither true nor false")
+            self._entries[Name(name)] = _Entry(enabled=entry["enabled"], wanted=wanted)
