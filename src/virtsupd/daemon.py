@@ -23,7 +23,7 @@ from virtsupd.core.engine import Engine
 from virtsupd.core.events import Booted, OutputChanged, Reloaded, Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, ServiceSnapshot
-from virtsupd.core.spec import NotifyProbe, ServiceSpec
+from virtsupd.core.spec import ServiceSpec
 from virtsupd.errors import ActionError, ConfigError, UnknownActionError, VirtsupdError
 from virtsupd.process.cgroup import CgroupTree
 from virtsupd.process.clock import Clock
@@ -36,9 +36,11 @@ from virtsupd.process.plan import Spawner
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.signals import handling, is_in_foreground
 from virtsupd.process.stop import GoneWatch
-from virtsupd.supervisor.interpreter import Interpreter, last_line
+from virtsupd.supervisor.commands import last_line
+from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.memory import Memory
+from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.supervisor import Supervisor
 from virtsupd.supervisor.timers import Timers
 
@@ -77,6 +79,7 @@ class Daemon:
         _make_directories(loaded)
         self._lock = RunLock(host.run_dir / "lock")
         self._memory = Memory.load(host.state_dir)
+        self._records = Records(host.run_dir / "records")
         self._tree, self._no_tree = CgroupTree.find(host.cgroup, host.run_dir)
         self._outputs = Outputs(
             host.run_dir, children=reaper, clock=clock, on_trouble=self._output_changed
@@ -95,18 +98,18 @@ class Daemon:
         """
         _write_generated(self._loaded)
         async with self._outputs.running():
-            async with anyio.create_task_group() as tasks:
-                self._compose(tasks)
-                tasks.start_soon(self._server.serve)
-                with handling(self._signal_handlers()):
+            with handling(self._signal_handlers()):
+                async with anyio.create_task_group() as tasks:
+                    self._compose(tasks)
+                    tasks.start_soon(self._server.serve)
                     self._begin()
                     await self._ended.wait()
                     if self._end == "shutdown":
                         await self._supervisor.finished.wait()
                     self._supervisor.close()
                     await self._server.finish(_LAST_ANSWERS_SECONDS)
-                tasks.cancel_scope.cancel()
-            await self._let_go()
+                    tasks.cancel_scope.cancel()
+                await self._let_go()
         self._lock.release(remove=self._end == "shutdown")
         with contextlib.suppress(OSError):
             self._loaded.host.run_dir.rmdir()
@@ -119,7 +122,8 @@ class Daemon:
             tree=self._tree,
             run_dir=host.run_dir,
             clock=self._clock,
-            watchdog_seconds=self._watchdog_seconds,
+            records=self._records,
+            definition=lambda name: self._supervisor.engine.graph.spec_by_name[name],
             on_message=lambda *message: self._interpreter.heard(*message),  # noqa: PLW0108  (it is made below),
         )
         self._interpreter = Interpreter(
@@ -150,12 +154,16 @@ class Daemon:
         await self._outputs.shutdown()
         if self._tree is not None:
             await self._remove_tree(self._tree)
+        self._records.clear()
         _remove_run_files(self._loaded)
 
     async def _remove_tree(self, tree: CgroupTree) -> None:
         """Remove our cgroups; the kernel may need a tick after the last process (Linux 6.18)."""
+        left = [pid for cgroup in tree.services() for pid in cgroup.pids()]
+        if left:
+            log.warning("processes of an earlier virtsupd run on", pids=left)
         with anyio.move_on_after(_LAST_CGROUP_SECONDS):
-            while not tree.remove():
+            while not tree.remove() and not left:
                 await self._clock.sleep(_CGROUP_PAUSE_SECONDS)
 
     # Signals
@@ -179,6 +187,8 @@ class Daemon:
         return "shutdown" if os.getpid() == 1 or is_in_foreground() else "quit"
 
     def _reload_from_signal(self) -> None:
+        if self._end is not None:
+            return
         try:
             self._reload()
         except ConfigError as error:
@@ -234,7 +244,9 @@ class Daemon:
             raise UnknownActionError(action, name)
         command = (*found.command, *arguments)
         try:
-            outcome = await self._interpreter.run_action(spec, command, found.timeout_seconds)
+            outcome = await self._interpreter.commands.run_action(
+                spec, command, found.timeout_seconds
+            )
         except VirtsupdError as error:
             raise ActionError(f"cannot run {action} of {name}: {error}") from error
         lines = outcome.output.decode(errors="replace").splitlines()
@@ -277,8 +289,12 @@ class Daemon:
         problems = (*_fixed_settings(self._loaded, loaded), *engine.reload_problems(loaded.graph))
         if problems:
             raise ConfigError(problems)
-        _make_directories(loaded)
-        _write_generated(loaded)
+        try:
+            _make_directories(loaded)
+            _write_generated(loaded)
+        except OSError as error:
+            text = f"{loaded.path}: cannot write {error.filename}: {error.strerror}"
+            raise ConfigError((f"{text}; the configuration in force stays",)) from error
         outcome = _difference(engine, loaded)
         self._loaded = loaded
         self._server.change_access(loaded.access)
@@ -287,11 +303,6 @@ class Daemon:
         return outcome
 
     # Small parts
-
-    def _watchdog_seconds(self, name: Name) -> float | None:
-        health = self._supervisor.engine.graph.spec_by_name[name].health
-        is_watchdog = health is not None and isinstance(health.probe, NotifyProbe)
-        return health.interval_seconds if health is not None and is_watchdog else None
 
     def _output_changed(self, name: Name, why: str | None) -> None:
         self._supervisor.post(OutputChanged(name, why))
@@ -328,16 +339,18 @@ def _remove_run_files(loaded: Loaded) -> None:
         file.path.unlink(missing_ok=True)
     for name in _RUN_DIRECTORIES:
         for path in sorted((host.run_dir / name).rglob("*"), reverse=True):
-            if stat.S_ISDIR(path.lstat().st_mode):
-                path.rmdir()
-            else:
-                path.unlink()
-        (host.run_dir / name).rmdir()
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(path.lstat().st_mode):
+                    path.rmdir()
+                else:
+                    path.unlink()
+        with contextlib.suppress(OSError):
+            (host.run_dir / name).rmdir()
 
 
 def _fixed_settings(old: Loaded, new: Loaded) -> tuple[str, ...]:
     """Return what cannot change while virtsupd runs, one line each."""
-    fixed = ("run_dir", "state_dir", "socket", "herd_socket", "cgroup")
+    fixed = ("run_dir", "state_dir", "socket", "herd_socket", "cgroup", "log_format")
     return tuple(
         f"{new.path}: host.{key}: {getattr(new.host, key)} instead of {getattr(old.host, key)} "
         "takes a restart of virtsupd; nothing was changed"

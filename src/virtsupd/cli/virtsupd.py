@@ -12,7 +12,7 @@ import anyio
 from virtsupd.cli.daemon_log import configure_log
 from virtsupd.config.load import Loaded, load
 from virtsupd.daemon import Daemon
-from virtsupd.errors import AlreadyRunningError, ConfigError, VirtsupdError
+from virtsupd.errors import ConfigError, VirtsupdError
 from virtsupd.process.clock import SystemClock
 from virtsupd.process.limits import raise_own_descriptors
 from virtsupd.process.reaper import Reaper, become_subreaper
@@ -34,12 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(loaded)
     try:
         return _run(loaded)
-    except AlreadyRunningError as error:
-        print(f"virtsupd: {error}", file=sys.stderr)
     except VirtsupdError as error:
         print(f"virtsupd: {error}", file=sys.stderr)
-    except PermissionError as error:
-        print(f"virtsupd: {error}; {_next_step(loaded)}", file=sys.stderr)
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        reason = (error.strerror or str(error)).lower()
+        print(f"virtsupd: cannot use{place}: {reason}; {_next_step(loaded)}", file=sys.stderr)
     return _FAILED
 
 

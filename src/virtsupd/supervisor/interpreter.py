@@ -7,7 +7,6 @@ in a way nobody foresaw is logged and its service told; it never ends the daemon
 
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -37,6 +36,7 @@ from virtsupd.core.events import (
     Event,
     Exited,
     Gone,
+    HealthChanged,
     NeverReady,
     ReloadEnded,
     Spawned,
@@ -45,14 +45,15 @@ from virtsupd.core.events import (
 )
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
-from virtsupd.core.spec import NotifyProbe, ServiceSpec, Stop
+from virtsupd.core.spec import NotifyProbe, Stop
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
-from virtsupd.process.command import CommandOutcome, run_command
+from virtsupd.process.lives import LifeWatch, last_status, led_group, parent_of
 from virtsupd.process.notify import NotifyMessage
 from virtsupd.process.probe_context import ProbeContext
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.stop import GoneWatch, Remains, is_gone, kill, signal_leader, terminate
+from virtsupd.supervisor.commands import Commands
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.memory import Memory
 from virtsupd.supervisor.probes import watch_health, watch_readiness
@@ -60,6 +61,8 @@ from virtsupd.supervisor.runs import Run
 from virtsupd.supervisor.timers import Timers
 
 log = structlog.get_logger()
+
+_ALIVE = NotifyMessage(0, 0, {"WATCHDOG": "1"})
 
 
 class Interpreter:
@@ -76,6 +79,7 @@ class Interpreter:
         tasks: TaskGroup,
     ) -> None:
         self._launcher = launcher
+        self.commands = Commands(launcher, reaper)
         self._reaper = reaper
         self._gone_watch = gone_watch
         self._timers = timers
@@ -144,47 +148,6 @@ class Interpreter:
             run.watches.cancel()
         self._launcher.leave()
 
-    async def run_beside(
-        self, name: Name, command: tuple[str, ...], timeout_seconds: float
-    ) -> CommandOutcome:
-        """Run a command as a running service does, in its cgroup; its output is in the outcome.
-
-        Raises:
-            SpawnError: it could not be started.
-        """
-        run = self._runs.get(name)
-        if run is None:
-            raise SpawnError("cgroup", f"{name} is not running", is_permanent=False)
-        plan = self._launcher.plan_beside(run, command)
-        descriptor = run.cgroup.open() if run.cgroup is not None else None
-        try:
-            return await run_command(
-                replace(plan, cgroup_fd=descriptor),
-                spawner=self._launcher.spawner,
-                reaper=self._reaper,
-                timeout_seconds=timeout_seconds,
-                clock=self._launcher.clock,
-            )
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
-
-    async def run_action(
-        self, spec: ServiceSpec, command: tuple[str, ...], timeout_seconds: float
-    ) -> CommandOutcome:
-        """Run an action of a service, running or not, as the daemon's user.
-
-        Raises:
-            SpawnError: it could not be started.
-        """
-        return await run_command(
-            self._launcher.plan_action(spec, command),
-            spawner=self._launcher.spawner,
-            reaper=self._reaper,
-            timeout_seconds=timeout_seconds,
-            clock=self._launcher.clock,
-        )
-
     # Starting
 
     def _begin_or_end(self, effect: Spawn | AwaitReady | WatchHealth | EndWatches) -> None:
@@ -214,18 +177,24 @@ class Interpreter:
         self._reaper.watch(child.pid, lambda status: self._exited(run, child.pid, status))
         self.post(Spawned(name, generation, child.pid, child.warnings))
         if effect.ready.probe is not None and not isinstance(effect.ready.probe, NotifyProbe):
-            self._start(self._readiness(effect, self._context(run)), name, generation)
+            self._watch_readiness(effect, self._context(run), run.watches)
 
     def _await_condition(self, effect: AwaitReady) -> None:
         scope = self._conditions[effect.name] = anyio.CancelScope()
         context = ProbeContext(
             name=effect.name, clock=self._launcher.clock, note=self._noter(effect)
         )
-        watch = watch_readiness(effect, context, self.post, scope)
-        self._start(watch, effect.name, effect.generation)
+        self._watch_readiness(effect, context, scope)
 
-    def _readiness(self, effect: Spawn, context: ProbeContext) -> Awaitable[None]:
-        return watch_readiness(effect, context, self._ready, self._runs[effect.name].watches)
+    def _watch_readiness(
+        self, effect: Spawn | AwaitReady, context: ProbeContext, scope: anyio.CancelScope
+    ) -> None:
+        name, generation = effect.name, effect.generation
+        self._start(
+            lambda: watch_readiness(effect, context, self._ready, scope),
+            name,
+            lambda defect: self.post(NeverReady(name, generation, defect)),
+        )
 
     def _ready(self, event: Event) -> None:
         """Post what the probe found; a leader that it named is watched from here on."""
@@ -234,18 +203,38 @@ class Interpreter:
         self.post(event)
 
     def _take_leader(self, run: Run, pid: int) -> None:
-        if run.leader is not None and run.leader != pid:
+        if run.leader == pid:
+            return
+        if run.leader is not None:
             self._reaper.forget(run.leader)
         run.leader = pid
-        if os.getpgid(pid) == pid:
-            run.group = pid
+        run.group = led_group(pid) or run.group
+        self._launcher.records.note(run.name, pid, run.group)
         self._reaper.watch(pid, lambda status: self._exited(run, pid, status))
+        if parent_of(pid) != os.getpid():
+            run.elsewhere = LifeWatch(pid, lambda: self._ended_elsewhere(run, pid))
+
+    def _ended_elsewhere(self, run: Run, pid: int) -> None:
+        """Take the end of a leader that is, or was lately, another process's child."""
+        self._reaper.drain()
+        if run.leader == pid:
+            self._reaper.forget(pid)
+            self._exited(run, pid, last_status(pid))
 
     def _watch_health(self, effect: WatchHealth) -> None:
-        run = self._runs.get(effect.name)
-        if run is not None:
-            watch = watch_health(effect, self._context(run), self.post, run.watches)
-            self._start(watch, effect.name, effect.generation)
+        name, generation = effect.name, effect.generation
+        run = self._runs.get(name)
+        if run is None:
+            return
+        if run.watchdog is not None:
+            # What it needed to become ready is not held against it.
+            run.watchdog.feed(_ALIVE, self._launcher.clock.now().monotonic)
+        context, scope = self._context(run), run.watches
+        self._start(
+            lambda: watch_health(effect, context, self.post, scope),
+            name,
+            lambda defect: self.post(HealthChanged(name, generation, defect)),
+        )
 
     def _end_watches(self, name: Name) -> None:
         run = self._runs.get(name)
@@ -261,7 +250,7 @@ class Interpreter:
             clock=self._launcher.clock,
             leader=lambda: run.leader,
             owns=run.owns,
-            run=lambda command, seconds: self.run_beside(run.name, command, seconds),
+            run=lambda *command: self.commands.run_beside(self._runs.get(run.name), *command),
             watchdog=run.watchdog,
             ready_fd=run.ready_fd,
             log_path=run.process.log.file or None,
@@ -282,13 +271,15 @@ class Interpreter:
         fields = message.fields
         if run.watchdog is not None:
             run.watchdog.feed(message, self._launcher.clock.now().monotonic)
+            if fields.get("WATCHDOG") == "trigger":
+                self.post(HealthChanged(name, generation, "it said WATCHDOG=trigger"))
         if "STATUS" in fields:
             self.post(Told(name, generation, "status", fields["STATUS"]))
         if fields.get("STOPPING") == "1":
             self.post(Told(name, generation, "stopping"))
         if fields.get("RELOADING") == "1":
             self.post(Told(name, generation, "reloading"))
-        if fields.get("READY") == "1":
+        if fields.get("READY") == "1" and isinstance(run.ready_probe, NotifyProbe):
             self.post(BecameReady(name, generation))
 
     # Ending
@@ -299,6 +290,7 @@ class Interpreter:
         if run.notify is not None:
             run.notify.drain()
         run.leader = None
+        run.end_elsewhere()
         self.post(Exited(run.name, run.generation, status))
         if run.ending is not None:
             run.ending()
@@ -318,14 +310,14 @@ class Interpreter:
 
     def _look(self, run: Run, stop: Stop) -> None:
         """Post Gone if nothing is left; while the leader is there, its exit asks again."""
-        if run.is_waiting:
+        if run.is_waiting or self._runs.get(run.name) is not run:
             return
         remains = self._remains(run, stop)
         if is_gone(remains):
             self._gone(run)
         elif run.leader is None:
             run.is_waiting = True
-            self._start(self._wait_gone(run, remains), run.name, run.generation)
+            self._start(lambda: self._wait_gone(run, remains), run.name, run.wait_again)
 
     async def _wait_gone(self, run: Run, remains: Remains) -> None:
         await self._gone_watch.wait_gone(remains)
@@ -334,13 +326,20 @@ class Interpreter:
     def _gone(self, run: Run) -> None:
         if self._runs.get(run.name) is run:
             del self._runs[run.name]
+            self._launcher.records.forget(run.name)
             run.close()
             if run.cgroup is not None:
                 self._idle_cgroups[run.name] = run.cgroup
         self.post(Gone(run.name, run.generation))
 
     def _remains(self, run: Run, stop: Stop) -> Remains:
-        return Remains(leader=run.leader, group=run.group, cgroup=run.cgroup, mode=stop.mode)
+        return Remains(
+            leader=run.leader,
+            group=run.group,
+            cgroup=run.cgroup,
+            mode=stop.mode,
+            leader_fd=run.elsewhere.pidfd if run.elsewhere is not None else None,
+        )
 
     def _forget(self, name: Name) -> None:
         self._launcher.forget(name)
@@ -355,34 +354,33 @@ class Interpreter:
             signal_leader(self._remains(run, Stop()), effect.reload.signal)
             self.post(ReloadEnded(effect.name, effect.generation, None))
         else:
-            self._start(self._run_reload(effect), effect.name, effect.generation)
-
-    async def _run_reload(self, effect: RunReload) -> None:
-        why = None
-        try:
-            outcome = await self.run_beside(
-                effect.name, effect.reload.command, effect.reload.timeout_seconds
+            self._start(
+                lambda: self._run_reload(run, effect),
+                effect.name,
+                lambda defect: self.post(ReloadEnded(effect.name, effect.generation, defect)),
             )
-            if outcome.timed_out:
-                why = f"no end within {effect.reload.timeout_seconds:g} s"
-            elif outcome.status.code != 0:
-                why = f"{outcome.status}: {last_line(outcome.output)}"
-        except SpawnError as error:
-            why = str(error)
+
+    async def _run_reload(self, run: Run, effect: RunReload) -> None:
+        why = await self.commands.reload(run, effect.reload)
         self.post(ReloadEnded(effect.name, effect.generation, why))
 
     # Child tasks
 
-    def _start(self, work: Awaitable[None], name: Name, generation: int) -> None:
-        self._tasks.start_soon(self._guard, work, name, generation)
+    def _start(
+        self, work: Callable[[], Awaitable[None]], name: Name, on_defect: Callable[[str], None]
+    ) -> None:
+        self._tasks.start_soon(_guard, work, name, on_defect)
 
-    async def _guard(self, work: Awaitable[None], name: Name, generation: int) -> None:
-        """Run a child task; whatever it did not foresee costs its service a start, nothing else."""
-        try:
-            await work
-        except Exception as error:
-            log.exception("task of a service failed", service=name)
-            self.post(NeverReady(name, generation, f"a defect of virtsupd: {error!r}"))
+
+async def _guard(
+    work: Callable[[], Awaitable[None]], name: Name, on_defect: Callable[[str], None]
+) -> None:
+    """Run a child task; what it did not foresee is told to its service, and ends nothing else."""
+    try:
+        await work()
+    except Exception as error:
+        log.exception("task of a service failed", service=name)
+        on_defect(f"a defect of virtsupd: {error!r}")
 
 
 def _is_from(run: Run, message: NotifyMessage) -> bool:
@@ -390,12 +388,6 @@ def _is_from(run: Run, message: NotifyMessage) -> bool:
     if run.owns(message.pid):
         return True
     return not Path(f"/proc/{message.pid}").exists() and message.uid in (0, run.uid)
-
-
-def last_line(output: bytes) -> str:
-    """Return the last line of a command's output that says something."""
-    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "no output"
 
 
 def _nowhere(event: Event) -> None:

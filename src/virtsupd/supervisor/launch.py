@@ -17,6 +17,7 @@ from virtsupd.process.identity import Credentials, resolve_credentials
 from virtsupd.process.notify import NotifyMessage, NotifySocket, Watchdog
 from virtsupd.process.output import Outputs
 from virtsupd.process.plan import Child, Spawner, SpawnPlan, plan_process
+from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.runs import Run
 
 _LISTEN_PID = "LISTEN_PID"
@@ -32,8 +33,9 @@ class Launcher:
     """None: no writable cgroup v2; services are process groups."""
     run_dir: Path
     clock: Clock
-    watchdog_seconds: Callable[[Name], float | None]
-    """How often a service has to say WATCHDOG=1, if its health is judged by that."""
+    records: Records
+    definition: Callable[[Name], ServiceSpec]
+    """The definition in force of a service."""
     on_message: Callable[[Name, int, NotifyMessage], None]
     """Told what a service says on its notify socket: name, generation, message."""
     _sockets: dict[Name, ListeningSockets] = field(default_factory=dict)
@@ -45,8 +47,11 @@ class Launcher:
         Raises:
             SpawnError: nothing of this start is left, apart from what the service keeps over
                 restarts (its log and activation sockets).
+            OSError: likewise, when something could not be made for it.
         """
-        run = Run(effect.name, effect.generation, effect.process, self._cgroup(effect.name))
+        name = effect.name
+        run = Run(name, effect.generation, effect.process, self._cgroup(name), effect.ready.probe)
+        self.records.refuse_leftovers(name, self.definition(name).stop.mode, run.cgroup)
         try:
             child = self._spawn(run, effect)
         except BaseException:
@@ -55,6 +60,7 @@ class Launcher:
                 run.cgroup.remove()
             raise
         run.leader = run.group = child.pid
+        self.records.note(name, child.pid, child.pid)
         return run, child
 
     def plan_beside(self, run: Run, command: tuple[str, ...]) -> SpawnPlan:
@@ -139,7 +145,7 @@ class Launcher:
                 os.close(child_end)
 
     def _notify(self, run: Run, effect: Spawn) -> dict[str, str]:
-        seconds = self.watchdog_seconds(run.name)
+        seconds = watchdog_seconds(self.definition(run.name))
         if not isinstance(effect.ready.probe, NotifyProbe) and seconds is None:
             return {}
         path = self.run_dir / "notify" / file_name(run.name)
@@ -187,6 +193,14 @@ class Launcher:
         if probe.variable is not None:
             environment[probe.variable] = str(number)
         return child_end
+
+
+def watchdog_seconds(spec: ServiceSpec) -> float | None:
+    """Return how often a service has to say WATCHDOG=1; None if its health is not judged by that."""
+    health = spec.health
+    if health is None or not isinstance(health.probe, NotifyProbe):
+        return None
+    return health.interval_seconds
 
 
 @contextlib.contextmanager

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 
 from virtsupd.core.effects import AwaitReady, Spawn, WatchHealth
 from virtsupd.core.events import BecameReady, HealthChanged, NeverReady
-from virtsupd.core.spec import Health
+from virtsupd.core.spec import Health, NotifyProbe
 from virtsupd.errors import NotReadyError
 from virtsupd.process.probe_context import ProbeContext
 from virtsupd.process.readiness import check, wait_ready
@@ -32,11 +33,15 @@ async def watch_readiness(
 async def watch_health(
     effect: WatchHealth, context: ProbeContext, post: Post, scope: anyio.CancelScope
 ) -> None:
-    """Probe at the interval of the policy and post each change, until cancelled."""
+    """Probe at the interval of the policy and post each change, until cancelled.
+
+    A watchdog is looked at when it is due: at its deadline, and then at each interval that the
+    service lets pass.
+    """
     health, failures, is_well = effect.health, 0, True
     with scope:
         while True:
-            await context.clock.sleep(health.interval_seconds)
+            await context.clock.sleep(_pause(health, context))
             why = await _attempt(health, context)
             failures = failures + 1 if why is not None else 0
             if failures >= health.failures and is_well:
@@ -47,14 +52,21 @@ async def watch_health(
                 is_well = True
 
 
+def _pause(health: Health, context: ProbeContext) -> float:
+    """Return the seconds until the next look."""
+    watchdog = context.watchdog
+    if watchdog is None or watchdog.deadline is None or not isinstance(health.probe, NotifyProbe):
+        return health.interval_seconds
+    remaining = watchdog.deadline - context.clock.now().monotonic
+    return remaining if remaining > 0 else health.interval_seconds
+
+
 async def _attempt(health: Health, context: ProbeContext) -> str | None:
-    """Return what was wrong; None: healthy."""
-    why = f"no answer within {health.timeout_seconds:g} s"
-    with anyio.move_on_after(health.timeout_seconds or math.inf):
-        try:
-            await check(health.probe, context)
-        except NotReadyError as error:
-            why = str(error)
-        else:
-            return None
-    return why
+    """Return what was wrong; None: healthy. The policy's time limit is the one of the attempt."""
+    seconds = health.timeout_seconds
+    context = replace(context, attempt_seconds=seconds or math.inf, command_seconds=seconds)
+    try:
+        await check(health.probe, context)
+    except NotReadyError as error:
+        return str(error)
+    return None

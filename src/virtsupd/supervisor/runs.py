@@ -9,8 +9,9 @@ from pathlib import Path
 import anyio
 
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ProcessSpec
+from virtsupd.core.spec import Probe, ProcessSpec
 from virtsupd.process.cgroup import Cgroup
+from virtsupd.process.lives import LifeWatch, descends_from, led_group, parent_of
 from virtsupd.process.notify import NotifySocket, Watchdog
 
 
@@ -22,10 +23,13 @@ class Run:
     generation: int
     process: ProcessSpec
     cgroup: Cgroup | None
+    ready_probe: Probe | None = None
     leader: int | None = None
     """None before the spawn and after the reap."""
     group: int = 0
     """Process group of the first process."""
+    elsewhere: LifeWatch | None = None
+    """Watches a leader that is another process's child."""
     uid: int = 0
     notify: NotifySocket | None = None
     watchdog: Watchdog | None = None
@@ -34,32 +38,47 @@ class Run:
     log_offset: int = 0
     watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Readiness and health probes."""
-    not_ready_because: str = ""
-    """What the readiness probe saw last."""
     ending: Callable[[], None] | None = None
     """Looks whether it is gone; set by the first Terminate or Kill."""
     is_waiting: bool = False
     """A task waits for its leftovers."""
 
     def owns(self, pid: int) -> bool:
-        """Whether a process belongs to this run."""
+        """Whether a process belongs to this run.
+
+        Without a cgroup those do that are in the group of its first process or descend from its
+        leader; once that has ended (a program that goes into the background), also orphans that
+        virtsupd has inherited.
+        """
         if pid == self.leader:
             return True
         if self.cgroup is not None:
             return self.cgroup.contains(pid)
-        try:
-            return os.getpgid(pid) == self.group
-        except ProcessLookupError:
-            return False
+        if led_group(pid) == self.group:
+            return True
+        if self.leader is None:
+            return parent_of(pid) == os.getpid()
+        return descends_from(pid, self.leader)
 
     def end_watches(self) -> None:
         """Cancel its probes."""
         self.watches.cancel()
         self.watches = anyio.CancelScope()
 
+    def end_elsewhere(self) -> None:
+        """Watch its leader no more."""
+        if self.elsewhere is not None:
+            self.elsewhere.close()
+            self.elsewhere = None
+
+    def wait_again(self, _defect: str) -> None:
+        """Let a next look wait for its leftovers: the task that did has failed."""
+        self.is_waiting = False
+
     def close(self) -> None:
         """Give back what was made for it, except what a next run takes over (log, sockets, cgroup)."""
         self.watches.cancel()
+        self.end_elsewhere()
         if self.notify is not None:
             self.notify.close()
         if self.ready_fd is not None:

@@ -17,9 +17,9 @@ import structlog
 from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
-from virtsupd.core.effects import Announce, Answer, Effect, Finish
+from virtsupd.core.effects import Announce, Answer, Effect, Finish, Spawn
 from virtsupd.core.engine import Engine
-from virtsupd.core.events import Asked, Event, Hung, Verb
+from virtsupd.core.events import Asked, Event, Hung, SpawnFailed, Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, ServiceSnapshot
 from virtsupd.process.clock import Clock
@@ -155,7 +155,18 @@ class Supervisor:
                 self._memory.forget_wanted()
                 self.finished.set()
             case _:
-                self._interpreter.carry_out(effect)
+                self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        """Have an effect carried out; one that fails unforeseen costs its service, nobody else."""
+        try:
+            self._interpreter.carry_out(effect)
+        except Exception as error:
+            log.exception("effect could not be carried out", effect=repr(effect))
+            if isinstance(effect, Spawn):
+                text = f"a defect of virtsupd: {error!r}"
+                name, generation = effect.name, effect.generation
+                self.post(SpawnFailed(name, generation, "defect", text, is_permanent=False))
 
     def _flush(self) -> None:
         """Write down what is wanted, before anybody is told that it is so."""

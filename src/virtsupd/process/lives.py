@@ -1,0 +1,149 @@
+"""Which process a pid meant: a number together with what tells it from a later process.
+
+Pids are used again. A process is known for good by its pid, the time at which it started and the
+epoch in which both were counted: a boot of the machine, and a pid namespace in it.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from virtsupd.core.exits import ExitStatus, from_wait_status
+
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_PARENT, _GROUP, _SESSION, _STARTED, _STATUS = 1, 2, 3, 19, 49
+"""Places in /proc/PID/stat, counted from the state on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One process, and no other that has or had its pid."""
+
+    pid: int
+    started: int
+    """Clock ticks from the boot to its start."""
+    epoch: str
+
+
+@cache
+def epoch() -> str:
+    """Return what names this boot and pid namespace: pids of another one mean other processes."""
+    boot = Path(_BOOT_ID).read_text(encoding="ascii").strip()
+    first = _fields(1)
+    began = first[_STARTED] if first is not None else "unknown"
+    return f"{boot}:{Path('/proc/self/ns/pid').readlink()}:{began}"
+
+
+class LifeWatch:
+    """Calls once when a process ends, whoever's child it is, on the running event loop.
+
+    Holds a pidfd, through which the process can be signalled for certain.
+    """
+
+    def __init__(self, pid: int, on_end: Callable[[], None]) -> None:
+        """Begin to watch. One that is gone already has `on_end` called in a next turn of the loop."""
+        self._loop = asyncio.get_running_loop()
+        self._on_end = on_end
+        self.pidfd: int | None = None
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._loop.call_soon(self._end)
+        else:
+            self._loop.add_reader(self.pidfd, self._end)
+
+    def close(self) -> None:
+        """Watch no more. May be called twice."""
+        self._on_end = _nothing
+        if self.pidfd is not None:
+            self._loop.remove_reader(self.pidfd)
+            os.close(self.pidfd)
+            self.pidfd = None
+
+    def _end(self) -> None:
+        on_end = self._on_end
+        self.close()
+        on_end()
+
+
+def last_status(pid: int) -> ExitStatus:
+    """Return how a process ended that its parent has not reaped yet; unknown if it cannot be told."""
+    try:
+        content = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ExitStatus()
+    fields = content.rpartition(b")")[2].split()
+    return from_wait_status(int(fields[_STATUS])) if fields[0] == b"Z" else ExitStatus()
+
+
+def life_of(pid: int) -> Life | None:
+    """Return the life of the process that has this pid now; None if there is none or it has ended."""
+    fields = _fields(pid)
+    return Life(pid, int(fields[_STARTED]), epoch()) if fields is not None else None
+
+
+def is_alive(life: Life) -> bool:
+    """Whether that very process has not ended yet (a zombie has)."""
+    return life_of(life.pid) == life
+
+
+def descends_from(pid: int, ancestor: int) -> bool:
+    """Whether `ancestor` is the process itself, its parent, or a parent of its parents."""
+    seen: set[int] = set()
+    while pid > 0 and pid not in seen:
+        if pid == ancestor:
+            return True
+        seen.add(pid)
+        fields = _fields(pid)
+        pid = int(fields[_PARENT]) if fields is not None else 0
+    return False
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the pid of a living process's parent; None if there is no such process."""
+    fields = _fields(pid)
+    return int(fields[_PARENT]) if fields is not None else None
+
+
+def led_group(pid: int) -> int | None:
+    """Return the process group of a living process if a session began with it; None otherwise.
+
+    Only such a group belongs to one service for certain.
+    """
+    fields = _fields(pid)
+    if fields is None or fields[_GROUP] != fields[_SESSION]:
+        return None
+    return int(fields[_GROUP])
+
+
+def group_lives(group: int) -> tuple[Life, ...]:
+    """Return the living processes of a group that began a session of its own, sorted by pid."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, 0)
+        return tuple(sorted(_members(group), key=lambda life: life.pid))
+    return ()
+
+
+def _members(group: int) -> Iterator[Life]:
+    for name in os.listdir("/proc"):  # noqa: PTH208  (plain names)
+        fields = _fields(int(name)) if name.isdigit() else None
+        if fields is not None and fields[_GROUP] == fields[_SESSION] == str(group):
+            yield Life(int(name), int(fields[_STARTED]), epoch())
+
+
+def _fields(pid: int) -> list[str] | None:
+    """Return /proc/PID/stat from the state on; None for one that is gone or has ended."""
+    try:
+        content = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = content.rpartition(b")")[2].decode("ascii").split()
+    return fields if fields[0] not in ("Z", "X") else None
+
+
+def _nothing() -> None:
+    return
