@@ -1,6 +1,10 @@
 """The root of all errors of virtsupd, and the codes that other programs may rely on."""
 
-from typing import ClassVar
+from __future__ import annotations
+
+TYPE_CHECKING = False  # what mypy takes for typing's: virtsupctl imports this and nothing slow
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class VirtsupdError(Exception):
