@@ -61,10 +61,9 @@ class NoneTable(ProbeTable):
 
 
 class NotifyTable(ProbeTable):
-    """`notify`: READY=1 by sd_notify."""
+    """`notify`: READY=1 by sd_notify; as health, WATCHDOG=1 within each interval."""
 
     kind: Literal["notify"]
-    for_health = False
 
     def probe(self) -> spec.Probe:
         """Return the probe."""

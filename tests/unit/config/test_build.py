@@ -243,7 +243,7 @@ RUN: dict[str, object] = {"command": ["x"]}
             ("health",),
             "exactly one of port and path",
         ),
-        (RUN | {"health": {"kind": "notify"}}, ("health",), "cannot be asked again"),
+        (RUN | {"health": {"kind": "fd"}}, ("health",), "cannot be asked again"),
         (
             RUN | {"respawn": {"delay": 9, "max_delay": 1}},
             ("respawn", "max_delay"),
