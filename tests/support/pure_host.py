@@ -4,8 +4,9 @@ Nothing happens by itself. A spawn makes a `Process` that the test lets become r
 its stop signal; timers fire when the test moves the clock past them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from virtsupd.core.effects import (
     Announce,
@@ -21,6 +22,7 @@ from virtsupd.core.effects import (
     RunReload,
     Spawn,
     Terminate,
+    WatchHealth,
 )
 from virtsupd.core.engine import Engine, Remembered
 from virtsupd.core.events import (
@@ -31,7 +33,9 @@ from virtsupd.core.events import (
     Exited,
     Fired,
     Gone,
+    HealthChanged,
     Instant,
+    NeverReady,
     Reloaded,
     ReloadEnded,
     Spawned,
@@ -57,16 +61,37 @@ def process(*command: str) -> ProcessSpec:
     return ProcessSpec(command or ("run",), LogSpec(""))
 
 
-def service(name: str, **fields: object) -> ServiceSpec:
+def service(name: str, **fields: Any) -> ServiceSpec:
     """A process that is ready at once, unless `fields` say otherwise; edges are given as names."""
-    made = {k: tuple(map(Name, v)) if k in _EDGES else v for k, v in fields.items()}  # type: ignore[call-overload]
+    made = {k: tuple(map(Name, v)) if k in _EDGES else v for k, v in fields.items()}
     made.setdefault("provides", (Name(name),))
     made.setdefault("process", process(name))
     return ServiceSpec(Name(name), **made)
 
 
-def target(name: str, **fields: object) -> ServiceSpec:
+def target(name: str, **fields: Any) -> ServiceSpec:
     return service(name, process=None, **fields)
+
+
+_WORDS: dict[type, str] = {
+    Spawn: "spawn",
+    AwaitReady: "await",
+    WatchHealth: "watch",
+    Terminate: "terminate",
+    Kill: "kill",
+    RunReload: "reload",
+    Forget: "forget",
+}
+
+
+def in_words(effect: Effect) -> str:
+    """Say an effect in a few words; "" for those that playbooks leave out."""
+    if isinstance(effect, Answer):
+        return " ".join(["answer", *(f"{r.name} {r.result}" for r in effect.reports)])
+    if isinstance(effect, Finish):
+        return "finish"
+    word = _WORDS.get(type(effect))
+    return f"{word} {effect.name}" if word is not None else ""
 
 
 @dataclass(slots=True)
@@ -94,6 +119,10 @@ class PureHost:
     conditions: dict[Name, int] = field(default_factory=dict)
     stubborn: set[str] = field(default_factory=set)
     """Services that ignore the stop signal."""
+    unkillable: set[str] = field(default_factory=set)
+    """Services that not even KILL ends."""
+    reload_fails: str | None = None
+    """What reload commands end with."""
     unspawnable: dict[str, SpawnFailed] = field(default_factory=dict)
     is_finished: bool = False
     pids: int = 100
@@ -103,10 +132,11 @@ class PureHost:
     def of(
         cls,
         *specs: ServiceSpec,
-        remembered: dict[Name, Remembered] | None = None,
+        remembered: Mapping[str, Remembered] | None = None,
         boot: bool = True,
     ) -> "PureHost":
-        host = cls(Engine(ServiceGraph.build(specs), remembered or {}))
+        known = {Name(name): kept for name, kept in (remembered or {}).items()}
+        host = cls(Engine(ServiceGraph.build(specs), known))
         if boot:
             host.post(Booted())
         return host
@@ -149,6 +179,26 @@ class PureHost:
         found.is_done = True
         self.post(Exited(Name(name), found.generation, status))
 
+    def never_ready(self, name: str, why: str = "nobody answers") -> None:
+        """Let a readiness probe find that it cannot hold any more."""
+        self.post(NeverReady(Name(name), self.engine.service(Name(name)).generation, why))
+
+    def health(self, name: str, why: str | None) -> None:
+        """Let a health probe fail as often as its policy allows, or hold again."""
+        self.post(HealthChanged(Name(name), self.processes[Name(name)].generation, why))
+
+    def fails_to_spawn(self, name: str, *, permanent: bool, stage: str = "exec") -> None:
+        self.unspawnable[name] = SpawnFailed(Name(name), 0, stage, "no such file", permanent)
+
+    def lets_go(self, name: str) -> None:
+        """Let the last process of a stubborn or unkillable service end after all."""
+        self.stubborn.discard(name)
+        self.unkillable.discard(name)
+        found = self.processes.pop(Name(name))
+        if not found.is_done:
+            self.post(Exited(Name(name), found.generation, KILLED))
+        self.post(Gone(Name(name), found.generation))
+
     def pass_time(self, seconds: float) -> None:
         """Move the clock, firing what becomes due, in order."""
         end = self.now + seconds
@@ -189,6 +239,16 @@ class PureHost:
         found = self.engine.snapshot(Name(name)).reason
         return f"{found.kind}: {found.text}" if found is not None else ""
 
+    def did(self) -> list[str]:
+        """Say what was done since the last call, in order: "spawn web", "answer web done"."""
+        said = [words for effect in self.effects if (words := in_words(effect))]
+        self.effects.clear()
+        return said
+
+    def tells(self, name: str) -> list[str]:
+        """What was announced of a service, without the word service."""
+        return [event.removeprefix("service ") for who, event in self.announced if who == name]
+
     def take(self, *kinds: type) -> list[Effect]:
         """Return the effects since the last call, only those of `kinds`."""
         found = [effect for effect in self.effects if isinstance(effect, kinds)]
@@ -206,7 +266,8 @@ class PureHost:
             case AwaitReady():
                 self.conditions[effect.name] = effect.generation
             case RunReload():
-                yield ReloadEnded(effect.name, effect.generation, None)
+                assert not self.processes[effect.name].is_done, "nobody to tell"
+                yield ReloadEnded(effect.name, effect.generation, self.reload_fails)
             case ArmTimer():
                 self.timers[effect.name, effect.timer] = effect
             case CancelTimer():
@@ -225,7 +286,7 @@ class PureHost:
                 assert effect.name not in self.processes, "forgotten while it runs"
                 self.forgotten.append(effect.name)
             case Finish():
-                assert not self.processes, "finished with processes"
+                assert set(self.processes) <= self.unkillable, "finished with processes"
                 self.is_finished = True
             case _:
                 pass
@@ -255,6 +316,8 @@ class PureHost:
         found = self.processes.get(effect.name)
         if found is None or found.generation != effect.generation:
             yield Gone(effect.name, effect.generation)
+            return
+        if effect.name in self.unkillable:
             return
         if isinstance(effect, Terminate) and effect.name in self.stubborn and not found.is_done:
             return

@@ -21,12 +21,26 @@ def open_ticket(host: HostState, asked: Asked) -> Ticket:
     if asked.verb in (Verb.START, Verb.RESTART):
         ticket.displaced = _displaced(host, asked.names)
     ending = [*ticket.displaced, *(asked.names if asked.verb in (Verb.STOP, Verb.RESTART) else ())]
-    dependents = host.graph.dependents(n for n in ending if not host.services[n].spec.is_stage)
+    dependents = _falling(host, ending)
     restarted = asked.names if asked.verb is Verb.RESTART else ()
     ticket.cascade = _alive(host, (*restarted, *dependents))
     ticket.touched = _alive(host, dict.fromkeys((*ending, *reversed(dependents))))
     ticket.refusal = _refusal(host, asked, ticket)
     return ticket
+
+
+def _falling(host: HostState, ending: Iterable[Name]) -> tuple[Name, ...]:
+    """Return what goes down with `ending`: with a target or condition, only what is bound to it."""
+    graph = host.graph
+    given = set(ending)
+    found = set(graph.dependents(n for n in given if not host.services[n].spec.is_stage))
+    waiting = [n for n in given if host.services[n].spec.is_stage]
+    while waiting:
+        name = waiting.pop()
+        bound = {n for n in graph.needed_by[name] if name in graph.binds[n]} - found - given
+        found |= bound
+        waiting.extend(bound)
+    return tuple(sorted(found - given, key=host.rank))
 
 
 def _alive(host: HostState, names: Iterable[Name]) -> tuple[Name, ...]:
@@ -36,12 +50,13 @@ def _alive(host: HostState, names: Iterable[Name]) -> tuple[Name, ...]:
 def _displaced(host: HostState, names: Sequence[Name]) -> tuple[Name, ...]:
     closure = host.graph.closure(names)
     rivals = {rival for name in closure for rival in host.graph.conflicts[name]}
-    return _alive(host, sorted(rivals.difference(closure)))
+    others = (host.services[rival] for rival in sorted(rivals.difference(closure)))
+    return tuple(other.spec.name for other in others if other.is_alive or other.wanted)
 
 
 def _refusal(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...] | None:
     if host.is_shutting_down and asked.verb in (Verb.START, Verb.RESTART, Verb.WAIT):
-        return _refused(asked.names, "virtsupd is shutting down")
+        return refused(asked.names, "virtsupd is shutting down")
     guests = [
         name
         for name in ticket.touched
@@ -49,13 +64,14 @@ def _refusal(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...
     ]
     if guests and not asked.guests:
         listed = ", ".join(guests)
-        return _refused(
+        return refused(
             asked.names, f"this would end the guests {listed}; name them too, or give --guests"
         )
     return None
 
 
-def _refused(names: Iterable[Name], message: str) -> tuple[Report, ...]:
+def refused(names: Iterable[Name], message: str) -> tuple[Report, ...]:
+    """Return the reports of a command that changed nothing."""
     return tuple(Report(name, Result.REFUSED, message) for name in names)
 
 
@@ -103,7 +119,7 @@ def _superseded(name: Name, by: str) -> Report:
 
 
 def _stuck(service: Service) -> Report | None:
-    if service.kills > 1:
+    if service.is_stuck:
         name = service.spec.name
         return Report(name, Result.FAILED, f"{name}: its processes are still there after SIGKILL")
     return None
@@ -117,7 +133,7 @@ def _why_not_started(host: HostState, ticket: Ticket, service: Service) -> Repor
     waits_for_anybody = ticket.verb is Verb.WAIT and not host.is_shutting_down
     if own.kind is HoldKind.UNWANTED and not waits_for_anybody:
         return _superseded(name, "stopped")
-    if own.kind in (HoldKind.DISABLED, HoldKind.RESTING):
+    if own.kind in (HoldKind.DISABLED, HoldKind.RESTING, HoldKind.RIVALS):
         return _verdict(host, service, name)
     for need in host.graph.needed_closure([name]):
         other = host.services[need]
@@ -146,8 +162,14 @@ def _verdict(host: HostState, culprit: Service, name: Name) -> Report | None:
             rest = culprit.rest
             idle = rest is not None and rest.kind is RestKind.NOT_NEEDED
             return Report(name, Result.NOT_NEEDED if idle else Result.FAILED, text)
+        case HoldKind.RIVALS if any(_stays(host.services[rival]) for rival in found.names):
+            return Report(name, Result.WAITING, text)
         case _:
             return None
+
+
+def _stays(service: Service) -> bool:
+    return service.is_up and not service.view.must_stop
 
 
 def _outcome_of_stop(ticket: Ticket, service: Service) -> Report | None:
@@ -167,4 +189,6 @@ def _outcome_of_reload(service: Service) -> Report | None:
         return Report(name, Result.FAILED, f"{name} cannot reload; use restart")
     if service.state is not State.RUNNING:
         return Report(name, Result.FAILED, f"{name} is not running")
+    if not service.can_reload:
+        return Report(name, Result.FAILED, f"{name} has no process to reload")
     return None

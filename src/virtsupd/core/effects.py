@@ -132,9 +132,9 @@ class Result(StrEnum):
     DISABLED = "disabled"
     SUPERSEDED = "superseded"
     WAITING = "waiting"
-    """It waits for something an operator stopped; it starts when that does."""
+    """It waits for what an operator stopped, or for a rival to end; then it starts by itself."""
     REFUSED = "refused"
-    """Nothing was changed; the message says what would have ended a guest."""
+    """Nothing was changed; the message says why: a guest would have ended, virtsupd is ending …"""
 
     @property
     def is_good(self) -> bool:

@@ -139,15 +139,16 @@ class Engine:
             if not ticket.open and ticket.verb is not Verb.SHUTDOWN:
                 del host.tickets[number]
                 host.emit(Answer(number, ticket.reports(), ticket.touched))
-        if host.is_shutting_down and not self._is_finished:
+        if host.is_shutting_down:
             self._finish_if_down()
 
     def _finish_if_down(self) -> None:
         host = self._host
-        if any(service.is_alive for service in host.services.values()):
+        if any(s.is_alive and not s.is_stuck for s in host.services.values()):
             return
-        self._is_finished = True
         for number in host.tickets:
             host.emit(Answer(number, ()))
         host.tickets.clear()
-        host.emit(Finish())
+        if not self._is_finished:
+            self._is_finished = True
+            host.emit(Finish())

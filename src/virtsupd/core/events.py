@@ -29,7 +29,6 @@ class Timer(StrEnum):
     START_DEADLINE = "start-deadline"
     STOP_DELAY = "stop-delay"
     BACKOFF = "backoff"
-    RELOAD_DEADLINE = "reload-deadline"
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,13 +114,12 @@ def _why_resting(service: Service) -> Reason | None:
 
 
 def _why_backing_off(service: Service) -> Reason:
-    last = service.exits[0].status if service.exits else "could not be started"
     at = service.retry_at.wall if service.retry_at is not None else None
-    return Reason(ReasonKind.BACKING_OFF, f"{last}; starts again by itself", retry_at=at)
+    return Reason(ReasonKind.BACKING_OFF, f"{service.setback}; starts again by itself", retry_at=at)
 
 
 def _why_starting(service: Service) -> Reason | None:
-    probe = service.spec.ready.probe
+    probe = service.made_spec.ready.probe
     if probe is None:
         return None
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""
@@ -140,7 +139,7 @@ def _why_not_well(host: HostState, service: Service) -> Reason | None:
 
 
 def _why_stopping(service: Service) -> Reason | None:
-    if service.kills > 1:
+    if service.is_stuck:
         return Reason(ReasonKind.DEGRADED, "its processes are still there after SIGKILL")
     if service.death is not None:
         return Reason(ReasonKind.WAITING, f"{service.death.text}; ends what it left behind")

@@ -8,7 +8,6 @@ from typing import assert_never
 
 from virtsupd.core import lifecycle
 from virtsupd.core.effects import (
-    ArmTimer,
     AwaitReady,
     CancelTimer,
     EndWatches,
@@ -62,7 +61,7 @@ def _carry_out(host: HostState, service: Service, step: Step) -> None:
 
 def _spawn(host: HostState, service: Service) -> None:
     spec = service.spec
-    service.begin_start()
+    service.begin_start(host.next_generation())
     if spec.process is not None:
         host.emit(Spawn(spec.name, service.generation, spec.process, spec.ready))
     elif spec.ready.probe is not None:
@@ -79,10 +78,15 @@ def _arm_deadline(host: HostState, service: Service) -> None:
 
 def _begin_run(host: HostState, service: Service) -> None:
     service.ready_at = host.now.monotonic
-    name, spec = service.spec.name, service.spec
-    if spec.health is not None and service.pid is not None:
-        host.emit(WatchHealth(name, service.generation, spec.health))
-    host.retry_not_needed(host.graph.needed_by[name])
+    watch_health(host, service)
+    host.retry_not_needed(host.graph.needed_by[service.spec.name])
+
+
+def watch_health(host: HostState, service: Service) -> None:
+    """Probe a running service as its definition says, if it has a process."""
+    health = service.spec.health
+    if health is not None and service.pid is not None:
+        host.emit(WatchHealth(service.spec.name, service.generation, health))
 
 
 def _end_watches(host: HostState, service: Service) -> None:
@@ -92,8 +96,7 @@ def _end_watches(host: HostState, service: Service) -> None:
 
 
 def _terminate(host: HostState, service: Service) -> None:
-    made = service.made_from or service.spec
-    if made.is_stage:
+    if service.made_spec.is_stage:
         move(host, service, Move.GONE)
         return
     stop = service.spec.stop
@@ -117,18 +120,22 @@ def _after_end(host: HostState, service: Service) -> None:
     service.is_marked = False
     service.made_from = None
     service.pid = None
-    host.emit(CancelTimer(name, Timer.STOP_DELAY))
-    if death is not None and host.is_wanted(service) and service.enabled:
-        service.rest = death.rest
-        if death.rest is None:
-            _respawn(host, service, death)
-        if service.rest is not None and service.rest.kind is RestKind.FAILED:
-            host.announce(name, "service failed")
     service.death = None
-    # Whatever is still under way for this generation is void.
-    service.generation += 1
+    # Whatever is still under way for the last generation is void.
+    service.generation = host.next_generation()
+    host.emit(CancelTimer(name, Timer.STOP_DELAY))
     if service.is_removed or service.spec.transient:
         _vanish(host, service, death.text if death is not None else "stopped")
+    elif death is not None and host.is_wanted(service) and service.enabled:
+        _rest_or_respawn(host, service, death)
+
+
+def _rest_or_respawn(host: HostState, service: Service, death: Death) -> None:
+    service.rest = death.rest
+    if death.rest is None:
+        _respawn(host, service, death)
+    if service.rest is not None and service.rest.kind is RestKind.FAILED:
+        host.announce(service.spec.name, "service failed")
 
 
 def _respawn(host: HostState, service: Service, death: Death) -> None:
@@ -144,11 +151,11 @@ def _respawn(host: HostState, service: Service, death: Death) -> None:
         service.rest = Rest(RestKind.FAILED, f"{death.text}; the limit is {limit}")
         return
     delay, service.respawn_record = found
+    service.setback = death.text
     service.note_respawn(host.now)
     if delay > 0:
         service.retry_at = Instant(now + delay, host.now.wall + delay)
-        at = service.retry_at.monotonic
-        host.emit(ArmTimer(service.spec.name, service.generation + 1, Timer.BACKOFF, at))
+        host.arm(service, Timer.BACKOFF, delay)
 
 
 def _vanish(host: HostState, service: Service, text: str) -> None:

@@ -68,7 +68,7 @@ def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed
         service.pid = event.pid
         service.warnings = event.warnings
         move(host, service, Move.SPAWNED)
-        if service.state is State.STARTING and service.spec.ready.probe is None:
+        if service.state is State.STARTING and service.made_spec.ready.probe is None:
             move(host, service, Move.READY)
         return
     text = f"{event.stage}: {event.message}"
@@ -95,8 +95,8 @@ def _start_failed(host: HostState, service: Service, text: str) -> None:
 
 
 def _exited(host: HostState, service: Service, status: ExitStatus) -> None:
-    made = service.made_from or service.spec
-    is_success = status.code in made.success_exit
+    made = service.made_spec
+    is_success = status.code in service.spec.success_exit
     if service.state is State.STARTING and is_success and made.forks:
         service.pid = None
         move(host, service, Move.HANDED_OVER)
@@ -142,27 +142,40 @@ def _fired(host: HostState, service: Service, timer: Timer) -> None:
             if service.retry_at is not None:
                 service.retry_at = None
                 host.dirty.add(service.spec.name)
-        case Timer.RELOAD_DEADLINE:
-            pass
         case _:
             assert_never(timer)
 
 
 def _heard(host: HostState, service: Service, event: HealthChanged | Told) -> None:
     if isinstance(event, Told):
-        if event.kind == "status":
+        _told(service, event)
+    else:
+        _health_changed(host, service, event.why)
+
+
+def _told(service: Service, event: Told) -> None:
+    match event.kind:
+        case "status":
             service.status_text = event.text
-        elif event.kind == "waiting":
+        case "waiting":
             service.not_ready_because = event.text
-        return
+        case "stopping" | "reloading":
+            pass
+        case _:
+            assert_never(event.kind)
+
+
+def _health_changed(host: HostState, service: Service, why: str | None) -> None:
     health = service.spec.health
-    if event.why is not None and (health is None or health.on_failure == "restart"):
+    if health is None:
+        return
+    if why is not None and health.on_failure == "restart":
         if service.is_up:
-            service.death = Death(f"failed its health check: {event.why}")
+            service.death = Death(f"failed its health check: {why}")
         move(host, service, Move.UNHEALTHY)
         return
-    service.unhealthy = event.why
-    host.announce(service.spec.name, "service degraded" if event.why else "service recovered")
+    service.unhealthy = why
+    host.announce(service.spec.name, "service degraded" if why else "service recovered")
 
 
 def _reload_ended(host: HostState, service: Service, event: ReloadEnded) -> None:

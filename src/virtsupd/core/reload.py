@@ -5,15 +5,18 @@ Edges, names and policies of a definition hold at once; what makes the process i
 is no longer configured stays in the graph, unwanted and needed by nobody, until it has stopped.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from virtsupd.core.effects import EndWatches
 from virtsupd.core.graph import GraphError, ServiceGraph
+from virtsupd.core.moves import watch_health
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
+from virtsupd.core.snapshot import State
 from virtsupd.core.spec import ServiceSpec
 from virtsupd.core.state import HostState
-from virtsupd.core.wanted import RELOAD, set_wanted
+from virtsupd.core.wanted import RELOAD, want_along
 
 
 def reload_problems(host: HostState, graph: ServiceGraph) -> tuple[str, ...]:
@@ -21,16 +24,38 @@ def reload_problems(host: HostState, graph: ServiceGraph) -> tuple[str, ...]:
     problems: list[str] = []
     for name in sorted(host.services):
         service = host.services[name]
-        if name in graph.spec_by_name or not service.is_alive:
+        if not service.is_alive:
             continue
-        if service.spec.is_guest:
-            problems.append(f"{name}: removing it would end a running guest; stop it first")
-        heirs = {graph.canonical[n] for n in service.spec.provides if n in graph.canonical}
-        problems.extend(
-            f"{heir}: takes over a name of {name}, which still runs; stop {name} first"
-            for heir in sorted(heirs)
-        )
+        if name not in graph.spec_by_name:
+            problems.extend(_leaving_problems(service, graph))
+        elif service.spec.is_guest:
+            problems.extend(_binding_problems(host, service, graph))
     return tuple(problems)
+
+
+def _leaving_problems(service: Service, graph: ServiceGraph) -> Iterator[str]:
+    name = service.spec.name
+    if service.spec.is_guest:
+        yield f"{name}: removing it would end a running guest; stop it first"
+    heirs = {graph.canonical[n] for n in service.spec.provides if n in graph.canonical}
+    for heir in sorted(heirs):
+        yield f"{heir}: takes over a name of {name}, which still runs; stop {name} first"
+
+
+def _binding_problems(host: HostState, guest: Service, graph: ServiceGraph) -> Iterator[str]:
+    name = guest.spec.name
+    if guest.is_up and not guest.view.must_stop:
+        for bond in graph.binds[name]:
+            if not _will_hold(host, bond, graph):
+                yield f"{name}: binding it to {bond}, which is down, would end a running guest"
+
+
+def _will_hold(host: HostState, name: Name, graph: ServiceGraph) -> bool:
+    """Tell whether a service that others are bound to stays satisfied when `graph` takes over."""
+    service = host.services.get(name)
+    if service is None or not service.view.is_satisfied:
+        return False
+    return all(_will_hold(host, bond, graph) for bond in graph.binds[name])
 
 
 def take_over(host: HostState, graph: ServiceGraph) -> None:
@@ -45,7 +70,8 @@ def take_over(host: HostState, graph: ServiceGraph) -> None:
         _leave(host, service, behind=tuple(staying))
     fresh = [n for n, spec in graph.spec_by_name.items() if _replace_spec(host, n, spec)]
     host.graph = _with_leftovers(graph, [s.spec for s in last.values()])
-    set_wanted(host, host.graph.closure(fresh), wanted=True, who=RELOAD)
+    kept = (name for name, service in host.services.items() if service.wanted)
+    want_along(host, (*fresh, *kept), who=RELOAD)
     host.retry_not_needed(host.services)
     host.dirty.update(host.services)
 
@@ -79,9 +105,18 @@ def _replace_spec(host: HostState, name: Name, spec: ServiceSpec) -> bool:
     returns = service.is_removed or (spec.autostart and not service.spec.autostart)
     if spec != service.spec:
         host.clear_failure(service)
-    service.spec = spec
+    old, service.spec = service.spec, spec
     service.is_removed = False
+    if spec.health != old.health and service.state is State.RUNNING:
+        _watch_anew(host, service)
     return returns and spec.autostart
+
+
+def _watch_anew(host: HostState, service: Service) -> None:
+    """Let a changed health check hold at once."""
+    service.unhealthy = None
+    host.emit(EndWatches(service.spec.name, service.generation))
+    watch_health(host, service)
 
 
 def _with_leftovers(graph: ServiceGraph, leftovers: Iterable[ServiceSpec]) -> ServiceGraph:

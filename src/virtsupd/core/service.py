@@ -76,6 +76,8 @@ class Service:
     rest: Rest | None = None
     retry_at: Instant | None = None
     """Backing off until then."""
+    setback: str = ""
+    """What the last respawn is for."""
     death: Death | None = None
     pid: int | None = None
     ready_at: float | None = None
@@ -105,6 +107,21 @@ class Service:
     def is_up(self) -> bool:
         """Whether it is starting or running."""
         return self.state in (State.STARTING, State.RUNNING)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its processes are still there though KILL was sent: nothing more can be done."""
+        return self.state is State.STOPPING and self.kills > 1
+
+    @property
+    def can_reload(self) -> bool:
+        """Whether there is a running process to tell."""
+        return self.state is State.RUNNING and self.pid is not None
+
+    @property
+    def made_spec(self) -> ServiceSpec:
+        """The definition of its present process; the one in force while there is none."""
+        return self.made_from or self.spec
 
     @property
     def has_replacement(self) -> bool:
@@ -140,9 +157,9 @@ class Service:
         self.retry_at = None
         self.respawn_record = RespawnRecord()
 
-    def begin_start(self) -> None:
+    def begin_start(self, generation: int) -> None:
         """Begin another generation; nothing of the last one is left."""
-        self.generation += 1
+        self.generation = generation
         self.made_from = self.spec
         self.retry_at = None
         self.death = None

@@ -114,4 +114,6 @@ def _may_stop(host: HostState, service: Service) -> bool:
 
 def _goes_first(host: HostState, other: Service) -> bool:
     """Whether a service behind one that is to stop has to be gone before."""
-    return (other.is_up and other.view.must_stop) or other.state is State.STOPPING
+    return (other.is_up and other.view.must_stop) or (
+        other.state is State.STOPPING and not other.is_stuck
+    )

@@ -32,6 +32,8 @@ class HostState:
     is_shutting_down: bool = False
     now: Instant = field(default_factory=lambda: Instant(0.0, 0.0))
     """When the event at hand came."""
+    generations: int = 0
+    """The last one given out; none is used twice, so that nothing late is taken for news."""
     dirty: set[Name] = field(default_factory=set)
     """Services that changed and whose neighbourhood is to be judged."""
     effects: list[Effect] = field(default_factory=list)
@@ -48,6 +50,11 @@ class HostState:
         service = Service(spec=spec, since=self.now.wall, enabled=enabled)
         self.services[spec.name] = service
         return service
+
+    def next_generation(self) -> int:
+        """Return a generation that no event carries yet."""
+        self.generations += 1
+        return self.generations
 
     def emit(self, effect: Effect) -> None:
         """Add something to do."""

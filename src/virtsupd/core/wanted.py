@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from virtsupd.core import commands
-from virtsupd.core.effects import Answer, CancelTimer, Remember, RunReload
-from virtsupd.core.events import Asked, Timer, Verb
+from virtsupd.core.effects import Answer, Remember, RunReload
+from virtsupd.core.events import Asked, Verb
 from virtsupd.core.names import Name
+from virtsupd.core.service import Service
 from virtsupd.core.state import HostState
 from virtsupd.core.ticket import Ticket
 
@@ -19,26 +20,32 @@ RELOAD = "reload"
 
 def boot(host: HostState) -> None:
     """Want what an earlier virtsupd was told to, and for the rest what the definitions start."""
-    known: dict[Name, bool] = {}
     for name, service in host.services.items():
         service.since = host.now.wall
         kept = host.remembered.get(name)
         if kept is not None and kept.wanted is not None:
-            known[name] = kept.wanted
             set_wanted(host, [name], wanted=kept.wanted, who="an earlier command")
-    specs = host.graph.spec_by_name.items()
-    started = host.graph.closure(n for n, s in specs if s.autostart and n not in known)
-    set_wanted(host, (n for n in started if n not in known), wanted=True, who=_BOOT)
+    roots = (n for n, s in host.services.items() if s.wanted or s.spec.autostart)
+    want_along(host, roots, who=_BOOT)
     host.dirty.update(host.services)
 
 
 def ask(host: HostState, event: Asked) -> None:
     """Take a command: refuse it whole, or open a ticket and want what it says."""
+    gone = [name for name in event.names if name not in host.services]
+    if gone:
+        text = f"{', '.join(gone)}: no longer there"
+        host.emit(Answer(event.ticket, commands.refused(event.names, text)))
+        return
     ticket = commands.open_ticket(host, event)
     if ticket.refusal is not None:
         host.emit(Answer(event.ticket, ticket.refusal))
         return
     host.tickets[event.ticket] = ticket
+    _want_as_asked(host, event, ticket)
+
+
+def _want_as_asked(host: HostState, event: Asked, ticket: Ticket) -> None:
     match event.verb:
         case Verb.START | Verb.RESTART:
             _ask_up(host, event, ticket)
@@ -72,11 +79,21 @@ def set_wanted(host: HostState, names: Iterable[Name], *, wanted: bool, who: str
             host.end_backoff(service)
 
 
+def want_along(host: HostState, roots: Iterable[Name], *, who: str) -> None:
+    """Want services and what is started along with them, except what an operator stopped."""
+    closure = host.graph.closure(roots)
+    names = (name for name in closure if not _is_kept_down(host.services[name]))
+    set_wanted(host, names, wanted=True, who=who)
+
+
+def _is_kept_down(service: Service) -> bool:
+    return not service.wanted and service.wanted_by not in ("", RELOAD)
+
+
 def _ask_up(host: HostState, event: Asked, ticket: Ticket) -> None:
     closure = host.graph.closure(event.names)
     for name in closure:
-        host.services[name].clear_failure()
-        host.emit(CancelTimer(name, Timer.BACKOFF))
+        host.clear_failure(host.services[name])
     for name in event.names:
         host.services[name].death = None
     set_wanted(host, ticket.displaced, wanted=False, who=event.who)
@@ -88,7 +105,7 @@ def _ask_up(host: HostState, event: Asked, ticket: Ticket) -> None:
 def _ask_reload(host: HostState, names: Iterable[Name]) -> None:
     for name in names:
         service = host.services[name]
-        if service.spec.reload is not None:
+        if service.can_reload and service.spec.reload is not None:
             host.emit(RunReload(name, service.generation, service.spec.reload))
 
 
