@@ -64,7 +64,7 @@ def test_a_guest_survives_restart_of_libvirtd(host: LibvirtHost, guest: Guest) -
 
 def test_a_guest_survives_the_death_of_libvirtd(host: LibvirtHost, guest: Guest) -> None:
     before, libvirtd = guest.identity(), host.pid("libvirtd")
-    host.namespaces.run("kill", "-KILL", str(libvirtd))
+    host.namespaces.signal(libvirtd, "KILL")
     host.await_replacement("libvirtd", of=libvirtd)
     assert host.virsh("domstate", guest.name) == "running"
     assert guest.identity() == before
@@ -75,10 +75,17 @@ def test_a_guest_and_its_console_log_survive_reload_of_virtlogd(
     host: LibvirtHost, guest: Guest
 ) -> None:
     before, virtlogd = guest.identity(), host.pid("virtlogd")
+    assert f"{guest.name}-console.log" in open_files(host, virtlogd)
     host.control("reload", "virtlogd")
     guest.assert_goes_on()
     assert host.pid("virtlogd") == virtlogd
     assert guest.identity() == before
+
+
+def open_files(host: LibvirtHost, pid: int) -> set[str]:
+    """Return the names of the files that a process inside has open."""
+    descriptors = (host.namespaces.root / f"proc/{pid}/fd").iterdir()
+    return {descriptor.readlink().name for descriptor in descriptors}
 
 
 def test_a_guest_survives_reload_of_libvirtd(host: LibvirtHost, guest: Guest) -> None:
@@ -104,7 +111,7 @@ def test_a_guest_and_the_services_survive_the_death_of_virtsupd(
 ) -> None:
     """The last test on this host: nothing supervises it afterwards."""
     before, libvirtd, virtlogd = guest.identity(), host.pid("libvirtd"), host.pid("virtlogd")
-    host.namespaces.run("kill", "-KILL", str(host.daemon_pid()))
+    host.namespaces.signal(host.daemon_pid(), "KILL")
     guest.assert_goes_on()
     assert host.namespaces.start_time(libvirtd)
     assert host.namespaces.start_time(virtlogd)
@@ -119,7 +126,7 @@ def test_a_shutdown_leaves_nothing(host_without_guest: LibvirtHost, how: str) ->
     if how == "shutdown":
         host.control("shutdown")
     else:
-        host.namespaces.run("kill", "-TERM", str(host.daemon_pid()))
+        host.namespaces.signal(host.daemon_pid(), "TERM")
     assert host.namespaces.wait() == 0
     shared = host.namespaces.shared
     assert not (shared / "control").exists()
@@ -142,6 +149,6 @@ def test_virtsupd_serves_as_the_first_process_of_a_container(
         begin = time.monotonic()
         host.virsh("version")
         assert time.monotonic() - begin < FIRST_ANSWER_SECONDS
-        host.namespaces.run("kill", "-TERM", "1")
+        host.namespaces.signal(1, "TERM")
         assert host.namespaces.wait() == 0
         assert cgroups_named(host.cgroup) == []

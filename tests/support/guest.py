@@ -22,7 +22,7 @@ _DOMAIN = """
   </os>
   <features><acpi/></features>
   <devices>
-    <serial type='pty'><log file='/var/log/libvirt/qemu/{name}-console.log' append='on'/></serial>
+    <serial type='file'><source path='/var/log/libvirt/qemu/{name}-console.log'/></serial>
   </devices>
 </domain>
 """

@@ -65,6 +65,10 @@ class Namespaces:
         assert not is_ok or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
 
+    def signal(self, pid: int, name: str) -> None:
+        """Send a signal ("KILL") to a process inside, by its pid there."""
+        self.run("sh", "-c", f"kill -{name} {pid}")
+
     def start_time(self, pid: int) -> str | None:
         """Return what tells this process from a later one of the same pid; None if it is gone."""
         stat = text_of(self.root / f"proc/{pid}/stat")
@@ -156,6 +160,8 @@ def _await_end(first: int, outer: subprocess.Popen[bytes]) -> None:
     """Kill the namespaces' first process with unshare, and return when it is gone."""
     outer.kill()
     select.select([first], [], [], COMMAND_SECONDS)
+    with suppress(ChildProcessError):  # ours to reap only where this process inherits orphans
+        os.waitid(os.P_PIDFD, first, os.WEXITED | os.WNOHANG)
     os.close(first)
 
 
