@@ -30,6 +30,7 @@ from virtsupd.process.clock import Clock
 from virtsupd.process.extension import ExtensionSpawner
 from virtsupd.process.files import make_directory, write_atomically
 from virtsupd.process.lock import RunLock
+from virtsupd.process.log_files import log_files
 from virtsupd.process.output import Outputs
 from virtsupd.process.own_notify import OwnNotify
 from virtsupd.process.plan import Spawner
@@ -64,7 +65,9 @@ class Daemon:
 
         Raises:
             AlreadyRunningError: another virtsupd holds the run directory or the socket.
-            VirtsupdError: a directory, the state file or the socket cannot be used.
+            VirtsupdError: a directory, the state file or a socket cannot be used. In both cases
+                nothing stays open; directories that were made stay.
+            OSError: a directory or file cannot be made; as above.
         """
         self._loaded = loaded
         self._kinds = kinds
@@ -77,18 +80,28 @@ class Daemon:
         self._reaper = reaper
         host = loaded.host
         _make_directories(loaded)
-        self._lock = RunLock(host.run_dir / "lock")
+        with contextlib.ExitStack() as undo:
+            self._lock = RunLock(host.run_dir / "lock")
+            undo.callback(self._lock.release, remove=True)
+            self._take_over(loaded, undo)
+            undo.pop_all()
+        self._supervisor: Supervisor
+
+    def _take_over(self, loaded: Loaded, undo: contextlib.ExitStack) -> None:
+        """See what is there, open the sockets, write the files; `undo` closes what was opened."""
+        host = loaded.host
         self._memory = Memory.load(host.state_dir)
         self._records = Records(host.run_dir / "records")
         self._tree, self._no_tree = CgroupTree.find(host.cgroup, host.run_dir)
         self._outputs = Outputs(
-            host.run_dir, children=reaper, clock=clock, on_trouble=self._output_changed
+            host.run_dir, children=self._reaper, clock=self._clock, on_trouble=self._output_changed
         )
-        self._server = ControlServer(self, loaded.access, clock=clock)
+        self._server = ControlServer(self, loaded.access, clock=self._clock)
+        undo.callback(self._server.close)
         self._server.listen(host.socket)
         if host.herd_socket is not None:
             self._server.listen(host.herd_socket, is_herd_only=True)
-        self._supervisor: Supervisor
+        _write_generated(loaded)
 
     async def run(self) -> None:
         """Start what is to be started, serve, and return when virtsupd was asked to end.
@@ -96,7 +109,6 @@ class Daemon:
         After a shutdown nothing is left of the services and the run directory; after `quit` the
         services and the log keeper run on.
         """
-        _write_generated(self._loaded)
         async with self._outputs.running():
             with handling(self._signal_handlers()):
                 async with anyio.create_task_group() as tasks:
@@ -257,8 +269,9 @@ class Daemon:
         return lines
 
     def log_files(self, name: Name) -> Sequence[str]:
-        """Return a service's log files, the one in use first."""
-        return self._outputs.files(name)
+        """Return a service's log files that there are, the one in use first."""
+        process = self._supervisor.engine.graph.spec_by_name[name].process
+        return log_files(process.log.file) if process and process.log.file else ()
 
     def pids(self, name: Name) -> Sequence[int]:
         """Return the processes of a service."""
