@@ -47,6 +47,8 @@ class HandBackend:
         """Begin with these services."""
         self.by_name = {snapshot.spec.name: snapshot for snapshot in snapshots}
         self.asked: list[tuple[Verb, tuple[Name, ...], str, bool]] = []
+        self.families: dict[Name, tuple[int, ...]] = {}
+        """What `pids` returns, where it is not the one process of the snapshot."""
         self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
         self.ended: list[tuple[str, str]] = []
         self.phase: Literal["running", "shutting-down"] = "running"
@@ -133,6 +135,10 @@ class HandBackend:
     def log_files(self, name: Name) -> Sequence[str]:
         process = self.by_name[name].spec.process
         return [process.log.file] if process and process.log.file else []
+
+    def pids(self, name: Name) -> Sequence[int]:
+        pid = self.by_name[name].pid
+        return self.families.get(name, () if pid is None else (pid,))
 
     def definition(self, name: Name) -> str:
         return f"# {name}\n"

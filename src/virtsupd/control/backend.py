@@ -100,6 +100,10 @@ class Backend(Protocol):
         """Return the log file in use and the rotated ones, newest first."""
         ...
 
+    def pids(self, name: Name) -> Sequence[int]:
+        """Return the processes of a service: all in its cgroup, or its leader's family without one."""
+        ...
+
     def definition(self, name: Name) -> str:
         """Return the definition in force as TOML with comments naming each source; no secrets."""
         ...

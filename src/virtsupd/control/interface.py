@@ -33,13 +33,14 @@ from virtsupd.errors import (
     VirtsupdError,
 )
 from virtsupd.process.clock import Clock
-from virtsupd.process.inspect import descendants, inspect_processes
+from virtsupd.process.inspect import ProcessFacts, inspect_processes
 from virtsupd.process.log_files import follow, tail
 
 NAME = "org.virtsupd.Supervisor"
 _DEFAULT_LINES = 10
 _MOST_LINES = 10_000
 _BATCH_CHARACTERS = 32 * 1024
+_PROCESSES_IN_A_TURN = 16
 
 
 def supervisor_service(backend: Backend, clock: Clock) -> Service:
@@ -203,17 +204,13 @@ class _Supervisor:
         return [dumps({"lines": list(lines)})]
 
     async def _processes(self, request: Request) -> Parts:
-        pid = self._backend.snapshot(self._one(request, Role.VIEWER)).pid
-        pids = () if pid is None else (pid, *descendants(pid))
-        found = [
-            {
-                "pid": facts.pid,
-                "command": facts.command,
-                "memory_bytes": facts.memory_bytes,
-                "cpu_seconds": facts.cpu_seconds,
-            }
-            for facts in inspect_processes(pids)
-        ]
+        pids = self._backend.pids(self._one(request, Role.VIEWER))
+        found: list[dict[str, object]] = []
+        for start in range(0, len(pids), _PROCESSES_IN_A_TURN):
+            if start:
+                await request.turn()
+            part = inspect_processes(pids[start : start + _PROCESSES_IN_A_TURN])
+            found += [_process_record(facts) for facts in part]
         return [dumps({"processes": found})]
 
     async def _reload(self, request: Request) -> Parts:
@@ -247,6 +244,15 @@ class _Supervisor:
         what = request.parameters.get("action", "looking")
         request.grant.require(needed, what, [name])
         return name
+
+
+def _process_record(facts: ProcessFacts) -> dict[str, object]:
+    return {
+        "pid": facts.pid,
+        "command": facts.command,
+        "memory_bytes": facts.memory_bytes,
+        "cpu_seconds": facts.cpu_seconds,
+    }
 
 
 async def _show_lines(request: Request, name: Name, lines: Sequence[str]) -> None:

@@ -48,6 +48,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, Stop
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
+from virtsupd.process.inspect import descendants
 from virtsupd.process.lives import LifeWatch, last_status, led_group, parent_of
 from virtsupd.process.notify import NotifyMessage
 from virtsupd.process.probe_context import ProbeContext
@@ -123,13 +124,13 @@ class Interpreter:
         return run.leader if run is not None else None
 
     def pids(self, name: Name) -> tuple[int, ...]:
-        """Return all processes in a service's cgroup, or its leader where there is none."""
+        """Return all processes in a service's cgroup; where there is none, its leader's family."""
         run = self._runs.get(name)
         if run is None:
             return ()
         if run.cgroup is not None:
             return run.cgroup.pids()
-        return (run.leader,) if run.leader is not None else ()
+        return (run.leader, *descendants(run.leader)) if run.leader is not None else ()
 
     def tidy(self) -> None:
         """Remove the cgroups of services that have stopped and were not started again.

@@ -1,5 +1,6 @@
 """Each method of org.virtsupd.Supervisor over a hand-driven backend; every reply fits the interface."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -253,6 +254,14 @@ async def test_what_runs_for_a_service(tmp_path: Path) -> None:
     async with calling(daemon, tmp_path) as caller:
         found = good("Processes", await caller.call("Processes", {"name": "web"}))
     assert found["processes"][0]["pid"] == 1
+
+
+async def test_every_process_of_a_service_is_told_of(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.families[WEB] = (1, *[os.getpid()] * 40)
+    async with calling(daemon, tmp_path) as caller:
+        found = good("Processes", await caller.call("Processes", {"name": "web"}))
+    assert [process["pid"] for process in found["processes"]] == [1, *[os.getpid()] * 40]
 
 
 async def test_the_configuration_is_reloaded_or_refused(tmp_path: Path) -> None:
