@@ -9,9 +9,11 @@ from virtsupd.control.sexp import Datum, Reader
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot
 from virtsupd.errors import UnknownServiceError, VirtsupdError
+from virtsupd.process.log_files import recent_lines
 
 _COMMAND_SECONDS = 0.001
 """What a command counts as of its sender's share of the event loop, whatever it really costs."""
+_RECENT_LINES = 10
 
 
 class HerdConversation:
@@ -65,10 +67,22 @@ class HerdConversation:
         shown = commands.visible(self._backend, self._grant)
         return await self._records.status(shown, self._backend.facts(), self._connection.turn)
 
+    def _show(self, snapshot: ServiceSnapshot) -> bytes:
+        """Render one service with the end of its log.
+
+        Lines carry no times in the file. Each is shown with that of the last write: true for the
+        newest, the latest possible for the others.
+        """
+        files = self._backend.log_files(snapshot.spec.name)
+        process = snapshot.spec.process
+        written, lines = recent_lines(process.log.file if process else "", _RECENT_LINES)
+        recent = [(written, line) for line in lines]
+        return herd_replies.render_status(snapshot, log_files=files, recent=recent)
+
     async def _perform(self, request: herd.Request) -> bytes:
         match request:
             case herd.Status(service):
-                return herd_replies.render_status(self._snapshot(service, Role.VIEWER, "status"))
+                return self._show(self._snapshot(service, Role.VIEWER, "status"))
             case herd.Doc(service, words):
                 return herd_replies.render_doc(words, self._snapshot(service, Role.VIEWER, "doc"))
             case herd.Ask():

@@ -9,6 +9,7 @@ from itertools import count
 from virtsupd.process.filechanges import FileChanges
 
 _BLOCK_BYTES = 65536
+_RECENT_BYTES = 16384
 _MOST_BYTES = 16 << 20
 """What is looked through for last lines at most, so that one endless line cannot fill the memory."""
 
@@ -31,6 +32,20 @@ def tail(file: str, lines: int) -> list[str]:
     A last line without an end counts. What is unreadable or gone is left out.
     """
     return _tail(file, lines, end=None)
+
+
+def recent_lines(file: str, lines: int) -> tuple[float, list[str]]:
+    """Return when the log was last written (Unix seconds) and its last lines, newest first.
+
+    One look at the last 16 KiB of the file in use, never at rotated ones; of a line that began
+    before, the end. Without a file that can be read: no lines.
+    """
+    try:
+        written, content = _end_of(file, _RECENT_BYTES)
+    except OSError:
+        return 0.0, []
+    last = _split(content)[-lines:] if lines else []
+    return written, [_decode(line) for line in reversed(last)]
 
 
 def follow(file: str, lines: int) -> AsyncGenerator[list[str], None]:
@@ -163,6 +178,16 @@ def _read_back(fd: int, end: int, lines: int) -> bytes:
         blocks.appendleft(os.pread(fd, length, start))
         ends += blocks[0].count(b"\n")
     return b"".join(blocks)
+
+
+def _end_of(file: str, length: int) -> tuple[float, bytes]:
+    """Return when a file was last written and its last `length` bytes."""
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(fd)
+        return found.st_mtime, os.pread(fd, length, max(found.st_size - length, 0))
+    finally:
+        os.close(fd)
 
 
 def _last_lines_compressed(path: str, lines: int) -> list[bytes]:

@@ -1,5 +1,6 @@
 """herd's commands, each over one connection."""
 
+import os
 from pathlib import Path
 
 import anyio
@@ -8,9 +9,12 @@ from tests.support.control import connected, running_server, until
 from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
 
 from virtsupd.control import herd_replies
+from virtsupd.control.sexp import Pair, Symbol
+from virtsupd.control.sexp_writer import write
 from virtsupd.core.effects import Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
+from virtsupd.core.spec import LogSpec, ProcessSpec
 from virtsupd.errors import ActionError, ConfigError, UnknownActionError
 
 WEB = Name("web")
@@ -83,6 +87,19 @@ async def test_verbs_reach_the_engine(tmp_path: Path, verb: str) -> None:
     assert daemon.asked == [(Verb(verb), (WEB,), "root via herd", False)]
     assert found.startswith(b"(reply (version 0) (result ")
     assert b"(error #f)" in found
+
+
+async def test_the_status_of_a_service_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    file = tmp_path / "web.log"
+    file.write_text("".join(f"line {number}\n" for number in range(12)))
+    os.utime(file, (1, 1234.5))
+    process = ProcessSpec(command=("/bin/true",), log=LogSpec(str(file)))
+    daemon = HandBackend(snapshot_of(spec_of("web", process=process)))
+    found = await ask(daemon, tmp_path, command("status", "web"))
+    lines = [Pair((1234,), f"line {number}") for number in range(11, 1, -1)]
+    assert write((Symbol("recent-messages"), tuple(lines))).encode() in found
+    assert f'(log-files ("{file}"))'.encode() in found
+    assert b"line" not in await ask(daemon, tmp_path, command("status", "root"))
 
 
 async def test_a_transient_service_that_is_gone_is_shown_as_it_was(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Reading log files: last lines over rotated files, and lines as they are written."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -95,6 +95,28 @@ def test_a_file_compressed_between_listing_and_reading_is_found(log: Path) -> No
 def test_bytes_that_are_no_text_are_shown_somehow(log: Path) -> None:
     log.write_bytes(b"\xff ok\n")
     assert log_files.tail(str(log), 1) == ["\ufffd ok"]
+
+
+def test_recent_lines_are_the_last_of_the_file_in_use_newest_first(log: Path) -> None:
+    log.write_text("one\ntwo\nthr")
+    Path(f"{log}.1").write_text("older\n")
+    os.utime(log, (1, 1234.5))
+    assert log_files.recent_lines(str(log), 2) == (1234.5, ["thr", "two"])
+    assert log_files.recent_lines(str(log), 9) == (1234.5, ["thr", "two", "one"])
+    assert log_files.recent_lines(str(log), 0) == (1234.5, [])
+
+
+def test_an_endless_line_is_recent_by_its_end(log: Path) -> None:
+    log.write_text("x" * 1_000_000 + "end")
+    _, (line,) = log_files.recent_lines(str(log), 10)
+    assert line.endswith("end")
+    assert len(line) < 20_000
+
+
+@pytest.mark.parametrize("make", [lambda path: None, Path.mkdir, Path.touch])
+def test_what_is_no_log_has_no_recent_lines(log: Path, make: Callable[[Path], None]) -> None:
+    make(log)
+    assert log_files.recent_lines(str(log), 10)[1] == []
 
 
 async def batch(stream: AsyncIterator[list[str]], lines: int) -> list[str]:
