@@ -79,6 +79,15 @@ def test_the_lines_it_prints_work_as_they_are_and_ctrl_c_leaves_nothing(demo: Na
     assert "was still running" not in demo.output
 
 
+def test_a_second_demo_leaves_the_first_alone(demo: Namespaces) -> None:
+    await_libvirtd(demo)
+    second = demo.run(str(CHECKOUT / "scripts/run"), is_ok=False)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert "a demo is running already" in second.stderr
+    status, *_ = lines_to_paste(demo)
+    assert "libvirtd" in run_pasted(demo, status)
+
+
 def test_ctrl_c_while_it_starts_leaves_nothing(demo: Namespaces) -> None:
     eventually(lambda: "Ctrl-C here" in demo.output, "its introduction", seconds=START_SECONDS)
     demo.type(CTRL_C)
