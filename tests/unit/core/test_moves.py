@@ -1,0 +1,231 @@
+"""What a move means: starting, ending with escalation, and what follows an end."""
+
+from tests.support.pure_host import CLEAN, NOTIFY, PureHost, service, target
+
+from virtsupd.core.effects import CancelTimer, EndWatches, Spawn, Terminate
+from virtsupd.core.events import BecameReady, Timer
+from virtsupd.core.names import Name
+from virtsupd.core.spec import ExecProbe, Health, Readiness, Respawn, Stop
+
+DB = Name("db")
+
+
+def timers(host: PureHost) -> dict[str, float]:
+    """Armed timers and how far away each is."""
+    return {str(kind): timer.at - host.now for (_, kind), timer in host.timers.items()}
+
+
+def test_a_start_spawns_and_arms_its_deadline() -> None:
+    host = PureHost.of(service("db", ready=Readiness(NOTIFY.probe, timeout_seconds=7)))
+    (spawn,) = host.take(Spawn)
+    assert isinstance(spawn, Spawn)
+    assert spawn.process == host.engine.service(DB).spec.process
+    assert timers(host) == {"start-deadline": 7.0}
+
+
+def test_a_deadline_of_zero_waits_for_ever() -> None:
+    host = PureHost.of(service("db", ready=Readiness(NOTIFY.probe, timeout_seconds=0)))
+    assert timers(host) == {}
+
+
+def test_without_a_probe_it_runs_as_soon_as_the_process_exists() -> None:
+    host = PureHost.of(service("db"))
+    assert host.states("db") == ["starting", "running"]
+    assert timers(host) == {}
+
+
+def test_becoming_ready_ends_the_deadline_and_the_readiness_probe() -> None:
+    host = PureHost.of(service("db", ready=NOTIFY))
+    host.take()
+    host.ready("db")
+    generation = host.engine.service(DB).generation
+    assert host.take(CancelTimer, EndWatches) == [
+        CancelTimer(DB, Timer.START_DEADLINE),
+        EndWatches(DB, generation),
+    ]
+
+
+def test_what_runs_with_a_process_is_watched_for_its_health() -> None:
+    health = Health(ExecProbe(("check",)))
+    host = PureHost.of(
+        service("db", ready=NOTIFY, health=health),
+        service("job", one_shot=True, ready=NOTIFY, health=health),
+    )
+    host.did()
+    host.ready("db")
+    host.exits("job", CLEAN)
+    assert host.did() == ["watch db"]
+
+
+def test_a_condition_is_awaited_and_has_no_process_to_end() -> None:
+    host = PureHost.of(target("net", ready=NOTIFY))
+    assert host.did() == ["await net"]
+    host.ready("net")
+    assert host.running() == ["net"]
+    host.stop("net")
+    assert host.did() == ["answer net done"]
+
+
+def test_a_stop_sends_its_signal_and_arms_the_stop_delay() -> None:
+    stop = Stop("SIGINT", delay_seconds=3)
+    host = PureHost.of(service("db", stop=stop))
+    host.stubborn.add("db")
+    host.take()
+    host.stop("db")
+    assert host.take(Terminate) == [Terminate(DB, host.engine.service(DB).generation, stop)]
+    assert timers(host) == {"stop-delay": 3.0}
+
+
+def test_what_is_left_after_the_stop_delay_is_killed() -> None:
+    host = PureHost.of(service("db", stop=Stop(delay_seconds=3)))
+    host.stubborn.add("db")
+    host.did()
+    host.stop("db")
+    host.pass_time(2.9)
+    assert host.did() == ["terminate db"]
+    host.pass_time(0.1)
+    assert host.did() == ["kill db", "answer db done"]
+    assert timers(host) == {}
+
+
+def test_a_stop_is_answered_only_when_nothing_is_left() -> None:
+    host = PureHost.of(service("db"))
+    host.stubborn.add("db")
+    host.did()
+    host.stop("db")
+    assert host.did() == ["terminate db"]
+    host.lets_go("db")
+    assert host.did() == ["answer db done"]
+
+
+def test_what_cannot_be_killed_is_reported_and_the_command_answered() -> None:
+    host = PureHost.of(service("db", stop=Stop(delay_seconds=3)))
+    host.unkillable.add("db")
+    host.did()
+    host.stop("db")
+    host.pass_time(3)
+    assert host.did() == ["terminate db", "kill db"]
+    host.pass_time(10)
+    assert host.did() == ["answer db failed"]
+    assert host.tells("db")[-1] == "cannot be killed"
+    assert host.reason("db") == "degraded: its processes are still there after SIGKILL"
+    assert timers(host) == {}
+    assert host.result(host.start("db")) == "failed"
+    host.lets_go("db")
+    assert host.running() == ["db"]
+
+
+def test_a_respawn_waits_longer_each_time_up_to_its_cap() -> None:
+    policy = Respawn(delay_seconds=1, factor=3, max_delay_seconds=5, limit=0)
+    host = PureHost.of(service("db", respawn=policy))
+    pauses = []
+    for _ in range(4):
+        host.exits("db")
+        pauses.append(timers(host)["backoff"])
+        assert host.reason("db") == "backing-off: exited with code 1; starts again by itself"
+        host.pass_time(pauses[-1])
+    assert pauses == [1.0, 3.0, 5.0, 5.0]
+    assert host.engine.snapshot(DB).restarts == 4
+
+
+def test_a_respawn_without_delay_is_at_once() -> None:
+    host = PureHost.of(service("db", respawn=Respawn(delay_seconds=0)))
+    host.did()
+    host.exits("db")
+    assert host.did() == ["terminate db", "spawn db"]
+
+
+def test_after_the_limit_it_is_failed_until_an_operator_starts_it() -> None:
+    host = PureHost.of(service("db", respawn=Respawn(delay_seconds=0, limit=2, window_seconds=30)))
+    for _ in range(3):
+        host.exits("db")
+    assert host.reason("db") == ("failed: exited with code 1; the limit is 2 respawns within 30 s")
+    assert host.tells("db")[-1] == "failed"
+    host.pass_time(1000)
+    assert host.running() == []
+    host.start("db")
+    for _ in range(2):
+        host.exits("db")
+    assert host.running() == ["db"], "a start empties the record"
+
+
+def test_a_run_as_long_as_the_window_empties_the_record() -> None:
+    host = PureHost.of(service("db", respawn=Respawn(delay_seconds=1, limit=1, window_seconds=30)))
+    for _ in range(3):
+        host.exits("db")
+        assert timers(host) == {"backoff": 1.0}
+        host.pass_time(1)
+        host.pass_time(30)
+
+
+def test_without_a_respawn_policy_a_crash_is_a_failure() -> None:
+    host = PureHost.of(service("db", respawn=None))
+    host.exits("db")
+    assert host.reason("db") == "failed: exited with code 1"
+
+
+def test_a_condition_that_cannot_hold_is_tried_again_as_its_policy_says() -> None:
+    host = PureHost.of(target("net", ready=NOTIFY, respawn=Respawn(delay_seconds=2)))
+    host.did()
+    host.never_ready("net", "no route")
+    assert host.reason("net") == (
+        "backing-off: did not become ready: no route; starts again by itself"
+    )
+    host.pass_time(2)
+    assert host.did() == ["await net"]
+
+
+def test_a_crash_of_what_is_being_stopped_is_no_reason_to_respawn() -> None:
+    host = PureHost.of(service("db"))
+    host.stop("db")
+    found = host.engine.snapshot(DB)
+    assert (found.restarts, str(found.state), str(found.last_exit and found.last_exit.status)) == (
+        0,
+        "stopped",
+        "ended by SIGTERM",
+    )
+
+
+def test_a_transient_service_vanishes_when_it_ends_and_is_not_respawned() -> None:
+    host = PureHost.of(service("db"), service("job", transient=True), service("x", wants=["job"]))
+    host.did()
+    host.exits("job")
+    assert host.did() == ["terminate job", "forget job"]
+    assert host.engine.names() == ("db", "x")
+    assert "job" not in host.engine.graph.spec_by_name
+    assert not host.timers
+    assert host.result(host.restart("x")) == "done"
+
+
+def test_a_command_about_a_transient_service_ends_with_it() -> None:
+    host = PureHost.of(service("a", transient=True), service("b", transient=True, ready=NOTIFY))
+    stop, start = host.stop("a"), host.start("b")
+    host.exits("b")
+    assert host.result(stop) == "done"
+    assert [r.message for r in host.reports(start)] == [
+        "b is gone: exited with code 1 before it was ready"
+    ]
+
+
+def test_events_of_an_earlier_start_change_nothing() -> None:
+    host = PureHost.of(service("db", ready=NOTIFY))
+    old = host.processes[DB].generation
+    host.restart("db")
+    host.post(BecameReady(DB, old))
+    assert host.state("db") == "starting"
+
+
+def test_no_generation_is_used_twice_even_for_a_name_that_returns() -> None:
+    host = PureHost.of(service("job", transient=True, ready=NOTIFY))
+    old = host.processes[Name("job")].generation
+    host.exits("job")
+    host.reload(service("job", ready=NOTIFY))
+    host.post(BecameReady(Name("job"), old))
+    assert host.state("job") == "starting"
+
+
+def test_no_timer_outlives_a_stop() -> None:
+    host = PureHost.of(service("db", ready=NOTIFY))
+    assert host.timers
+    host.stop("db")
+    assert not host.timers
