@@ -86,6 +86,8 @@ def test_a_second_demo_leaves_the_first_alone(demo: Namespaces) -> None:
     assert "a demo is running already" in second.stderr
     status, *_ = lines_to_paste(demo)
     assert "libvirtd" in run_pasted(demo, status)
+    demo.type(CTRL_C)
+    assert_nothing_is_left(demo)
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(demo: Namespaces) -> None:
