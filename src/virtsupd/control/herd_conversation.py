@@ -71,13 +71,14 @@ class HerdConversation:
         """Render one service with the end of its log.
 
         Lines carry no times in the file. Each is shown with that of the last write: true for the
-        newest, the latest possible for the others.
+        newest, the latest possible for the others. Why the service is as it is comes last on
+        herd's screen, since herd shows no field that says it.
         """
         files = self._backend.log_files(snapshot.spec.name)
         process = snapshot.spec.process
         written, lines = recent_lines(process.log.file if process else "", _RECENT_LINES)
-        recent = [(written, line) for line in lines]
-        return herd_replies.render_status(snapshot, log_files=files, recent=recent)
+        recent = [*herd_replies.own_messages(snapshot), *((written, line) for line in lines)]
+        return herd_replies.render_status(snapshot, log_files=files, recent=recent[:_RECENT_LINES])
 
     async def _perform(self, request: herd.Request) -> bytes:
         match request:

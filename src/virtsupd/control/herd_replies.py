@@ -84,10 +84,16 @@ def render_status(
     return reply((service_record(snapshot, log_files=log_files, recent=recent),))
 
 
+def own_messages(snapshot: ServiceSnapshot) -> list[tuple[float, str]]:
+    """Return what virtsupd itself has to say of a service, with the time of its last change."""
+    reason = [snapshot.reason.text] if snapshot.reason else []
+    return [(snapshot.since, f"virtsupd: {text}") for text in (*reason, *snapshot.warnings)]
+
+
 def render_answer(verb: Verb, answer: Answer, snapshot: ServiceSnapshot) -> bytes:
     """Answer a verb asked of one service; `snapshot` is the service afterwards."""
     report = answer.reports[0]
-    messages = _messages(verb, report)
+    messages = [*_messages(verb, report), *_others(verb, answer, report)]
     is_good = report.result.is_good
     match verb:
         case Verb.START:
@@ -182,6 +188,17 @@ def _messages(verb: Verb, report: Report) -> list[str]:
         return []
     own = "" if is_told else report.message
     return [line for line in (known, own) if line] or [f"{name}: {report.result.value}"]
+
+
+def _others(verb: Verb, answer: Answer, report: Report) -> list[str]:
+    """Return a line for each other service that went down; Shepherd has none after a stop."""
+    done = {
+        Verb.START: "has been stopped to make room",
+        Verb.RESTART: "is restarted along with it",
+    }.get(verb)
+    if done is None or report.result is Result.REFUSED:
+        return []
+    return [f"Service {name} {done}." for name in answer.touched if name != report.name]
 
 
 def _stopped(answer: Answer, report: Report) -> Sequence[str]:

@@ -1,5 +1,7 @@
 """Replies: the shape of each, and Shepherd's very bytes where it would say the same."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support import herd10
 from tests.support.herd_services import BAD, DEPENDENT, FACTS, ONCE, SLEEPER, SNAPSHOTS
@@ -152,6 +154,34 @@ def test_where_false_would_crash_herd_a_failure_is_an_error(verb: Verb, result: 
 def test_a_failure_without_words_still_says_something(verb: Verb, result: Result) -> None:
     reply = asked(verb, result)
     assert result.value in reply or "could not be started" in reply
+
+
+@pytest.mark.parametrize(
+    ("verb", "result", "line"),
+    [
+        (Verb.START, Result.DONE, "Service dependent has been stopped to make room."),
+        (Verb.START, Result.FAILED, "Service dependent has been stopped to make room."),
+        (Verb.RESTART, Result.DONE, "Service dependent is restarted along with it."),
+    ],
+)
+def test_what_else_went_down_is_told(verb: Verb, result: Result, line: str) -> None:
+    assert line in asked(verb, result, touched=("dependent", "sleeper"))
+
+
+def test_what_a_refused_command_would_have_ended_is_not_told_as_done() -> None:
+    assert (
+        "Service"
+        not in asked(Verb.START, Result.REFUSED, "no", ("dependent",)).partition("messages")[2]
+    )
+
+
+def test_why_a_service_is_as_it_is_stands_among_its_messages() -> None:
+    snapshot = replace(BAD, warnings=("no nice",))
+    assert [text for _, text in herd_replies.own_messages(snapshot)] == [
+        "virtsupd: exited with code 1, five times in 30 s",
+        "virtsupd: no nice",
+    ]
+    assert herd_replies.own_messages(SLEEPER) == []
 
 
 def test_a_stop_without_a_list_names_the_service() -> None:
