@@ -5,7 +5,6 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ import anyio
 import structlog
 from anyio.abc import ObjectReceiveStream, TaskGroup
 
+from virtsupd import __version__
 from virtsupd.config.kinds import Registry
 from virtsupd.config.load import Loaded, load
 from virtsupd.config.show import definition_text
@@ -213,7 +213,7 @@ class Daemon:
         """Return what `status root` shows."""
         return DaemonFacts(
             pid=os.getpid(),
-            version=version("virtsupd"),
+            version=__version__,
             since=self._since,
             config=str(self._loaded.path),
             socket=str(self._loaded.host.socket),

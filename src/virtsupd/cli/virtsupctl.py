@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from virtsupd import __version__
 from virtsupd.cli import arguments, problems, session, status
 from virtsupd.cli.verbs import VERB_BY_NAME
 from virtsupd.control.client import Client
@@ -131,12 +132,7 @@ def _help(request: Request) -> int:
 
 
 def _version() -> int:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  slow and rare
-
-    try:
-        print(f"virtsupctl {version('virtsupd')}")
-    except PackageNotFoundError:
-        print("virtsupctl, not installed")
+    print(f"virtsupctl {__version__}")
     return 0
 
 

@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import anyio
 
+from virtsupd import __version__
 from virtsupd.cli.daemon_log import configure_log
 from virtsupd.config.load import Loaded, load
 from virtsupd.daemon import Daemon
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="check the host file and all that belongs to it, and end",
     )
-    parser.add_argument("--version", action="version", version=f"virtsupd {version('virtsupd')}")
+    parser.add_argument("--version", action="version", version=f"virtsupd {__version__}")
     return parser
 
 
