@@ -41,14 +41,32 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True)
+class KindParts:
+    """What is needed of a kind once its table is there."""
+
+    model: type[BaseModel]
+    build: Callable[[Any, KindContext], Built]
+    """Called with a checked instance of `model`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One table and the services it turns on."""
 
     units: tuple[str, ...]
     """Names of the built-in units that the table's presence turns on."""
-    model: type[BaseModel]
-    build: Callable[[Any, KindContext], Built]
-    """Called with a checked instance of `model`."""
+    parts: Callable[[], KindParts]
+    """Imports the kind's module: a host that does not have the table does not pay for it."""
+
+    @property
+    def model(self) -> type[BaseModel]:
+        """The model of the table."""
+        return self.parts().model
+
+    @property
+    def build(self) -> Callable[[Any, KindContext], Built]:
+        """What turns a checked instance of `model` into changes of the units."""
+        return self.parts().build
 
 
 Registry = Mapping[str, Kind]

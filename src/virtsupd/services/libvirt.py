@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, PlainValidator
 
-from virtsupd.config.kinds import Built, Kind, KindContext
+from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.model import KindTable
 from virtsupd.config.problems import Fault
 from virtsupd.config.settings import GeneratedDirectory, GeneratedFile
@@ -184,4 +184,4 @@ def _problems(table: LibvirtTable) -> Iterator[Fault]:
             yield (lower,), f"found {found}, must be at most {upper}, which is {bound}"
 
 
-LIBVIRT = Kind(units=("libvirtd",), model=LibvirtTable, build=build)
+LIBVIRT = KindParts(LibvirtTable, build)

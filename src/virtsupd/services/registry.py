@@ -1,7 +1,24 @@
-"""All kinds of services, by the name of the table that turns each on."""
+"""All kinds of services, by the name of the table that turns each on.
 
-from virtsupd.config.kinds import Registry
-from virtsupd.services.libvirt import LIBVIRT
-from virtsupd.services.virtlog import VIRTLOG
+The module of a kind is imported when its table is there, at start or at a reload.
+"""
 
-KINDS: Registry = {"virtlog": VIRTLOG, "libvirt": LIBVIRT}
+from virtsupd.config.kinds import Kind, KindParts, Registry
+
+
+def _virtlog() -> KindParts:
+    from virtsupd.services.virtlog import VIRTLOG  # noqa: PLC0415 - see above
+
+    return VIRTLOG
+
+
+def _libvirt() -> KindParts:
+    from virtsupd.services.libvirt import LIBVIRT  # noqa: PLC0415 - see above
+
+    return LIBVIRT
+
+
+KINDS: Registry = {
+    "virtlog": Kind(("virtlogd",), _virtlog),
+    "libvirt": Kind(("libvirtd",), _libvirt),
+}

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from virtsupd.config.kinds import Built, Kind, KindContext
+from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.model import KindTable
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.config.values import AbsolutePath, Bytes
@@ -34,4 +34,4 @@ def build(table: VirtlogTable, context: KindContext) -> Built:
     return Built({"virtlogd": keys}, files=(GeneratedFile(file, 0o644, conf_text(table)),))
 
 
-VIRTLOG = Kind(units=("virtlogd",), model=VirtlogTable, build=build)
+VIRTLOG = KindParts(VirtlogTable, build)

@@ -9,7 +9,7 @@ from virtsupd.config.drafts import (
     host_layers,
     turned_on,
 )
-from virtsupd.config.kinds import Built, Kind, KindContext
+from virtsupd.config.kinds import Built, Kind, KindContext, KindParts
 from virtsupd.config.model import KindTable
 from virtsupd.config.problems import Layer
 from virtsupd.config.settings import HostSettings
@@ -33,7 +33,7 @@ def build_toy(table: ToyTable, context: KindContext) -> Built:
     )
 
 
-TOYS = {"toy": Kind(("virtlogd",), ToyTable, build_toy)}
+TOYS = {"toy": Kind(("virtlogd",), lambda: KindParts(ToyTable, build_toy))}
 
 
 def toys(data: dict[str, object]) -> tuple[dict[Name, tuple[Layer, ...]], Findings]:
