@@ -1,14 +1,14 @@
 """The control socket: takes connections, holds them to their limits, and gives each its language.
 
-The first byte tells the language: `{` is Varlink, anything an S-expression may begin with is
-herd's. Each connection has one task; what goes wrong in it ends that connection and nothing else.
+What is said is the business of `languages`. Each connection has one task; what goes wrong in it
+ends that connection and nothing else.
 """
 
 import errno
 import resource
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,8 @@ from virtsupd.config.settings import AccessSettings
 from virtsupd.control.access import Access, Grant, Peer, credentials_of, groups_of
 from virtsupd.control.backend import Backend
 from virtsupd.control.connection import Commons, Connection, Limits
-from virtsupd.control.herd_conversation import HerdConversation
-from virtsupd.control.interface import supervisor_service
 from virtsupd.control.listener import Listener
-from virtsupd.control.rendered import HerdRecords
 from virtsupd.control.turns import Account, Turns
-from virtsupd.control.varlink import Conversation, Service, introspection
 from virtsupd.errors import ProtocolError
 from virtsupd.process.clock import Clock
 
@@ -39,8 +35,9 @@ _LARGEST_PART = 8
 _SILENCE_SECONDS = 10.0
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_SECONDS = 0.1
-_VARLINK = ord("{")
-_HERD = frozenset(b"([;# \t\r\n\f\v")
+
+_Converse = Callable[[Connection, Grant], Awaitable[None]]
+"""Speaks with a peer until either side ends it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -69,13 +66,11 @@ class ControlServer:
         self._access_settings = access
         self._access = Access(access)
         self._commons = Commons(_within_descriptors(limits or Limits()), clock)
-        self._services: dict[str, Service] = {}
         self._listeners: list[tuple[Listener, bool]] = []
         self._seats: dict[_Seat, None] = {}
         self._others: Counter[int] = Counter()
         """How many seats each user has that is no admin."""
         self._is_empty = anyio.Event()
-        self._herd_records = HerdRecords()
         self._complaints = Complaints(clock)
 
     @property
@@ -104,15 +99,17 @@ class ControlServer:
 
     async def serve(self) -> None:
         """Serve until cancelled. Cancelling cuts all connections; the sockets go with `close`."""
-        version = self._backend.facts().version
-        own = supervisor_service(self._backend, self._commons.clock)
-        about = introspection([own.interface], version)
-        self._services = {service.interface.name: service for service in (own, about)}
+        # Imported now, when the first services are on their way, and not when a client comes: after
+        # an upgrade in place that would be another version's.
+        from virtsupd.control.languages import Languages  # noqa: PLC0415 - see above
+
+        languages = Languages(self._backend, self._commons.clock)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._commons.hangups.run)
             tasks.start_soon(self._commons.turns.run)
             for listener, is_herd_only in self._listeners:
-                tasks.start_soon(self._accept, listener, is_herd_only, tasks)
+                converse = partial(languages.converse, is_herd_only=is_herd_only)
+                tasks.start_soon(self._accept, listener, converse, tasks)
 
     async def finish(self, seconds: float) -> None:
         """Take no more messages and wait, at most `seconds`, until what was asked is answered."""
@@ -145,11 +142,11 @@ class ControlServer:
         self._listeners.clear()
         self._commons.close()
 
-    async def _accept(self, listener: Listener, is_herd_only: bool, tasks: TaskGroup) -> None:
+    async def _accept(self, listener: Listener, converse: _Converse, tasks: TaskGroup) -> None:
         while not self._commons.is_closing:
             await anyio.wait_readable(listener.socket)
             try:
-                self._accept_waiting(listener, is_herd_only=is_herd_only, tasks=tasks)
+                self._accept_waiting(listener, converse, tasks)
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
@@ -158,7 +155,7 @@ class ControlServer:
                 await self._commons.clock.sleep(_NO_ROOM_PAUSE_SECONDS)
             await anyio.lowlevel.checkpoint()
 
-    def _accept_waiting(self, listener: Listener, *, is_herd_only: bool, tasks: TaskGroup) -> None:
+    def _accept_waiting(self, listener: Listener, converse: _Converse, tasks: TaskGroup) -> None:
         for _ in range(_ACCEPTS_IN_A_PASS):
             try:
                 accepted, _address = listener.socket.accept()
@@ -170,7 +167,7 @@ class ControlServer:
                 accepted.close()
                 continue
             self._take(seat)
-            begin = partial(tasks.start_soon, self._attend, seat, is_herd_only)
+            begin = partial(tasks.start_soon, self._attend, seat, converse)
             self._commons.turns.ask(seat.connection.account, begin)
 
     def _seat(self, accepted: socket.socket) -> _Seat | None:
@@ -237,10 +234,10 @@ class ControlServer:
         self._leave(chosen)
         return True
 
-    async def _attend(self, seat: _Seat, is_herd_only: bool) -> None:
+    async def _attend(self, seat: _Seat, converse: _Converse) -> None:
         try:
             with seat.scope:
-                await self._converse(seat, is_herd_only=is_herd_only)
+                await converse(seat.connection, seat.grant)
         except ProtocolError as error:
             peer = seat.grant.peer
             self._complaints.warn("bad message", peer=str(peer), pid=peer.pid, reason=str(error))
@@ -251,16 +248,6 @@ class ControlServer:
         finally:
             seat.connection.close()
             self._leave(seat)
-
-    async def _converse(self, seat: _Seat, *, is_herd_only: bool) -> None:
-        connection, grant = seat.connection, seat.grant
-        first = await connection.first_byte()
-        if first in _HERD:
-            await HerdConversation(connection, self._backend, self._herd_records, grant).run()
-        elif first == _VARLINK and not is_herd_only:
-            await Conversation(connection, self._services, grant).run()
-        elif first is not None:
-            raise ProtocolError("the first byte belongs to no language")
 
 
 class Complaints:
