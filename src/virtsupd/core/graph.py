@@ -241,7 +241,7 @@ def _check_conflicts(
     problems: list[str],
 ) -> None:
     booted = _reachable((n for n, spec in spec_by_name.items() if spec.autostart), needs, wants)
-    for name in sorted(conflicts):
+    for name in sorted(name for name, others in conflicts.items() if others):
         needed = _reachable([name], needs)
         for other in conflicts[name]:
             if other in needed:
