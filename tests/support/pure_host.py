@@ -123,6 +123,8 @@ class PureHost:
     """Services that not even KILL ends."""
     reload_fails: str | None = None
     """What reload commands end with."""
+    held_reloads: bool = False
+    """Reload commands do not end."""
     held: set[str] = field(default_factory=set)
     """Services whose spawn the test answers itself."""
     unspawnable: dict[str, SpawnFailed] = field(default_factory=dict)
@@ -269,7 +271,8 @@ class PureHost:
                 self.conditions[effect.name] = effect.generation
             case RunReload():
                 assert not self.processes[effect.name].is_done, "nobody to tell"
-                yield ReloadEnded(effect.name, effect.generation, self.reload_fails)
+                if not self.held_reloads:
+                    yield ReloadEnded(effect.name, effect.generation, self.reload_fails)
             case ArmTimer():
                 self.timers[effect.name, effect.timer] = effect
             case CancelTimer():

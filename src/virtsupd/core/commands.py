@@ -169,7 +169,7 @@ def _verdict(host: HostState, culprit: Service, name: Name) -> Report | None:
 
 
 def _stays(service: Service) -> bool:
-    return service.is_up and not service.view.must_stop
+    return service.state is State.RUNNING and not service.view.must_stop
 
 
 def _outcome_of_stop(ticket: Ticket, service: Service) -> Report | None:

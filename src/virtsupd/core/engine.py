@@ -51,7 +51,7 @@ class Engine:
     """The state of the whole graph, and how it moves."""
 
     def __init__(self, graph: ServiceGraph, remembered: Mapping[Name, Remembered]) -> None:
-        self._host = HostState(graph, remembered)
+        self._host = HostState(graph, dict(remembered))
         self._is_finished = False
         for spec in graph.spec_by_name.values():
             self._host.add(spec)

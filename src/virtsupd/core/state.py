@@ -1,9 +1,18 @@
 """All that the engine holds: the graph, its services, the open commands, and the event at hand."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from virtsupd.core.effects import Announce, ArmTimer, CancelTimer, Effect, Forget, Report, Result
+from virtsupd.core.effects import (
+    Announce,
+    ArmTimer,
+    CancelTimer,
+    Effect,
+    Forget,
+    Remember,
+    Report,
+    Result,
+)
 from virtsupd.core.events import Instant, Timer, Verb
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
@@ -26,7 +35,8 @@ class HostState:
     """The state of the whole graph. Written by the parts of the engine, read by all of core."""
 
     graph: ServiceGraph
-    remembered: Mapping[Name, Remembered]
+    remembered: dict[Name, Remembered]
+    """What a later virtsupd would be told."""
     services: dict[Name, Service] = field(default_factory=dict)
     tickets: dict[int, Ticket] = field(default_factory=dict)
     is_shutting_down: bool = False
@@ -68,6 +78,12 @@ class HostState:
         """Have `Fired` posted for the present generation, so many seconds from now."""
         at = self.now.monotonic + seconds
         self.effects.append(ArmTimer(service.spec.name, service.generation, timer, at))
+
+    def remember(self, service: Service) -> None:
+        """Have what is wanted of a service written down."""
+        name = service.spec.name
+        self.remembered[name] = Remembered(service.wanted, service.enabled)
+        self.effects.append(Remember(name, wanted=service.wanted, enabled=service.enabled))
 
     def end_backoff(self, service: Service) -> None:
         """Let a service that is backing off do so no longer."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from virtsupd.core import commands
-from virtsupd.core.effects import Answer, Remember, RunReload
+from virtsupd.core.effects import Answer, RunReload
 from virtsupd.core.events import Asked, Verb
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
@@ -73,8 +73,8 @@ def set_wanted(host: HostState, names: Iterable[Name], *, wanted: bool, who: str
             service.wanted_by = who
             service.wanted_since = host.now.wall
             host.dirty.add(name)
-            if who not in (_BOOT, RELOAD):
-                host.emit(Remember(name, wanted=wanted, enabled=service.enabled))
+            if who not in (_BOOT, RELOAD) or _is_remembered(host, name):
+                host.remember(service)
         if not wanted:
             host.end_backoff(service)
 
@@ -84,6 +84,12 @@ def want_along(host: HostState, roots: Iterable[Name], *, who: str) -> None:
     closure = host.graph.closure(roots)
     names = (name for name in closure if not _is_kept_down(host.services[name]))
     set_wanted(host, names, wanted=True, who=who)
+
+
+def _is_remembered(host: HostState, name: Name) -> bool:
+    """Tell whether a later virtsupd would go by a command of this boot."""
+    kept = host.remembered.get(name)
+    return kept is not None and kept.wanted is not None
 
 
 def _is_kept_down(service: Service) -> bool:
@@ -123,7 +129,7 @@ def _set_enabled(host: HostState, names: Iterable[Name], *, enabled: bool) -> No
         if enabled:
             host.clear_failure(service)
         host.dirty.add(name)
-        host.emit(Remember(name, wanted=service.wanted, enabled=enabled))
+        host.remember(service)
         host.announce(name, "service enabled" if enabled else "service disabled")
 
 

@@ -1,0 +1,308 @@
+"""When a command is refused, what it touches, and what its answer says."""
+
+import pytest
+from tests.support.pure_host import CLEAN, NOTIFY, PureHost, service, target
+
+from virtsupd.core.events import Asked, Hung, Verb
+from virtsupd.core.names import Name
+from virtsupd.core.spec import Reload, Respawn
+
+SLOW = Respawn(delay_seconds=10)
+
+
+def host_with_guest() -> PureHost:
+    return PureHost.of(
+        service("libvirtd"),
+        service("vm", requires=["libvirtd"], is_guest=True),
+        service("vbox", conflicts=["libvirtd"], autostart=False),
+        target("net"),
+        service("vm2", binds_to=["net"], is_guest=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "guest"),
+    [
+        (Verb.STOP, "libvirtd", "vm"),
+        (Verb.RESTART, "libvirtd", "vm"),
+        (Verb.START, "vbox", "vm"),
+        (Verb.RESTART, "vbox", "vm"),
+        (Verb.STOP, "net", "vm2"),
+        (Verb.RESTART, "net", "vm2"),
+    ],
+)
+def test_what_would_end_a_guest_is_refused_with_its_name(verb: Verb, name: str, guest: str) -> None:
+    host = host_with_guest()
+    host.did()
+    ticket = host.ask(verb, name)
+    assert host.did() == [f"answer {name} refused"]
+    assert [r.message for r in host.reports(ticket)] == [
+        f"this would end the guests {guest}; name them too, or give --guests"
+    ]
+    assert host.running() == ["libvirtd", "net", "vm", "vm2"]
+    assert host.engine.service(Name(name)).wanted is (name != "vbox")
+
+
+@pytest.mark.parametrize(("names", "guests"), [(("libvirtd", "vm"), False), (("libvirtd",), True)])
+def test_it_is_done_when_the_guests_are_named_or_included(
+    names: tuple[str, ...], *, guests: bool
+) -> None:
+    host = host_with_guest()
+    host.did()
+    ticket = host.ask(Verb.STOP, *names, guests=guests)
+    assert host.did()[:2] == ["terminate vm", "terminate libvirtd"]
+    assert set(host.answers[ticket].touched) == {"libvirtd", "vm"}
+
+
+def test_stopping_a_guest_itself_needs_no_permission() -> None:
+    host = host_with_guest()
+    assert host.result(host.stop("vm")) == "done"
+
+
+def test_a_guest_that_does_not_run_hinders_nothing() -> None:
+    host = host_with_guest()
+    host.stop("vm")
+    assert host.result(host.stop("libvirtd")) == "done"
+
+
+def test_an_answer_lists_what_was_stopped_named_services_first() -> None:
+    host = PureHost.of(
+        service("a"),
+        service("b", requires=["a"]),
+        service("c", requires=["b"]),
+        service("d", requires=["a"], autostart=False),
+    )
+    assert host.answers[host.stop("a")].touched == ("a", "c", "b")
+    assert host.answers[host.stop("a")].touched == ()
+
+
+def test_reports_come_in_the_order_asked() -> None:
+    host = PureHost.of(service("a"), service("b"), service("c"))
+    host.did()
+    host.stop("c", "a", "b")
+    assert host.did()[-1] == "answer c done a done b done"
+
+
+def test_a_command_about_a_service_that_has_left_is_answered_and_changes_nothing() -> None:
+    host = PureHost.of(service("a"))
+    host.did()
+    ticket = host.ask(Verb.STOP, "a", "b")
+    assert host.did() == ["answer a refused b refused"]
+    assert host.reports(ticket)[0].message == "b: no longer there"
+    assert host.running() == ["a"]
+
+
+def test_a_command_whose_client_hung_up_stays_in_force_and_is_not_answered() -> None:
+    host = PureHost.of(service("a", autostart=False, ready=NOTIFY))
+    ticket = host.start("a")
+    host.post(Hung(ticket))
+    host.ready("a")
+    assert host.running() == ["a"]
+    assert ticket not in host.answers
+    host.post(Hung(99))
+
+
+# Start
+
+
+def test_a_start_is_answered_when_it_runs_and_not_before() -> None:
+    host = PureHost.of(service("a", autostart=False, ready=NOTIFY))
+    ticket = host.start("a")
+    assert ticket not in host.answers
+    host.ready("a")
+    assert host.reports(ticket)[0].message == "a is running"
+
+
+def test_a_start_waits_through_respawns_until_it_runs_or_has_failed() -> None:
+    policy = Respawn(delay_seconds=1, limit=2)
+    host = PureHost.of(service("a", autostart=False, ready=NOTIFY, respawn=policy))
+    ticket = host.start("a")
+    for _ in range(2):
+        host.exits("a")
+        assert ticket not in host.answers
+        host.pass_time(5)
+    host.exits("a")
+    assert host.result(ticket) == "failed"
+
+
+def test_a_start_fails_with_what_it_needs() -> None:
+    host = PureHost.of(
+        service("a", autostart=False, respawn=None, ready=NOTIFY),
+        service("b", autostart=False, requires=["a"]),
+    )
+    ticket = host.start("b")
+    host.exits("a")
+    assert [(str(r.result), r.message) for r in host.reports(ticket)] == [
+        ("failed", "b needs a: exited with code 1 before it was ready")
+    ]
+
+
+def test_a_start_is_answered_when_an_operator_stopped_what_it_waits_for() -> None:
+    host = PureHost.of(
+        service("a", autostart=False, ready=NOTIFY),
+        service("b", autostart=False, requires=["a"]),
+    )
+    ticket = host.start("b")
+    host.stop("a")
+    assert [(str(r.result), r.message) for r in host.reports(ticket)] == [
+        ("waiting", "b needs a: stopped by tester")
+    ]
+    host.start("a")
+    host.ready("a")
+    assert host.running() == ["a", "b"]
+
+
+def test_a_disabled_requirement_that_is_down_makes_a_start_fail_at_once() -> None:
+    host = PureHost.of(
+        service("a", autostart=False),
+        service("slow", autostart=False, ready=NOTIFY),
+        service("b", autostart=False, requires=["a", "slow"]),
+    )
+    host.ask(Verb.DISABLE, "a")
+    host.did()
+    ticket = host.start("b")
+    assert host.did() == ["spawn slow", "answer b disabled"]
+    assert host.reports(ticket)[0].message == (
+        "b needs a: disabled; virtsupctl enable makes it startable"
+    )
+
+
+def test_a_disabled_requirement_that_runs_is_as_good_as_any() -> None:
+    host = PureHost.of(service("a"), service("b", autostart=False, requires=["a"]))
+    host.ask(Verb.DISABLE, "a")
+    assert host.result(host.start("b")) == "done"
+
+
+def test_a_disabled_service_does_not_start() -> None:
+    host = PureHost.of(service("a", autostart=False))
+    host.ask(Verb.DISABLE, "a")
+    assert host.result(host.start("a")) == "disabled"
+
+
+def test_a_start_displaces_what_it_conflicts_with_for_good() -> None:
+    host = PureHost.of(service("a"), service("b", autostart=False, conflicts=["a"]))
+    host.did()
+    host.start("b")
+    assert host.did() == ["terminate a", "spawn b", "answer b done"]
+    host.stop("b")
+    assert host.running() == []
+    assert host.reason("a") == "stopped-by-operator: stopped by tester"
+
+
+def test_what_depends_on_a_displaced_service_stops_first_and_stays_wanted() -> None:
+    host = PureHost.of(
+        service("a"), service("x", requires=["a"]), service("b", autostart=False, conflicts=["a"])
+    )
+    host.did()
+    ticket = host.start("b")
+    assert host.did() == ["terminate x", "terminate a", "spawn b", "answer b done"]
+    assert host.answers[ticket].touched == ("a", "x")
+    assert host.reason("x") == "waiting: waits for a (stopped-by-operator)"
+
+
+def test_of_two_rivals_asked_for_at_once_one_runs_and_the_other_is_said_to_wait() -> None:
+    host = PureHost.of(
+        service("a", autostart=False), service("b", autostart=False, conflicts=["a"])
+    )
+    ticket = host.start("a", "b")
+    assert [(str(r.result), r.message) for r in host.reports(ticket)] == [
+        ("done", "a is running"),
+        ("waiting", "b: conflicts with a (running)"),
+    ]
+
+
+def test_a_start_waits_for_a_rival_that_is_on_its_way_out() -> None:
+    host = PureHost.of(service("a"), service("b", autostart=False, conflicts=["a"]))
+    host.stubborn.add("a")
+    ticket = host.start("b")
+    assert ticket not in host.answers
+    host.lets_go("a")
+    assert host.result(ticket) == "done"
+
+
+def test_a_newer_restart_keeps_an_older_start_waiting_for_the_new_process() -> None:
+    host = PureHost.of(service("a", autostart=False, ready=NOTIFY))
+    first = host.start("a")
+    second = host.restart("a")
+    host.ready("a")
+    assert (host.result(first), host.result(second)) == ("done", "done")
+
+
+# Stop, wait, reload, enable
+
+
+def test_stopping_what_is_stopped_says_so_and_keeps_it_down() -> None:
+    host = PureHost.of(service("a", respawn=SLOW))
+    host.exits("a")
+    assert host.result(host.stop("a")) == "already"
+    host.pass_time(100)
+    assert host.running() == []
+    assert not host.timers
+
+
+def test_a_wait_changes_nothing_and_ends_when_it_runs() -> None:
+    host = PureHost.of(service("a", autostart=False, ready=NOTIFY))
+    ticket = host.ask(Verb.WAIT, "a")
+    assert host.did() == []
+    host.start("a")
+    host.ready("a")
+    assert host.result(ticket) == "done"
+
+
+def test_a_wait_ends_when_it_has_failed() -> None:
+    host = PureHost.of(service("a", ready=NOTIFY, respawn=None))
+    ticket = host.ask(Verb.WAIT, "a")
+    host.exits("a")
+    assert host.result(ticket) == "failed"
+
+
+def test_a_wait_ends_with_the_shutdown() -> None:
+    host = PureHost.of(service("a", autostart=False))
+    ticket = host.ask(Verb.WAIT, "a")
+    host.ask(Verb.SHUTDOWN)
+    assert host.result(ticket) == "superseded"
+
+
+def test_a_reload_tells_what_became_of_it() -> None:
+    host = PureHost.of(service("a", reload=Reload(command=("apply",))), service("b"))
+    assert host.result(host.ask(Verb.RELOAD, "a")) == "done"
+    host.reload_fails = "exited with code 3: bad table"
+    ticket = host.ask(Verb.RELOAD, "a", "b")
+    assert [r.message for r in host.reports(ticket)] == [
+        "exited with code 3: bad table",
+        "b cannot reload; use restart",
+    ]
+    assert host.tells("a")[-1] == "reload failed"
+
+
+def test_a_reload_ends_when_the_service_does() -> None:
+    host = PureHost.of(service("a", reload=Reload(command=("apply",))))
+    host.held_reloads = True
+    ticket = host.ask(Verb.RELOAD, "a")
+    assert ticket not in host.answers
+    host.exits("a")
+    assert host.result(ticket) == "failed"
+
+
+def test_while_it_shuts_down_nothing_is_started() -> None:
+    host = PureHost.of(service("a"), service("b", autostart=False))
+    host.stubborn.add("a")
+    host.ask(Verb.SHUTDOWN)
+    for verb in (Verb.START, Verb.RESTART, Verb.WAIT):
+        ticket = host.ask(verb, "b")
+        assert host.reports(ticket)[0].message == "virtsupd is shutting down"
+    assert host.result(host.ask(Verb.DISABLE, "b")) == "done"
+
+
+def test_a_command_without_names_is_answered() -> None:
+    host = PureHost.of(service("a"))
+    host.post(Asked(7, Verb.STOP, (), "tester"))
+    assert host.answers[7].reports == ()
+
+
+def test_a_finished_one_shot_can_be_restarted() -> None:
+    host = PureHost.of(service("job", one_shot=True, ready=NOTIFY))
+    host.exits("job", CLEAN)
+    ticket = host.restart("job")
+    host.exits("job", CLEAN)
+    assert host.result(ticket) == "done"
