@@ -1,14 +1,15 @@
 """The composition root: the one place that knows everybody."""
 
 import contextlib
+import gc
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Literal
 
 import anyio
+import anyio.lowlevel
 import structlog
 from anyio.abc import ObjectReceiveStream, TaskGroup
 
@@ -115,6 +116,8 @@ class Daemon:
                     self._compose(tasks)
                     tasks.start_soon(self._server.serve)
                     self._begin()
+                    await anyio.lowlevel.checkpoint()  # the server imports its languages
+                    _keep_for_good()
                     await self._ended.wait()
                     if self._end == "shutdown":
                         await self._supervisor.finished.wait()
@@ -389,6 +392,7 @@ def _remakes(before: ServiceSpec, after: ServiceSpec) -> bool:
     return before.process != after.process or before.ready.probe != after.ready.probe
 
 
-def default_config() -> Path:
-    """Return the host file used when none is named."""
-    return Path("/etc/virtsupd/host.toml")
+def _keep_for_good() -> None:
+    """Spare some 80,000 objects the collector: 30 ms a time in which no dead child is replaced."""
+    gc.freeze()
+    gc.enable()

@@ -1,0 +1,87 @@
+"""What the daemon's command does once its options are read: check a host file, or supervise it.
+
+A module of its own because everything is imported with it: `virtsupd` imports it with the collector
+off.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+
+from virtsupd.cli.daemon_log import configure_log
+from virtsupd.config.load import Loaded, load
+from virtsupd.daemon import Daemon
+from virtsupd.errors import ConfigError, VirtsupdError
+from virtsupd.process.clock import SystemClock
+from virtsupd.process.limits import raise_own_descriptors
+from virtsupd.process.reaper import Reaper, become_subreaper
+from virtsupd.process.spawn import best_spawner
+from virtsupd.services.registry import KINDS
+
+DONE, FAILED, REFUSED = 0, 1, 2
+
+
+def check(path: Path) -> int:
+    """Say whether a host file and all that belongs to it is sound; return 0 or 2."""
+    try:
+        return _report(load(path, KINDS))
+    except ConfigError as error:
+        return _refuse(path, error)
+
+
+def supervise(path: Path) -> int:
+    """Supervise what a host file says until asked to end; return 0, 1 (failed) or 2 (refused)."""
+    try:
+        loaded = load(path, KINDS)
+    except ConfigError as error:
+        return _refuse(path, error)
+    try:
+        return _run(loaded)
+    except VirtsupdError as error:
+        print(f"virtsupd: {error}", file=sys.stderr)
+    except PermissionError as error:
+        print(f"virtsupd: {error}; {_next_step(loaded)}", file=sys.stderr)
+    return FAILED
+
+
+def _refuse(path: Path, error: ConfigError) -> int:
+    for problem in error.problems:
+        print(problem, file=sys.stderr)
+    count = len(error.problems)
+    print(
+        f"virtsupd: {path} is refused: {count} problem{'s' if count != 1 else ''}", file=sys.stderr
+    )
+    return REFUSED
+
+
+def _report(loaded: Loaded) -> int:
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    stages = sum(spec.is_stage for spec in loaded.specs)
+    print(f"{loaded.path} is sound: {len(loaded.specs) - stages} services, {stages} targets")
+    return DONE
+
+
+def _run(loaded: Loaded) -> int:
+    async def run() -> None:
+        reaper = Reaper()
+        async with reaper.running():
+            daemon = Daemon(
+                loaded, KINDS, spawner=best_spawner(), reaper=reaper, clock=SystemClock()
+            )
+            await daemon.run()
+
+    configure_log(loaded.host.log_format)
+    raise_own_descriptors()
+    if os.getpid() != 1:
+        become_subreaper()
+    anyio.run(run)
+    return DONE
+
+
+def _next_step(loaded: Loaded) -> str:
+    if os.geteuid() != 0:
+        return "run it as root, or give it run_dir, state_dir and log_dir of its own in [host]"
+    return f"check the directories in [host] of {loaded.path}"
