@@ -55,12 +55,11 @@ def run(session: Session) -> int:
         return _command(session, method, progress)
     except KeyboardInterrupt:
         progress.close()
-        session.complain(_still(session, "interrupted"))
+        session.complain(f"virtsupctl: {_still(session, 'interrupted')}")
         return INTERRUPTED
     except TimeoutError:
         progress.close()
-        session.complain(_still(session, f"no end within {span(session.request.timeout or 0)}"))
-        return TIMED_OUT
+        return _give_up(session)
     finally:
         progress.close()
 
@@ -198,17 +197,25 @@ def _show_output(session: Session, name: str) -> None:
     session.complain(f"  more: virtsupctl status {name}")
 
 
+def _give_up(session: Session) -> int:
+    text = _still(session, f"no end within {span(session.request.timeout or 0)}")
+    if session.request.json:
+        session.say_json({"error": {"code": "timed-out", "message": text}})
+    session.complain(f"virtsupctl: {text}")
+    return TIMED_OUT
+
+
 def _still(session: Session, why: str) -> str:
     """Return what holds although we no longer wait."""
     request = session.request
     verb = request.verb.name
     names = " ".join(request.names)
     if verb == "wait":
-        return f"virtsupctl: {why}; {names}: not {request.state} yet"
+        return f"{why}; {names}: not {request.state} yet"
     undo = {"start": "stop", "stop": "start"}.get(verb)
     hint = f"; take it back with: virtsupctl {undo} {names}" if undo else ""
     asked = f"{verb} {names}".rstrip()
-    return f"virtsupctl: {why}; the command ({asked}) stays in force{hint}"
+    return f"{why}; the command ({asked}) stays in force{hint}"
 
 
 def _reload(session: Session) -> int:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def _parse_count(text: str) -> int:
-    """Return a count of lines, 0 to 100,000."""
-    if not text.isascii() or not text.isdigit() or int(text) > 100_000:
-        raise ValueError(f"{text!r} is not a number from 0 to 100000")
+    """Return a count of lines, 0 to 10,000: virtsupd gives no more at once."""
+    if not text.isascii() or not text.isdigit() or int(text) > 10_000:
+        raise ValueError(f"{text!r} is not a number from 0 to 10000")
     return int(text)
 
 
