@@ -1,68 +1,80 @@
 """Random operators, crashes and reloads on random graphs: what holds after every step."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.support.pure_host import CLEAN, FAILED, NOTIFY, PureHost, service, target
+from tests.support.pure_host import CLEAN, FAILED, NOTIFY, PureHost, service
 
-from virtsupd.core.events import SpawnFailed, Verb
+from virtsupd.core.effects import Effect
+from virtsupd.core.engine import Engine, Remembered
+from virtsupd.core.events import Event, Instant, Verb
+from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import GraphError, ServiceGraph
 from virtsupd.core.names import Name
+from virtsupd.core.service import Service
 from virtsupd.core.settle import view_of
 from virtsupd.core.snapshot import State
-from virtsupd.core.spec import Respawn, ServiceSpec
+from virtsupd.core.spec import ExecProbe, Health, Reload, Respawn, ServiceSpec
 
 NAMES = tuple("abcdefgh")
+NOT_NEEDED = ExitStatus(77)
+EFFECTS_PER_SERVICE = 25
+"""More than one event can do to each service once: stop, settle, start and what is told of it."""
+_EDGES = ("requires", "binds_to", "wants", "after")
 _RESPAWNS = (None, Respawn(delay_seconds=0.0, limit=2), Respawn(delay_seconds=1.0, limit=3))
+
+
+def rarely(draw: st.DrawFn) -> bool:
+    return draw(st.integers(0, 5)) == 0
 
 
 @st.composite
 def specs(draw: st.DrawFn) -> tuple[ServiceSpec, ...]:
-    """A sound graph of up to eight services; edges mostly lead to earlier names."""
+    """A sound graph of up to eight services; edges lead to earlier names."""
     count = draw(st.integers(1, len(NAMES)))
-    made: list[ServiceSpec] = []
-    for index, name in enumerate(NAMES[:count]):
-        earlier = st.lists(st.sampled_from(NAMES[:index]), unique=True, max_size=2)
-        edges = earlier if index else st.just([])
-        spec = (target if draw(st.integers(0, 5)) == 0 else service)(
-            name,
-            requires=draw(edges),
-            binds_to=draw(edges),
-            wants=draw(edges),
-            after=draw(edges),
-            conflicts=draw(edges) if draw(st.integers(0, 3)) == 0 else [],
-            autostart=draw(st.booleans()),
-            respawn=draw(st.sampled_from(_RESPAWNS)),
-            is_guest=draw(st.integers(0, 5)) == 0,
-        )
-        if spec.process is not None and draw(st.booleans()):
-            spec = service(name, **_fields(spec), ready=NOTIFY)
-        if spec.process is not None and draw(st.integers(0, 4)) == 0:
-            spec = service(name, **(_fields(spec) | {"one_shot": True, "ready": NOTIFY}))
-        made.append(spec)
-    return tuple(_sound(made))
-
-
-def _fields(spec: ServiceSpec) -> dict[str, object]:
-    kept = (
-        "requires",
-        "binds_to",
-        "wants",
-        "after",
-        "conflicts",
-        "autostart",
-        "respawn",
-        "is_guest",
-    )
-    return {key: getattr(spec, key) for key in kept}
-
-
-def _sound(made: list[ServiceSpec]) -> list[ServiceSpec]:
+    made = [draw(one_of(name, NAMES[:index])) for index, name in enumerate(NAMES[:count])]
     try:
         ServiceGraph.build(made)
     except GraphError:
-        return [service(spec.name, requires=spec.requires) for spec in made]
-    return made
+        return tuple(replace(spec, conflicts=(), transient=False) for spec in made)
+    return tuple(made)
+
+
+@st.composite
+def one_of(draw: st.DrawFn, name: str, earlier: tuple[str, ...]) -> ServiceSpec:
+    """A service of any kind."""
+    ends = st.lists(st.sampled_from(earlier), unique=True, max_size=2) if earlier else st.just([])
+    spec = service(
+        name,
+        **{edge: draw(ends) for edge in _EDGES},
+        conflicts=draw(ends) if rarely(draw) else [],
+        autostart=draw(st.booleans()),
+        respawn=draw(st.sampled_from(_RESPAWNS)),
+        is_guest=rarely(draw),
+        transient=rarely(draw),
+        not_needed_exit=frozenset({77}),
+        reload=Reload("SIGHUP"),
+        health=Health(
+            ExecProbe(("check",)), on_failure=draw(st.sampled_from(["restart", "degrade"]))
+        ),
+    )
+    if draw(st.booleans()):
+        spec = replace(spec, ready=NOTIFY)
+    if rarely(draw):
+        return replace(spec, process=None)
+    return replace(spec, one_shot=True, ready=NOTIFY) if rarely(draw) else spec
+
+
+class BoundedEngine(Engine):
+    """An engine whose every step has to end after few effects."""
+
+    def advance(self, event: Event, now: Instant) -> tuple[Effect, ...]:
+        effects = super().advance(event, now)
+        assert len(effects) <= EFFECTS_PER_SERVICE * len(NAMES) * 2, "it does not come to rest"
+        return effects
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -70,56 +82,83 @@ class EngineMachine(RuleBasedStateMachine):
 
     host: PureHost
 
-    @initialize(made=specs())
-    def boot(self, made: tuple[ServiceSpec, ...]) -> None:
-        self.host = PureHost.of(*made)
+    @initialize(made=specs(), kept=st.dictionaries(st.sampled_from(NAMES), st.booleans()))
+    def boot(self, made: tuple[ServiceSpec, ...], kept: dict[str, bool]) -> None:
+        remembered = {name: Remembered(wanted, enabled=True) for name, wanted in kept.items()}
+        self.host = PureHost.of(*made, remembered=remembered, engine=BoundedEngine)
         self.asked: dict[int, Verb] = {}
 
-    def _pick(self, data: st.DataObject) -> str:
+    def services(self) -> Iterator[tuple[Name, Service]]:
+        if hasattr(self, "host"):
+            for name in self.host.engine.names():
+                yield name, self.host.engine.service(name)
+
+    def pick(self, data: st.DataObject) -> str:
         return data.draw(st.sampled_from(self.host.engine.names()))
 
+    # What happens
+
+    @precondition(lambda self: self.host.engine.names())
     @rule(data=st.data(), verb=st.sampled_from([v for v in Verb if v is not Verb.SHUTDOWN]))
     def ask(self, data: st.DataObject, verb: Verb) -> None:
-        if not self.host.engine.names():
-            return
-        names = data.draw(
-            st.lists(st.sampled_from(self.host.engine.names()), min_size=1, max_size=2, unique=True)
-        )
+        known = st.sampled_from(self.host.engine.names())
+        names = data.draw(st.lists(known, min_size=1, max_size=2, unique=True))
         guests = data.draw(st.booleans())
+        before = {n for n, s in self.services() if s.spec.is_guest and s.is_up}
+        falling = {n for n in before if self.host.engine.service(Name(n)).view.must_stop}
         self.asked[self.host.ask(verb, *names, guests=guests)] = verb
+        if not guests:
+            self.no_other_guest_ends(before - falling - set(names))
+
+    def no_other_guest_ends(self, guests: set[Name]) -> None:
+        for name in guests:
+            found = self.host.engine.service(name)
+            assert found.is_up, f"{name} ended by accident"
+            assert not found.view.must_stop, f"{name} ends by accident"
 
     @precondition(lambda self: self.host.processes)
-    @rule(data=st.data(), status=st.sampled_from([CLEAN, FAILED]))
-    def exits(self, data: st.DataObject, status: object) -> None:
+    @rule(data=st.data(), status=st.sampled_from([CLEAN, FAILED, NOT_NEEDED]))
+    def exits(self, data: st.DataObject, status: ExitStatus) -> None:
         name = data.draw(st.sampled_from(sorted(self.host.processes)))
         if not self.host.processes[name].is_done:
-            self.host.exits(name, status)  # type: ignore[arg-type]
+            self.host.exits(name, status)
 
-    @rule(data=st.data())
-    def becomes_ready(self, data: st.DataObject) -> None:
-        waiting = [
-            n
-            for n in self.host.engine.names()
-            if self.host.state(n) is State.STARTING
-            and not self.host.engine.service(n).spec.one_shot
+    @rule(data=st.data(), holds=st.booleans())
+    def is_probed(self, data: st.DataObject, *, holds: bool) -> None:
+        starting = [
+            n for n, s in self.services() if s.state is State.STARTING and not s.spec.one_shot
         ]
-        if waiting:
-            self.host.ready(data.draw(st.sampled_from(waiting)))
+        if starting:
+            name = data.draw(st.sampled_from(starting))
+            (self.host.ready if holds else self.host.never_ready)(name)
+
+    @rule(data=st.data(), why=st.sampled_from([None, "slow"]))
+    def health_changes(self, data: st.DataObject, why: str | None) -> None:
+        running = [n for n, s in self.services() if s.can_reload]
+        if running:
+            self.host.health(data.draw(st.sampled_from(running)), why)
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 10.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
         self.host.pass_time(seconds)
 
     @precondition(lambda self: self.host.engine.names())
+    @rule(data=st.data(), unkillable=st.booleans())
+    def turns_stubborn(self, data: st.DataObject, *, unkillable: bool) -> None:
+        (self.host.unkillable if unkillable else self.host.stubborn).add(self.pick(data))
+
+    @precondition(lambda self: self.host.unkillable)
     @rule(data=st.data())
-    def turns_stubborn(self, data: st.DataObject) -> None:
-        self.host.stubborn.add(self._pick(data))
+    def gives_way(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.host.unkillable)))
+        self.host.unkillable.discard(name)
+        if name in self.host.processes and self.host.state(name) is State.STOPPING:
+            self.host.lets_go(name)
 
     @precondition(lambda self: self.host.engine.names())
     @rule(data=st.data(), permanent=st.booleans())
-    def cannot_be_spawned(self, data: st.DataObject, permanent: bool) -> None:
-        name = self._pick(data)
-        self.host.unspawnable[name] = SpawnFailed(Name(name), 0, "exec", "no such file", permanent)
+    def cannot_be_spawned(self, data: st.DataObject, *, permanent: bool) -> None:
+        self.host.fails_to_spawn(self.pick(data), permanent=permanent)
 
     @rule()
     def can_be_spawned_again(self) -> None:
@@ -127,7 +166,10 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(made=specs())
     def reload(self, made: tuple[ServiceSpec, ...]) -> None:
+        before = {n for n, s in self.services() if s.spec.is_guest and s.is_up}
+        falling = {n for n in before if self.host.engine.service(n).view.must_stop}
         self.host.reload(*made)
+        self.no_other_guest_ends(before - falling)
 
     @rule()
     @precondition(lambda self: not self.host.engine.is_shutting_down)
@@ -135,69 +177,69 @@ class EngineMachine(RuleBasedStateMachine):
         if self.host.tickets % 5 == 4:
             self.host.ask(Verb.SHUTDOWN)
 
+    # What holds
+
     @invariant()
     def stopped_means_no_process(self) -> None:
-        if not hasattr(self, "host"):
-            return
-        for name in self.host.engine.names():
-            has_process = name in self.host.processes
-            assert self.host.state(name) is not State.STOPPED or not has_process, name
-        assert set(self.host.processes) <= set(self.host.engine.names())
+        for name, found in self.services():
+            assert found.is_alive or name not in self.host.processes, name
+        if hasattr(self, "host"):
+            assert set(self.host.processes) <= set(self.host.engine.names())
 
     @invariant()
     def what_can_start_has_started(self) -> None:
-        if not hasattr(self, "host"):
-            return
-        engine = self.host.engine
-        for name in engine.names():
-            service_ = engine.service(name)
-            if service_.state is State.STOPPED and engine.holds_back(service_) is None:
-                raise AssertionError(f"{name} could start and does not")
+        for name, found in self.services():
+            assert found.is_alive or self.host.hold(name) is not None, f"{name} could start"
 
     @invariant()
     def a_bond_that_fell_takes_its_service_down(self) -> None:
-        if not hasattr(self, "host"):
-            return
-        engine = self.host.engine
-        for name in engine.names():
-            if self.host.state(name) in (State.STARTING, State.RUNNING):
-                for bond in engine.graph.binds[name]:
-                    fallen = not engine.service(bond).view.is_satisfied
-                    assert not fallen or engine.service(name).view.must_stop, (name, bond)
+        for name, found in self.services():
+            for bond in self.host.engine.graph.binds[name]:
+                holds = self.host.engine.service(bond).view.is_satisfied
+                assert holds or not found.is_up or found.view.must_stop, (name, bond)
 
     @invariant()
     def the_wanted_state_is_reached_or_a_reason_is_given(self) -> None:
-        if not hasattr(self, "host"):
-            return
-        engine = self.host.engine
-        for name in engine.names():
-            found = engine.service(name)
-            if found.state is State.STOPPED and engine.is_wanted(found):
-                assert engine.snapshot(name).reason is not None, name
-            if found.state is State.RUNNING and not engine.is_wanted(found):
-                behind = (*engine.graph.needed_by[name], *engine.graph.later[name])
-                assert any(engine.service(b).is_alive for b in behind), (
-                    f"{name} should have stopped"
-                )
+        for name, found in self.services():
+            if self.host.is_wanted(name):
+                why = self.host.engine.snapshot(name).reason
+                assert found.is_alive or why is not None, name
+            elif found.is_up:
+                assert any(self.is_in_the_way(n) for n in self.behind(name)), f"{name} runs on"
+
+    def behind(self, name: Name) -> tuple[Name, ...]:
+        graph = self.host.engine.graph
+        return (*graph.needed_by[name], *graph.later[name])
+
+    def is_in_the_way(self, name: Name) -> bool:
+        found = self.host.engine.service(name)
+        return found.is_alive and not found.is_stuck
 
     @invariant()
     def views_are_current(self) -> None:
-        if not hasattr(self, "host"):
-            return
-        engine = self.host.engine
-        for name in engine.names():
-            found = engine.service(name)
-            assert found.view == view_of(engine._host, found), name
+        for name, found in self.services():
+            assert found.view == view_of(self.host.engine._host, found), name
+
+    @invariant()
+    def who_stops_or_waits_has_a_timer(self) -> None:
+        armed = {(name, str(kind)) for name, kind in self.host.timers} if self.alive() else set()
+        for name, found in self.services():
+            if found.state is State.STOPPING and not found.is_stuck:
+                assert (name, "stop-delay") in armed, name
+            assert (found.retry_at is not None) == ((name, "backoff") in armed), name
+
+    def alive(self) -> bool:
+        return hasattr(self, "host")
 
     def teardown(self) -> None:
         """In the end everything can be shut down, and every command was answered."""
-        if not hasattr(self, "host"):
+        if not self.alive():
             return
         if not self.host.engine.is_shutting_down:
             self.host.ask(Verb.SHUTDOWN)
         self.host.pass_time(1000.0)
         assert self.host.is_finished
-        assert not self.host.processes
+        assert set(self.host.processes) <= self.host.unkillable
         assert not self.host.timers
         missing = {t: v for t, v in self.asked.items() if t not in self.host.answers}
         assert not missing, missing
@@ -205,5 +247,5 @@ class EngineMachine(RuleBasedStateMachine):
 
 TestEngineMachine = EngineMachine.TestCase
 TestEngineMachine.settings = settings(
-    max_examples=120, stateful_step_count=25, deadline=None, database=None
+    max_examples=150, stateful_step_count=25, deadline=None, database=None
 )

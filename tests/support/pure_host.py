@@ -44,6 +44,7 @@ from virtsupd.core.events import (
     Verb,
 )
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.explain import Hold, hold
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
@@ -138,9 +139,10 @@ class PureHost:
         *specs: ServiceSpec,
         remembered: Mapping[str, Remembered] | None = None,
         boot: bool = True,
+        engine: type[Engine] = Engine,
     ) -> "PureHost":
         known = {Name(name): kept for name, kept in (remembered or {}).items()}
-        host = cls(Engine(ServiceGraph.build(specs), known))
+        host = cls(engine(ServiceGraph.build(specs), known))
         if boot:
             host.post(Booted())
         return host
@@ -213,8 +215,8 @@ class PureHost:
             self.post(Fired(first.name, first.generation, first.timer))
         self.now = end
 
-    def reload(self, *specs: ServiceSpec) -> tuple[str, ...]:
-        graph = ServiceGraph.build(specs)
+    def reload(self, *specs: ServiceSpec, absent: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        graph = ServiceGraph.build(specs, absent=absent)
         problems = self.engine.reload_problems(graph)
         if not problems:
             self.post(Reloaded(graph))
@@ -224,6 +226,13 @@ class PureHost:
 
     def state(self, name: str) -> State:
         return self.engine.service(Name(name)).state
+
+    def hold(self, name: str) -> Hold | None:
+        """What keeps a stopped service from starting."""
+        return hold(self.engine._host, self.engine.service(Name(name)))
+
+    def is_wanted(self, name: str) -> bool:
+        return self.engine._host.is_wanted(self.engine.service(Name(name)))
 
     def running(self) -> list[str]:
         return [n for n in self.engine.names() if self.state(n) is State.RUNNING]

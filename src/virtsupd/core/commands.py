@@ -92,26 +92,27 @@ def _outcome(host: HostState, ticket: Ticket, name: Name) -> Report | None:
             return _outcome_of_stop(ticket, service)
         case Verb.RELOAD:
             return _outcome_of_reload(service)
-        case Verb.ENABLE:
-            return Report(name, Result.DONE, f"{name} has been enabled")
-        case Verb.DISABLE:
-            return Report(name, Result.DONE, f"{name} has been disabled")
-        case Verb.SHUTDOWN:
-            return None
+        case _:  # enable and disable are done as soon as they are asked
+            return Report(name, Result.DONE, f"{name} has been {ticket.verb}d")
 
 
 def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Report | None:
     name = service.spec.name
-    if service.is_marked or service.state in (State.STARTING, State.STOPPING):
-        return _stuck(service) if host.is_wanted(service) else _superseded(name, "stopped")
-    if service.state is State.RUNNING and not service.view.must_stop:
-        already = ticket.verb is Verb.START and name in ticket.were_running
-        if already:
-            return Report(name, Result.ALREADY, f"{name} is already running")
-        return Report(name, Result.DONE, f"{name} is running")
     if service.state is State.STOPPED:
         return _why_not_started(host, ticket, service)
-    return None
+    if service.state is State.RUNNING and not service.view.must_stop:
+        if ticket.verb is Verb.START and name in ticket.were_running:
+            return Report(name, Result.ALREADY, f"{name} is already running")
+        return Report(name, Result.DONE, f"{name} is running")
+    if _is_given_up(host, ticket, service):
+        return _superseded(name, "stopped")
+    return _stuck(service)
+
+
+def _is_given_up(host: HostState, ticket: Ticket, service: Service) -> bool:
+    """Tell whether a newer command took back what this one waits for."""
+    waits_for_anybody = ticket.verb is Verb.WAIT and not host.is_shutting_down
+    return not host.is_wanted(service) and not waits_for_anybody
 
 
 def _superseded(name: Name, by: str) -> Report:
@@ -130,9 +131,8 @@ def _why_not_started(host: HostState, ticket: Ticket, service: Service) -> Repor
     own = hold(host, service)
     if own is None or own.kind is HoldKind.BACKING_OFF:
         return None
-    waits_for_anybody = ticket.verb is Verb.WAIT and not host.is_shutting_down
-    if own.kind is HoldKind.UNWANTED and not waits_for_anybody:
-        return _superseded(name, "stopped")
+    if own.kind is HoldKind.UNWANTED:
+        return _superseded(name, "stopped") if _is_given_up(host, ticket, service) else None
     if own.kind in (HoldKind.DISABLED, HoldKind.RESTING, HoldKind.RIVALS):
         return _verdict(host, service, name)
     for need in host.graph.needed_closure([name]):

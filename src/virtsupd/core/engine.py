@@ -80,14 +80,6 @@ class Engine:
         """Return what `status` shows of a service."""
         return explain.snapshot(self._host, name)
 
-    def is_wanted(self, service: Service) -> bool:
-        """Whether it should be up now, apart from everything that may hold it back."""
-        return self._host.is_wanted(service)
-
-    def holds_back(self, service: Service) -> explain.Hold | None:
-        """Return what keeps a stopped service from starting; None: nothing."""
-        return explain.hold(self._host, service)
-
     def reload_problems(self, graph: ServiceGraph) -> tuple[str, ...]:
         """Return why a valid new configuration cannot be taken over now; () if it can.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
@@ -80,6 +81,8 @@ def reason(host: HostState, service: Service) -> Reason | None:
             return _why_not_well(host, service)
         case State.STOPPING:
             return _why_stopping(service)
+        case _:
+            assert_never(service.state)
 
 
 def _why_stopped(host: HostState, service: Service) -> Reason | None:
@@ -93,7 +96,7 @@ def _why_stopped(host: HostState, service: Service) -> Reason | None:
             return _why_resting(service)
         case HoldKind.BACKING_OFF:
             return _why_backing_off(service)
-        case HoldKind.NEEDS | HoldKind.RIVALS | HoldKind.ORDER:
+        case _:
             text = f"{_HELD_BY[found.kind]} {_listed(host, found.names)}"
             return Reason(ReasonKind.WAITING, text, names=found.names)
 

@@ -28,9 +28,7 @@ def settle(host: HostState) -> None:
     """Start and stop what the event at hand lets start or stop, until nothing differs."""
     while host.dirty:
         for name in sorted(_refresh_views(host), key=host.rank):
-            service = host.services.get(name)
-            if service is not None:
-                _judge(host, service)
+            _judge(host, host.services[name])
 
 
 def _refresh_views(host: HostState) -> set[Name]:
@@ -42,7 +40,7 @@ def _refresh_views(host: HostState) -> set[Name]:
     last = None
     while waiting:
         name = heappop(waiting)[1]
-        if name == last or name not in host.services:
+        if name == last:
             continue
         last = name
         affected.add(name)

@@ -135,6 +135,5 @@ def _set_enabled(host: HostState, names: Iterable[Name], *, enabled: bool) -> No
 
 def _mark(host: HostState, names: Iterable[Name]) -> None:
     for name in names:
-        if host.services[name].is_alive:
-            host.services[name].is_marked = True
-            host.dirty.add(name)
+        host.services[name].is_marked = True
+        host.dirty.add(name)

@@ -3,9 +3,13 @@
 import pytest
 from tests.support.pure_host import CLEAN, NOTIFY, PureHost, service, target
 
+from virtsupd.core.commands import resolve
 from virtsupd.core.events import Asked, Hung, Verb
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Reload, Respawn
+from virtsupd.core.state import HostState
+from virtsupd.core.ticket import Ticket
 
 SLOW = Respawn(delay_seconds=10)
 
@@ -249,6 +253,18 @@ def test_a_wait_changes_nothing_and_ends_when_it_runs() -> None:
     assert host.result(ticket) == "done"
 
 
+def test_a_wait_goes_on_through_stops_and_needs_that_are_down() -> None:
+    host = PureHost.of(service("a"), service("b", requires=["a"]))
+    host.stubborn.add("b")
+    host.stop("b", "a")
+    ticket = host.ask(Verb.WAIT, "a")
+    host.lets_go("b")
+    second = host.ask(Verb.WAIT, "b")
+    assert not {ticket, second} & set(host.answers)
+    host.start("b")
+    assert (host.result(ticket), host.result(second)) == ("done", "done")
+
+
 def test_a_wait_ends_when_it_has_failed() -> None:
     host = PureHost.of(service("a", ready=NOTIFY, respawn=None))
     ticket = host.ask(Verb.WAIT, "a")
@@ -273,6 +289,24 @@ def test_a_reload_tells_what_became_of_it() -> None:
         "b cannot reload; use restart",
     ]
     assert host.tells("a")[-1] == "reload failed"
+
+
+def test_a_reload_that_ends_answers_those_who_asked_for_it() -> None:
+    host = PureHost.of(service("a", reload=Reload("SIGHUP")), service("b", ready=NOTIFY))
+    waiting = host.ask(Verb.WAIT, "b")
+    assert host.result(host.ask(Verb.RELOAD, "a")) == "done"
+    assert waiting not in host.answers
+
+
+def test_what_is_about_to_start_is_waited_for() -> None:
+    """Asked before the loop has run, which the engine never does."""
+    specs = (service("a"), service("b", requires=["a"]))
+    host = HostState(ServiceGraph.build(specs), {})
+    for spec in specs:
+        host.add(spec).wanted = True
+    ticket = Ticket(Verb.START, (Name("a"), Name("b")), open={Name("a"), Name("b")})
+    resolve(host, ticket)
+    assert ticket.open == {"a", "b"}
 
 
 def test_a_reload_ends_when_the_service_does() -> None:

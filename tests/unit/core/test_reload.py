@@ -217,17 +217,15 @@ def test_what_returns_while_it_still_stops_is_started_again() -> None:
 
 
 def test_what_leaves_keeps_no_order_that_the_new_edges_contradict() -> None:
-    """The new graph has the old need wait for the old dependent's other need."""
-    host = PureHost.of(
-        service("a"), service("b", requires=["a"]), service("c", requires=["b"]), service("d")
-    )
-    host.stubborn.add("c")
+    """What it needed now comes after it, wherever it is configured."""
+    host = PureHost.of(service("db"), service("web", requires=["db"]))
+    host.stubborn.add("web")
     host.did()
-    host.reload(service("a", after=["d"]), service("d"), service("b", requires=["a"]))
-    assert host.did() == ["terminate c"]
-    host.reload(service("b"), service("a", requires=["b"]), service("d"))
-    host.lets_go("c")
-    assert host.did() == ["forget c"]
+    host.reload(service("db", after=["web"]), absent=frozenset({"web"}))
+    assert host.did() == ["terminate web"]
+    host.lets_go("web")
+    assert host.did() == ["forget web"]
+    assert host.running() == ["db"]
 
 
 # What is refused
@@ -256,6 +254,14 @@ def test_binding_a_running_guest_to_what_is_down_is_refused() -> None:
     )
     assert host.reload(through, off, db) == ()
     assert host.state("vm") == "running"
+
+
+def test_a_guest_that_is_going_down_anyway_hinders_no_reload() -> None:
+    host = PureHost.of(service("vm", is_guest=True))
+    host.stubborn.add("vm")
+    host.stop("vm")
+    bound = service("vm", is_guest=True, binds_to=["net"])
+    assert host.reload(bound, service("net", autostart=False)) == ()
 
 
 def test_a_name_of_what_still_runs_is_not_given_to_another() -> None:

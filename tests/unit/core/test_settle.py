@@ -205,3 +205,9 @@ def test_one_event_costs_its_neighbourhood_and_not_the_graph() -> None:
     host.exits("s7")
     assert {getattr(effect, "name", "s7") for effect in host.effects} == {"s7"}
     assert len(host.effects) < 12
+
+
+def test_what_vanishes_while_the_loop_runs_is_judged_no_more() -> None:
+    host = PureHost.of(target("a"), target("job", after=["a"], transient=True))
+    host.stop("job")
+    assert host.engine.names() == ("a",)
