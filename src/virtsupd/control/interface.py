@@ -34,6 +34,7 @@ from virtsupd.errors import (
     VirtsupdError,
 )
 from virtsupd.process.clock import Clock
+from virtsupd.process.inspect import inspect_processes
 from virtsupd.process.log_files import follow, tail
 
 NAME = "org.virtsupd.Supervisor"
@@ -204,9 +205,6 @@ class _Supervisor:
         return [dumps({"lines": list(lines)})]
 
     async def _processes(self, request: Request) -> Parts:
-        # psutil costs 7 ms and a megabyte; nothing but this needs it.
-        from virtsupd.process.inspect import inspect_processes  # noqa: PLC0415 - see above
-
         pids = self._backend.pids(self._one(request, Role.VIEWER))
         found: list[dict[str, object]] = []
         for start in range(0, len(pids), _PROCESSES_IN_A_TURN):
