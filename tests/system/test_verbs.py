@@ -333,7 +333,8 @@ def test_wait_returns_when_it_is_so(daemon: Daemon) -> None:
 def test_an_interrupted_wait_says_what_stays_in_force(daemon: Daemon) -> None:
     with terminal() as (ours, programs), running(daemon, "start", "slow", fd=programs) as process:
         shown = Screen(ours)
-        shown.await_text("slow")
+        shown.await_text("starting slow (")
+        shown.await_text("waits until ready (notify)")
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(SECONDS) == 130
         shown.await_text("take it back with: virtsupctl stop slow")

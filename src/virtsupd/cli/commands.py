@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from virtsupd.cli.graph import Graph
 from virtsupd.cli.problems import TIMED_OUT
-from virtsupd.cli.progress import Progress
+from virtsupd.cli.progress import Progress, is_moving
 from virtsupd.cli.status import last_lines
 from virtsupd.cli.style import harmless
 from virtsupd.cli.times import span
@@ -67,8 +67,8 @@ def run(session: Session) -> int:
 def _command(session: Session, method: str, progress: Progress) -> int:
     concerned = None
     if _shows_progress(session):
-        concerned = _concerned(session)
         progress.show_on(session.err, session.err_style, verbose=session.request.verbose)
+        concerned = _concerned(session, progress)
     last = _follow(session, method, progress, concerned)
     progress.close()
     if session.request.verb.name == "shutdown":
@@ -82,19 +82,26 @@ def _shows_progress(session: Session) -> bool:
     return not request.quiet and (request.verbose or session.err_style.can_redraw)
 
 
-def _concerned(session: Session) -> set[str] | None:
+def _concerned(session: Session, progress: Progress) -> set[str] | None:
     """Return the services that the command can move: what the named ones need, and what needs them.
 
-    virtsupd reports whatever changes meanwhile. None: any, or it cannot be known; what is wrong
-    with the names the command itself will say.
+    virtsupd reports whatever changes meanwhile; what a start or a wait finds under way already,
+    `progress` is told here. None: any, or it cannot be known; what is wrong with the names the
+    command itself will say.
     """
     if not session.request.names:
         return None
     try:
-        graph = Graph(session.services([]))
+        services = session.services([])
+        graph = Graph(services)
         names = [graph.canonical(name) for name in session.request.names]
     except VirtsupdError:
         return None
+    if session.request.verb.name in ("start", "wait"):
+        needed = set(graph.closure(names))
+        for service in services:
+            if service["name"] in needed and is_moving(service):
+                progress.update(service)
     return set(graph.closure([*names, *graph.dependents(names)]))
 
 

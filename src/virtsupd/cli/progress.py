@@ -61,7 +61,7 @@ class Progress:
         """Take note of a change."""
         with self._lock:
             self._moving.pop(service["name"], None)
-            if _is_moving(service):
+            if is_moving(service):
                 self._moving[service["name"]] = service
         if self._prints_lines and self._stream is not None:
             print(change_line(service, self._now()), file=self._stream, flush=True)
@@ -110,7 +110,8 @@ def change_line(service: Service, now: float) -> str:
     return f"{service['name']} {word}{pid}{f', {text}' if text else ''}"
 
 
-def _is_moving(service: Service) -> bool:
+def is_moving(service: Service) -> bool:
+    """Whether something is under way for a service, or will be by itself."""
     if service["state"] in ("starting", "stopping"):
         return True
     reason = service["reason"]

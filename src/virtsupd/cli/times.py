@@ -32,7 +32,7 @@ def parse_duration(text: str) -> float:
 
 def span(seconds: float) -> str:
     """Say how long something took, in at most two units: "0.3 s", "12 s", "3 min", "2 h 5 min"."""
-    if seconds < 0.0095:
+    if seconds < 0.095:
         return f"{max(round(seconds * 1000), 0)} ms"
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + " s"

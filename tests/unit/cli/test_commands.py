@@ -108,10 +108,26 @@ def test_progress_is_shown_on_request_for_what_the_command_can_move() -> None:
     needed = service("b", state="starting", pid=6)
     other = service("c", state="starting", pid=7)
     rows = [progress(moving), progress(other), progress(needed), reports(("a", "done", "a up"))]
-    graph = [service("a", requires=["b"]), needed, other]
+    graph = [service("a", requires=["b"]), service("b"), other]
     run = Run(["-v", "start", "a"], {"Status": [{"services": graph}], "Start": rows})
     assert commands.run(run.session) == 0
     assert run.err == "a starting, pid 5\nb starting, pid 6\n"
+
+
+@pytest.mark.parametrize(("verb", "told"), [("start", 1), ("wait", 1), ("stop", 0)])
+def test_what_is_under_way_already_is_progress_of_a_start(verb: str, told: int) -> None:
+    graph = [service("a", requires=["b"]), service("b", state="starting", pid=6)]
+    rows = {verb.title(): [reports(("a", "done", "a x"))]}
+    run = Run(["-v", verb, "a"], {"Status": [{"services": graph}], **rows})
+    assert commands.run(run.session) == 0
+    assert run.err == "b starting, pid 6\n" * told
+
+
+def test_a_command_that_times_out_says_so_in_json_too() -> None:
+    run = Run(["--json", "-t", "50ms", "wait", "a"], {"Wait": [TimeoutError()]})
+    assert commands.run(run.session) == 7
+    assert json.loads(run.out)["error"]["code"] == "timed-out"
+    assert run.err == "virtsupctl: no end within 50 ms; a: not running yet\n"
 
 
 def test_progress_of_everything_is_shown_where_the_graph_may_not_be_seen() -> None:

@@ -32,6 +32,7 @@ def test_what_is_no_duration_is_refused_with_what_is_allowed(text: str) -> None:
     [
         (0.0004, "0 ms"),
         (0.004, "4 ms"),
+        (0.05, "50 ms"),
         (0.3, "0.3 s"),
         (1, "1 s"),
         (12.3, "12 s"),
