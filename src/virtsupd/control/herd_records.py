@@ -43,6 +43,8 @@ _DEFAULTS: dict[str, Datum] = {
     "log-files": (),
     "pending-replacement?": False,
 }
+_HARMLESS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
+"""herd prints messages as they are: what a service writes must not command its reader's terminal."""
 
 
 class Facts(Protocol):
@@ -217,7 +219,7 @@ def _reason(reason: Reason) -> Datum:
 
 
 def _messages(lines: Iterable[tuple[float, str]]) -> Datum:
-    return tuple(Pair((int(at),), line) for at, line in lines)
+    return tuple(Pair((int(at),), line.translate(_HARMLESS)) for at, line in lines)
 
 
 def _times(times: Iterable[float]) -> Datum:

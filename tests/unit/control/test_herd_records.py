@@ -140,3 +140,9 @@ def test_root_stops_while_it_shuts_down() -> None:
 def test_a_reloadable_service_has_the_action_reload() -> None:
     assert list(action_descriptions(SLEEPER.spec)) == ["poke", "reload"]
     assert action_descriptions(TARGET.spec) == {}
+
+
+def test_a_line_of_output_commands_nobodys_terminal() -> None:
+    record = service_record(SLEEPER, recent=[(1.5, "\x1b[2Jé\t\x07\x9b\x7f.")])
+    shown = fields(record)["recent-messages"]
+    assert shown == '((1 . "\ufffd[2Jé\\t\ufffd\ufffd\ufffd."))'
