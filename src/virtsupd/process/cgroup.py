@@ -39,9 +39,11 @@ class Cgroup:
         Raises:
             OSError: the kernel or the permissions refuse.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        if _read(f"{self.path}/cgroup.freeze").strip() == "1":
-            _write(self.path / "cgroup.freeze", "0")
+        try:
+            self.path.mkdir(parents=True)
+        except FileExistsError:
+            if _read(f"{self.path}/cgroup.freeze").strip() == "1":
+                _write(self.path / "cgroup.freeze", "0")
 
     def open(self) -> int:
         """Return a descriptor of the directory, for a process to be born in; the caller closes it.

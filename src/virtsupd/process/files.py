@@ -16,7 +16,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int, is_lasting: bool 
     Raises:
         OSError: nothing changed; no temporary file is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # Strings, not Paths: every start of a service writes a file.
+    temporary = f"{path.parent}/.{path.name}.{secrets.token_hex(4)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
@@ -25,10 +26,10 @@ def write_atomically(path: Path, content: bytes, *, mode: int, is_lasting: bool 
             _write_all(file, content)
             if is_lasting:
                 os.fsync(descriptor)
-        temporary.replace(path)
+        os.replace(temporary, path)  # noqa: PTH105 - see above
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+            os.unlink(temporary)  # noqa: PTH108 - see above
         raise
 
 

@@ -73,7 +73,7 @@ class LifeWatch:
 def last_status(pid: int) -> ExitStatus:
     """Return how a process ended that its parent has not reaped yet; unknown if it cannot be told."""
     try:
-        content = Path(f"/proc/{pid}/stat").read_bytes()
+        content = _stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return ExitStatus()
     fields = content.rpartition(b")")[2].split()
@@ -138,11 +138,20 @@ def _members(group: int) -> Iterator[Life]:
 def _fields(pid: int) -> list[str] | None:
     """Return /proc/PID/stat from the state on; None for one that is gone or has ended."""
     try:
-        content = Path(f"/proc/{pid}/stat").read_bytes()
+        content = _stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = content.rpartition(b")")[2].decode("ascii").split()
     return fields if fields[0] not in ("Z", "X") else None
+
+
+def _stat(pid: int) -> bytes:
+    # Neither a Path nor a buffer: every start of a service asks.
+    file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, 4096)
+    finally:
+        os.close(file)
 
 
 def _nothing() -> None:

@@ -178,18 +178,23 @@ def _bind(path: Path) -> socket.socket:
 
 def _bind_and_rename(made: socket.socket, path: Path) -> None:
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    # The temporary name is reached through the directory's descriptor, so its length does not count.
-    temporary = Path(f"/proc/self/fd/{directory}/.notify-{os.getpid()}-{made.fileno()}")
+    # The temporary name is bound through the directory's descriptor, so its length does not count.
+    temporary = f".notify-{os.getpid()}-{made.fileno()}"
     try:
-        temporary.unlink(missing_ok=True)
-        made.bind(str(temporary))
-        temporary.chmod(0o666)
-        temporary.rename(Path(f"/proc/self/fd/{directory}") / path.name)
+        _unlink(temporary, directory)
+        made.bind(f"/proc/self/fd/{directory}/{temporary}")
+        os.chmod(temporary, 0o666, dir_fd=directory)  # noqa: S103 - anybody may send, see above
+        os.rename(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        _unlink(temporary, directory)
         raise
     finally:
         os.close(directory)
+
+
+def _unlink(name: str, directory: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
