@@ -170,6 +170,15 @@ def test_status_lists_every_process_of_a_service(daemon: Daemon) -> None:
     assert "sleep 1000" in shown.partition("COMMAND")[2]
 
 
+def test_without_cgroups_a_service_is_its_leaders_family() -> None:
+    line = 'umount --all --types cgroup2; exec "$@"'
+    services = f"[service.parent]\ncommand = {shell('sleep 1000 & wait')}\n"
+    prefix = ("unshare", "--mount", "sh", "-c", line, "sh")
+    with host(services, prefix=prefix) as made, made.started() as daemon:
+        daemon.await_state("parent", "running")
+        eventually(lambda: "sleep 1000\n" in said(daemon, "status", "-p", "parent"), "a child")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
