@@ -309,7 +309,8 @@ class Daemon:
             _make_directories(loaded)
             _write_generated(loaded)
         except OSError as error:
-            text = f"{loaded.path}: cannot write {error.filename}: {error.strerror}"
+            place = error.filename2 or error.filename
+            text = f"{loaded.path}: cannot write {place}: {error.strerror}"
             raise ConfigError((f"{text}; the configuration in force stays",)) from error
         outcome = _difference(engine, loaded)
         self._loaded = loaded
@@ -328,6 +329,8 @@ class Daemon:
         found = [f"no extension: {slow}; starts are slower"] if slow else []
         if self._tree is None:
             found.append(f"no cgroups: {self._no_tree}; services are process groups")
+        if self._supervisor.trouble is not None:
+            found.append(self._supervisor.trouble)
         return (*found, *self._outputs.warnings)
 
 
@@ -352,7 +355,8 @@ def _remove_run_files(loaded: Loaded) -> None:
     """Remove what virtsupd made in its run directory; what it did not make stays."""
     host = loaded.host
     for file in loaded.generated:
-        file.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.path.unlink()
     for name in _RUN_DIRECTORIES:
         for path in sorted((host.run_dir / name).rglob("*"), reverse=True):
             with contextlib.suppress(OSError):

@@ -41,8 +41,10 @@ def supervise(path: Path) -> int:
         return _run(loaded)
     except VirtsupdError as error:
         print(f"virtsupd: {error}", file=sys.stderr)
-    except PermissionError as error:
-        print(f"virtsupd: {error}; {_next_step(loaded)}", file=sys.stderr)
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        reason = (error.strerror or str(error)).lower()
+        print(f"virtsupd: cannot use{place}: {reason}; {_next_step(loaded)}", file=sys.stderr)
     return FAILED
 
 

@@ -49,6 +49,8 @@ class Supervisor:
         self.engine = engine
         self.finished = anyio.Event()
         """Set when a shutdown is complete."""
+        self.trouble: str | None = None
+        """Why a loss of virtsupd would forget commands."""
         self._interpreter = interpreter
         self._memory = memory
         self._clock = clock
@@ -173,7 +175,12 @@ class Supervisor:
         try:
             self._memory.flush()
         except OSError as error:
-            log.warning("what is wanted could not be written down", error=str(error))
+            trouble = f"what is wanted could not be written down: {error.strerror}"
+            if trouble != self.trouble:
+                log.warning("what is wanted could not be written down", reason=str(error))
+            self.trouble = trouble
+        else:
+            self.trouble = None
 
     def _announce(self, effect: Announce) -> None:
         if effect.name not in self.engine.graph.spec_by_name:
