@@ -34,10 +34,11 @@ report = {
     "no_new_privileges": status["NoNewPrivs"].strip(),
     "capabilities": int(status["CapEff"], 16),
     "bounding": int(status["CapBnd"], 16),
-    "descriptors": sorted(int(fd) for fd in os.listdir("/proc/self/fd"))[:-1],
+    "descriptors": sorted(int(fd.name) for fd in pathlib.Path("/proc/self/fd").iterdir())[:-1],
     "cgroup": pathlib.Path("/proc/self/cgroup").read_text(),
 }
-print(json.dumps(report), flush=True)
+sys.stdout.write(json.dumps(report) + "\n")
+sys.stdout.flush()
 if sys.argv[1:2] == ["ends"]:
     sys.exit(int(sys.argv[2]))
 signal.pause()

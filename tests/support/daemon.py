@@ -24,7 +24,13 @@ from virtsupd.process.cgroup import Cgroup, place_of
 CHECKOUT = Path(__file__).resolve().parents[2]
 CHILDREN = CHECKOUT / "tests/children"
 PROGRAM = (sys.executable, "-m", "virtsupd.cli.virtsupd")
-CLIENT = (sys.executable, "-m", "virtsupd.cli.virtsupctl")
+CLIENT = (
+    sys.executable,
+    "-c",
+    "import sys; from virtsupd.cli.virtsupctl import main; sys.exit(main())",
+)
+PYTHON = "/usr/bin/python3"
+"""For children of other users too, whom the virtual environment may be closed to."""
 SECONDS = 10.0
 """Within which every fact has to hold that a test waits for."""
 
@@ -82,7 +88,7 @@ class Host:
             AssertionError: it never did; the message shows what it holds.
         """
         try:
-            return eventually(lambda: (t := self.log(name)) if expected in t else "", expected)
+            return eventually(lambda: _holding(self.log(name), expected), expected)
         except AssertionError as error:
             raise AssertionError(f"{error}; the log of {name}: {self.log(name)!r}") from error
 
@@ -146,7 +152,6 @@ class Daemon:
         with ExitStack() as stack:
             notify = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
             notify.bind("\0virtsupd-test-" + os.urandom(8).hex())
-            notify.settimeout(SECONDS)
             own = {"NOTIFY_SOCKET": "@" + notify.getsockname()[1:].decode()}
             log = stack.enter_context(output.open("wb"))
             process = subprocess.Popen(
@@ -182,13 +187,13 @@ class Daemon:
 
     def await_said(self, notify: socket.socket, expected: str) -> None:
         """Take its messages until one holds `expected`."""
-        while not any(expected in message for message in self.said):
-            try:
-                self.said.append(notify.recv(4096).decode())
-            except TimeoutError as error:
-                raise AssertionError(f"virtsupd never said {expected}:\n{self.output}") from error
-            if not self.is_running:
-                raise AssertionError(f"virtsupd ended:\n{self.output}")
+
+        def has_come() -> bool:
+            self.said.extend(_rest(notify))
+            return any(expected in message for message in self.said) or not self.is_running
+
+        eventually(has_come, expected)
+        assert self.is_running, f"virtsupd ended:\n{self.output}"
 
     def events(self, event: str, **facts: object) -> list[Json]:
         """Return the lines of its JSON log that tell of this event with these facts."""
@@ -301,7 +306,8 @@ def host(services: str = "", **options: Any) -> Iterator[Host]:
 
     What may be left deliberately (by `quit` or a kill) the test ends with `end_all`.
     """
-    root = Path(tempfile.mkdtemp(prefix="vs-"))
+    # Not below the test run's own directory, which only root may enter.
+    root = Path(tempfile.mkdtemp(prefix="vs-", dir="/tmp"))
     root.chmod(0o755)
     name = f"virtsupd-test-{os.urandom(6).hex()}"
     settings = f'cgroup = "{name}"\n' + options.pop("settings", "")
@@ -367,8 +373,9 @@ def end_all(made: Host) -> None:
 
 
 def python(script: str, *arguments: str) -> str:
-    """Return the TOML list of a command that runs a script of tests/children."""
-    return json.dumps([sys.executable, "-I", "-S", str(CHILDREN / script), *arguments])
+    """Return the TOML list of a command that runs a script of tests/children, as any user."""
+    text = (CHILDREN / script).read_text()
+    return json.dumps([PYTHON, "-I", "-S", "-c", text, *arguments])
 
 
 def shell(line: str) -> str:
@@ -385,6 +392,10 @@ def terminal() -> Iterator[tuple[int, int]]:
     finally:
         os.close(ours)
         os.close(programs)
+
+
+def _holding(text: str, expected: str) -> str:
+    return text if expected in text else ""
 
 
 def _in_terminal(terminal: int | None) -> list[str]:
