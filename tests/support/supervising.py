@@ -1,0 +1,182 @@
+"""A supervisor in the test's own process: the real engine, interpreter and children, no socket."""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+from tests.support.processes import script
+
+from virtsupd.core.effects import Answer
+from virtsupd.core.engine import Engine
+from virtsupd.core.events import Booted, Event, Verb
+from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import ServiceSnapshot
+from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
+from virtsupd.process.cgroup import CgroupTree
+from virtsupd.process.clock import Clock, SystemClock
+from virtsupd.process.output import Outputs
+from virtsupd.process.plan import Spawner
+from virtsupd.process.reaper import Reaper
+from virtsupd.process.spawn import best_spawner
+from virtsupd.process.stop import GoneWatch
+from virtsupd.supervisor.interpreter import Interpreter
+from virtsupd.supervisor.launch import Launcher
+from virtsupd.supervisor.memory import Memory
+from virtsupd.supervisor.records import Records
+from virtsupd.supervisor.supervisor import Supervisor
+from virtsupd.supervisor.timers import Timers
+
+SECONDS = 10.0
+WEB = Name("web")
+SLEEP = ("/bin/sleep", "1000")
+
+
+def many(*words: str) -> tuple[str, ...]:
+    """Return the command of a service that does as these words say."""
+    return script("svc_many.py", *words)
+
+
+def service(
+    name: str = "web", *command: str, process: dict[str, object] | None = None, **keys: object
+) -> ServiceSpec:
+    """Return a definition; without a command it sleeps, without a policy it is not respawned."""
+    made = ProcessSpec(command or SLEEP, LogSpec(""), **(process or {}))  # type: ignore[arg-type]  # the test's own business
+    fields: dict[str, object] = {"provides": (Name(name),), "process": made, "respawn": None}
+    return ServiceSpec(name=Name(name), **(fields | keys))  # type: ignore[arg-type]  # as above
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What a test may put in place of the ordinary parts."""
+
+    spawner: Spawner | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    gone_watch: GoneWatch | None = None
+    has_cgroups: bool = True
+    has_booted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the parts stand on."""
+
+    run_dir: Path
+    tree: CgroupTree | None
+    reaper: Reaper
+    tasks: TaskGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Supervising:
+    """The parts at work."""
+
+    supervisor: Supervisor
+    interpreter: Interpreter
+    launcher: Launcher
+    reaper: Reaper
+    memory: Memory
+    run_dir: Path
+    posted: list[Event]
+
+    def snapshot(self, name: str = "web") -> ServiceSnapshot:
+        """Return one service."""
+        return self.supervisor.engine.snapshot(Name(name))
+
+    def reason(self, name: str = "web") -> str:
+        """Return why it is as it is."""
+        found = self.snapshot(name).reason
+        return found.text if found is not None else ""
+
+    async def ask(self, verb: Verb, *names: str) -> Answer:
+        """Carry out a command."""
+        with anyio.fail_after(SECONDS):
+            return await self.supervisor.ask(verb, [Name(name) for name in names], who="a test")
+
+    async def settled(self) -> None:
+        """Wait until the supervisor has nothing left to do for now."""
+        with anyio.fail_after(SECONDS):
+            while self.supervisor._is_scheduled:
+                await anyio.lowlevel.checkpoint()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Wait for a fact that comes with some change of a service."""
+        with anyio.fail_after(SECONDS):
+            async with self.supervisor.changes() as changes:
+                while not holds():
+                    await changes.receive()
+
+
+@asynccontextmanager
+async def supervising(
+    *specs: ServiceSpec, parts: Parts | None = None
+) -> AsyncIterator[Supervising]:
+    """Yield a supervisor of these services; in the end it shuts down and nothing is left."""
+    parts = parts or Parts()
+    with tempfile.TemporaryDirectory() as name:
+        run_dir = Path(name)
+        for directory in ("notify", "ready", "state"):
+            (run_dir / directory).mkdir()
+        tree = CgroupTree.find(None, run_dir)[0] if parts.has_cgroups else None
+        reaper = Reaper()
+        async with reaper.running(), anyio.create_task_group() as tasks:
+            made = _compose(specs, parts, Ground(run_dir, tree, reaper, tasks))
+            if parts.has_booted:
+                made.supervisor.post(Booted())
+                await made.settled()
+            try:
+                yield made
+            finally:
+                with anyio.move_on_after(SECONDS, shield=True):
+                    made.supervisor.shut_down("the test's end")
+                    await made.supervisor.finished.wait()
+                    while tree is not None and not tree.remove():
+                        await parts.clock.sleep(0.005)
+                made.supervisor.close()
+                made.interpreter.leave()
+                made.launcher.close()
+                made.launcher.outputs.leave()
+                tasks.cancel_scope.cancel()
+
+
+def _compose(specs: tuple[ServiceSpec, ...], parts: Parts, ground: Ground) -> Supervising:
+    posted: list[Event] = []
+    memory = Memory.load(ground.run_dir / "state")
+    outputs = Outputs(
+        ground.run_dir, children=ground.reaper, clock=parts.clock, on_trouble=lambda *_: None
+    )
+    launcher = Launcher(
+        spawner=parts.spawner or best_spawner(),
+        outputs=outputs,
+        tree=ground.tree,
+        run_dir=ground.run_dir,
+        clock=parts.clock,
+        records=Records(ground.run_dir / "records"),
+        definition=lambda name: supervisor.engine.graph.spec_by_name[name],
+        on_message=lambda *message: interpreter.heard(*message),  # noqa: PLW0108  (it is made below)
+    )
+    interpreter = Interpreter(
+        launcher=launcher,
+        reaper=ground.reaper,
+        gone_watch=parts.gone_watch or GoneWatch(parts.clock),
+        timers=Timers(lambda event: supervisor.post(event)),  # noqa: PLW0108  (it is made below)
+        memory=memory,
+        tasks=ground.tasks,
+    )
+    engine = Engine(ServiceGraph.build(specs), {})
+    supervisor = Supervisor(engine, interpreter, memory, parts.clock)
+    own = supervisor.post
+
+    def post(event: Event) -> None:
+        posted.append(event)
+        own(event)
+
+    interpreter.post = post
+    return Supervising(
+        supervisor, interpreter, launcher, ground.reaper, memory, ground.run_dir, posted
+    )

@@ -1,0 +1,155 @@
+"""What a successor is told of the processes that run, and when it must not start them again."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.processes import cgroup_tree
+
+from virtsupd.core.names import Name
+from virtsupd.core.spec import StopMode
+from virtsupd.errors import SpawnError
+from virtsupd.process.lives import life_of
+from virtsupd.supervisor.records import Records
+
+pytestmark = pytest.mark.process
+
+WEB = Name("web/1")
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return Records(tmp_path / "records")
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """Give a living process that leads a session of its own."""
+    with subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_was_noted_is_read(records: Records, child: subprocess.Popen[bytes]) -> None:
+    assert records.read(WEB) is None
+    records.note(WEB, child.pid, child.pid)
+    found = records.read(WEB)
+    assert found is not None
+    assert (found.leader, found.group) == (life_of(child.pid), child.pid)
+    records.forget(WEB)
+    assert records.read(WEB) is None
+    records.forget(WEB)
+
+
+def test_one_that_ended_meanwhile_is_not_noted(
+    records: Records, child: subprocess.Popen[bytes]
+) -> None:
+    records.note(WEB, child.pid, child.pid)
+    records.note(WEB, 2**22 + 1, 1)
+    assert records.read(WEB) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 2}', '{"version": 1}', '{"version": 1, "pid": "x"}']
+)
+def test_what_is_no_record_says_nothing(records: Records, tmp_path: Path, text: str) -> None:
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records/web%2F1").write_text(text)
+    assert records.read(WEB) is None
+    records.refuse_leftovers(WEB, StopMode.GROUP, None)
+    records.clear()
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_record_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, child: subprocess.Popen[bytes]
+) -> None:
+    (tmp_path / "records").write_text("a file")
+    records = Records(tmp_path / "records")
+    records.note(WEB, child.pid, child.pid)
+    assert records.read(WEB) is None
+    records.clear()
+
+
+@pytest.mark.parametrize("mode", [StopMode.GROUP, StopMode.PROCESS, StopMode.CGROUP])
+def test_a_living_leader_is_an_obstacle_until_it_ends(
+    records: Records, child: subprocess.Popen[bytes], mode: StopMode
+) -> None:
+    records.refuse_leftovers(WEB, mode, None)
+    records.note(WEB, child.pid, child.pid)
+    with pytest.raises(SpawnError) as refused:
+        records.refuse_leftovers(WEB, mode, None)
+    assert refused.value.stage == "leftovers"
+    assert refused.value.is_permanent
+    text = (
+        f"process {child.pid} of an earlier virtsupd still runs; end what is left: kill {child.pid}"
+    )
+    assert str(refused.value) == text
+    records.clear()
+    assert records.read(WEB) is not None
+    child.kill()
+    child.wait()
+    records.refuse_leftovers(WEB, mode, None)
+    records.clear()
+    assert records.read(WEB) is None
+
+
+def test_of_a_group_every_member_counts_and_of_a_process_the_leader_alone(
+    records: Records,
+) -> None:
+    script = ["/bin/sh", "-c", "sleep 1000 & echo $!; exec sleep 1000"]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, start_new_session=True) as leader:
+        assert leader.stdout is not None
+        member = int(leader.stdout.readline())
+        records.note(WEB, leader.pid, leader.pid)
+        with pytest.raises(SpawnError, match=f"processes {min(leader.pid, member)}, "):
+            records.refuse_leftovers(WEB, StopMode.GROUP, None)
+        leader.kill()
+        leader.wait()
+        with pytest.raises(SpawnError, match=f"process {member} of"):
+            records.refuse_leftovers(WEB, StopMode.GROUP, None)
+        records.refuse_leftovers(WEB, StopMode.PROCESS, None)
+        records.clear()
+        assert records.read(WEB) is not None
+        pidfd = os.pidfd_open(member)
+        os.kill(member, 9)
+        os.close(pidfd)
+
+
+def test_a_number_that_is_somebody_elses_by_now_is_no_obstacle(
+    records: Records, child: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    records.note(WEB, child.pid, child.pid)
+    path = tmp_path / "records/web%2F1"
+    text = path.read_text()
+    life = life_of(child.pid)
+    assert life is not None
+    path.write_text(text.replace(str(life.started), str(life.started - 1)))
+    records.refuse_leftovers(WEB, StopMode.GROUP, None)
+    path.write_text(text.replace(life.epoch, "another boot"))
+    records.refuse_leftovers(WEB, StopMode.GROUP, None)
+    records.clear()
+    assert not path.exists()
+
+
+def test_in_a_cgroup_everybody_counts(records: Records, tmp_path: Path) -> None:
+    with cgroup_tree(tmp_path) as tree:
+        cgroup = tree.service(WEB)
+        cgroup.make()
+        records.refuse_leftovers(WEB, StopMode.CGROUP, cgroup)
+        children = [subprocess.Popen(["/bin/sleep", "1000"]) for _ in range(12)]
+        for child in children:
+            (cgroup.path / "cgroup.procs").write_text(str(child.pid))
+        with pytest.raises(SpawnError) as refused:
+            records.refuse_leftovers(WEB, StopMode.CGROUP, cgroup)
+        assert "…" in str(refused.value)
+        assert str(refused.value).endswith(f"echo 1 > {cgroup.path}/cgroup.kill")
+        # What else is in there are guests, under the other modes.
+        records.refuse_leftovers(WEB, StopMode.PROCESS, cgroup)
+        for child in children:
+            child.kill()
+            child.wait()
