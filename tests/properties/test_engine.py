@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.support.pure_host import CLEAN, FAILED, NOTIFY, PureHost, service
@@ -18,6 +19,9 @@ from virtsupd.core.service import Service
 from virtsupd.core.settle import view_of
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import ExecProbe, Health, Reload, Respawn, ServiceSpec
+
+# Shrinking what it found takes longer than a test may.
+pytestmark = pytest.mark.timeout(120)
 
 NAMES = tuple("abcdefgh")
 NOT_NEEDED = ExitStatus(77)
@@ -208,7 +212,11 @@ class EngineMachine(RuleBasedStateMachine):
                 assert any(self.is_in_the_way(n) for n in self.behind(name)), f"{name} runs on"
 
     def behind(self, name: Name) -> tuple[Name, ...]:
+        """Those that have to be gone before a service stops."""
         graph = self.host.engine.graph
+        if self.host.engine.is_shutting_down and not self.host.engine.service(name).spec.is_guest:
+            guests = (n for n, s in self.services() if s.spec.is_guest)
+            return (*graph.needed_by[name], *graph.later[name], *guests)
         return (*graph.needed_by[name], *graph.later[name])
 
     def is_in_the_way(self, name: Name) -> bool:

@@ -124,6 +124,10 @@ class ServiceGraph:
         given = set(names)
         return tuple(name for name in self._reach(given, self.needed_by) if name not in given)
 
+    def all_behind(self, names: Iterable[Name]) -> frozenset[Name]:
+        """Return `names` and all that must stop before one of them, by need or order alone."""
+        return frozenset(_reachable(names, self.needed_by, self.later))
+
     def start_order(self, names: Collection[Name]) -> tuple[Wave, ...]:
         """Return the waves in which `names` may start: each after what it needs and follows.
 

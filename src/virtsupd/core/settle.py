@@ -3,7 +3,7 @@
 It starts a service that is wanted, enabled, not resting and not backing off, once all it needs are
 satisfied, nothing it conflicts with is alive, and nothing that comes earlier is still on its way.
 It stops a service that is not wanted, that a cascade has marked, or one of whose bonds fell; it
-lets those go down first that depend on it or come later. The two conditions exclude each other,
+lets those go down first that depend on it or come later, and in a shutdown every guest. The two conditions exclude each other,
 and both read only what lies before (or behind) a service in an acyclic order, so the effects end.
 
 A pass has two halves. First the *views* of the changed services and of those behind them are
@@ -27,6 +27,7 @@ from virtsupd.core.state import HostState
 def settle(host: HostState) -> None:
     """Start and stop what the event at hand lets start or stop, until nothing differs."""
     while host.dirty:
+        _release_what_guests_kept(host)
         for name in sorted(_refresh_views(host), key=host.rank):
             _judge(host, host.services[name])
 
@@ -104,13 +105,26 @@ def _judge(host: HostState, service: Service) -> None:
         move(host, service, Move.START)
 
 
+def _release_what_guests_kept(host: HostState) -> None:
+    """In a shutdown, let the services go once no guest is left that may rely on them."""
+    if not host.guests_awaited:
+        return
+    guests = (host.services.get(name) for name in host.guests_awaited)
+    left = {g.spec.name for g in guests if g is not None and g.is_alive and not g.is_stuck}
+    host.guests_awaited = left
+    if not left:
+        host.dirty.update(host.kept_for_guests & host.services.keys())
+
+
 def _may_stop(host: HostState, service: Service) -> bool:
     name = service.spec.name
+    if host.guests_awaited and name in host.kept_for_guests:
+        return False
     behind = (*host.graph.needed_by[name], *host.graph.later[name])
-    return not any(_goes_first(host, host.services[other]) for other in behind)
+    return not any(_goes_first(host.services[other]) for other in behind)
 
 
-def _goes_first(host: HostState, other: Service) -> bool:
+def _goes_first(other: Service) -> bool:
     """Whether a service behind one that is to stop has to be gone before."""
     return (other.is_up and other.view.must_stop) or (
         other.state is State.STOPPING and not other.is_stuck

@@ -40,6 +40,10 @@ class HostState:
     services: dict[Name, Service] = field(default_factory=dict)
     tickets: dict[int, Ticket] = field(default_factory=dict)
     is_shutting_down: bool = False
+    guests_awaited: set[Name] = field(default_factory=set)
+    """In a shutdown: guests that still end, while the services they may rely on stay."""
+    kept_for_guests: set[Name] = field(default_factory=set)
+    """Those services: all but guests and what has to stop before a guest."""
     now: Instant = field(default_factory=lambda: Instant(0.0, 0.0))
     """When the event at hand came."""
     generations: int = 0

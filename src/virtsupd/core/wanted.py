@@ -119,6 +119,9 @@ def _shut_down(host: HostState) -> None:
     host.is_shutting_down = True
     for service in host.services.values():
         host.end_backoff(service)
+    guests = {name for name, service in host.services.items() if service.spec.is_guest}
+    host.guests_awaited = guests
+    host.kept_for_guests = host.services.keys() - host.graph.all_behind(guests)
     host.dirty.update(host.services)
 
 

@@ -94,6 +94,50 @@ def test_a_shutdown_stops_everything_in_reverse_order_and_finishes_once() -> Non
     assert host.is_finished
 
 
+def test_a_shutdown_ends_guests_first_and_only_then_what_they_may_rely_on() -> None:
+    host = PureHost.of(
+        service("net"),
+        service("libvirtd"),
+        service("vm", requires=["libvirtd"], is_guest=True),
+        service("vm2", is_guest=True),
+        service("monitor", requires=["vm"]),
+        service("reporter", after=["vm2"]),
+    )
+    host.stubborn |= {"monitor", "vm", "vm2"}
+    host.did()
+    host.ask(Verb.SHUTDOWN)
+    assert sorted(host.did()) == ["terminate monitor", "terminate reporter", "terminate vm2"]
+    host.lets_go("monitor")
+    assert host.did() == ["terminate vm"]
+    host.lets_go("vm2")
+    assert host.did() == []
+    host.lets_go("vm")
+    assert host.did() == ["terminate libvirtd", "terminate net", "answer", "finish"]
+
+
+def test_a_guest_that_cannot_be_ended_does_not_keep_the_shutdown_from_ending() -> None:
+    host = PureHost.of(service("net"), service("vm", is_guest=True), target("vm2", is_guest=True))
+    host.unkillable.add("vm")
+    host.did()
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(100)
+    assert host.did() == ["terminate vm", "kill vm", "terminate net", "answer", "finish"]
+
+
+def test_a_guest_that_is_a_target_is_awaited_like_any_other() -> None:
+    host = PureHost.of(service("net"), target("vm", is_guest=True))
+    host.did()
+    host.ask(Verb.SHUTDOWN)
+    assert host.did() == ["terminate net", "answer", "finish"]
+
+
+def test_outside_a_shutdown_guests_keep_nothing_from_stopping() -> None:
+    host = PureHost.of(service("net"), service("vm", is_guest=True))
+    host.did()
+    host.stop("net")
+    assert host.did() == ["terminate net", "answer net done"]
+
+
 def test_a_shutdown_of_nothing_is_over_at_once() -> None:
     host = PureHost.of()
     host.ask(Verb.SHUTDOWN)

@@ -226,6 +226,7 @@ def test_the_closure_is_what_is_started_along() -> None:
     assert graph.needed_closure(names("c")) == ("a", "b", "c")
     assert graph.dependents(names("a")) == ("b", "c")
     assert graph.dependents(names("a", "b")) == ("c",)
+    assert graph.all_behind(names("b")) == {"b", "c", "x"}
 
 
 def test_independent_services_start_in_one_wave_and_stop_in_the_reverse_order() -> None:

@@ -1,11 +1,15 @@
 """Every cell of the table: what can happen in each state, and that nothing else can."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 
 from virtsupd.core.lifecycle import TABLE, Move, Step, advance, diagram
 from virtsupd.core.snapshot import State
 from virtsupd.errors import TransitionError
 
+CHECKOUT = Path(__file__).resolve().parents[3]
 CELLS = [(state, move) for state in State for move in Move]
 NEXT = {
     (State.STOPPED, Move.START): State.STARTING,
@@ -82,3 +86,9 @@ def test_the_diagram_shows_every_change_of_state_and_nothing_else() -> None:
         source, goal = arrow.split(" --> ")
         drawn |= {(State(source), Move(move), State(goal)) for move in moves.split(", ")}
     assert drawn == {(s, m, goal) for (s, m), goal in NEXT.items() if goal is not s}
+
+
+def test_the_page_of_the_manual_is_current() -> None:
+    """`scripts/draw-states` writes it."""
+    script = runpy.run_path(str(CHECKOUT / "scripts/draw-states"))
+    assert (CHECKOUT / "docs/states.md").read_text() == script["page"]()
