@@ -94,6 +94,8 @@ class Daemon:
         self._memory = Memory.load(host.state_dir)
         self._records = Records(host.run_dir / "records")
         self._tree, self._no_tree = CgroupTree.find(host.cgroup, host.run_dir)
+        if self._tree is not None:
+            undo.callback(self._tree.remove)
         self._outputs = Outputs(
             host.run_dir, children=self._reaper, clock=self._clock, on_trouble=self._output_changed
         )

@@ -1,5 +1,6 @@
 """The composition root where it fails before it runs; all else of it is tested as a program, in tests/system."""
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from virtsupd.config.load import load
 from virtsupd.daemon import Daemon
 from virtsupd.errors import AlreadyRunningError, VirtsupdError
+from virtsupd.process.cgroup import place_of
 from virtsupd.process.clock import SystemClock
 from virtsupd.process.lock import RunLock
 from virtsupd.process.reaper import Reaper
@@ -16,11 +18,14 @@ from virtsupd.process.spawn import best_spawner
 from virtsupd.services.registry import KINDS
 
 
+CGROUP = f"virtsupd-test-{os.urandom(6).hex()}"
+
+
 def begin(root: Path) -> None:
     """Make a daemon with a second socket for herd; `run` is never reached."""
     (root / "host.toml").write_text(
         f'[host]\nrun_dir = "{root}/run"\nstate_dir = "{root}/state"\nlog_dir = "{root}/log"\n'
-        f'herd_socket = "{root}/herd"\nunit_dirs = []\n'
+        f'herd_socket = "{root}/herd"\nunit_dirs = []\ncgroup = "{CGROUP}"\n'
         f'[service.web]\ncommand = ["/bin/true"]\n[libvirt]\nautostart = false\n'
     )
     loaded = load(root / "host.toml", KINDS)
@@ -50,6 +55,9 @@ def test_what_fails_late_holds_nothing(tmp_path: Path, spoil: Callable[[Path], N
         begin(tmp_path)
     assert not (tmp_path / "run/control").exists()
     assert not (tmp_path / "run/lock").exists()
+    base = place_of(os.getpid())
+    assert base is not None
+    assert not (base / CGROUP).exists()
     RunLock(tmp_path / "run/lock").release(remove=True)
 
 
