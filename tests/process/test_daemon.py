@@ -17,7 +17,6 @@ from virtsupd.process.reaper import Reaper
 from virtsupd.process.spawn import best_spawner
 from virtsupd.services.registry import KINDS
 
-
 CGROUP = f"virtsupd-test-{os.urandom(6).hex()}"
 
 
