@@ -1,0 +1,363 @@
+"""virtsupd under real init systems: what each of them makes of a start, a restart and the host's end."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.support.checks import eventually
+from tests.support.init_system import PACKAGING, PATH, PrivateHost, private_host, programs
+
+pytestmark = [pytest.mark.component, pytest.mark.timeout(60)]
+
+HOST_SHUTDOWN = PACKAGING / "libexec/host-shutdown"
+UP = "the host is up"
+IDLE = ("sh", "-c", f"echo {UP}; exec sleep 100000")
+SHELLS = (("dash",), ("busybox", "sh"))
+POSIX_SCRIPTS = [
+    path
+    for path in sorted(PACKAGING.rglob("*"))
+    if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh\n")
+]
+
+
+def name(path: Path) -> str:
+    """Name a parameter by its path in packaging/."""
+    return str(path.relative_to(PACKAGING))
+
+
+# Scripts
+
+
+@pytest.mark.parametrize("script", POSIX_SCRIPTS, ids=name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    _shellcheck("--external-sources", str(script))
+
+
+def test_shellcheck_finds_nothing_in_the_openrc_script() -> None:
+    """OpenRC's shells know `local`, and OpenRC itself reads the variables."""
+    _shellcheck("--shell=sh", "--exclude=SC3043,SC2034", str(PACKAGING / "openrc/virtsupd"))
+
+
+def _shellcheck(*arguments: str) -> None:
+    program = programs("shellcheck") / "usr/bin/shellcheck"
+    done = subprocess.run(
+        [program, *arguments], cwd=PACKAGING.parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+class Fakes:
+    """Programs in a directory of their own, in whose place a script under test runs them."""
+
+    def __init__(self, directory: Path, shell: Sequence[str]) -> None:
+        self.directory = directory
+        self.log = directory / "calls"
+        self.shell = shell
+
+    def add(self, program: str, *, status: int = 0, says: str = "") -> None:
+        """Make a program that notes its arguments, prints `says` and ends with `status`."""
+        path = self.directory / program
+        path.write_text(
+            f'#!/bin/sh\necho "{program} $*" >>{self.log}\necho "{says}"\nexit {status}\n'
+        )
+        path.chmod(0o755)
+
+    def run(self, script: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Run a script; return its exit status and what it printed."""
+        path = f"{self.directory}:{programs('busybox-static')}/usr/bin:{PATH}"
+        done = subprocess.run(
+            [*self.shell, str(script), *arguments],
+            env={"PATH": path} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    @property
+    def calls(self) -> list[str]:
+        """The calls of the programs so far."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def fakes(request: pytest.FixtureRequest, tmp_path: Path) -> Fakes:
+    shell = list(request.param)
+    if shell[0] == "busybox":
+        shell[0] = str(programs("busybox-static") / "usr/bin/busybox")
+    return Fakes(tmp_path, shell)
+
+
+def test_the_host_shuts_down_whatever_runs_guests_included(fakes: Fakes) -> None:
+    fakes.add("virtsupctl")
+    code, _ = fakes.run(HOST_SHUTDOWN, VIRTSUPD_SOCKET="/x/control")
+    assert code == 0
+    options = "--socket /x/control --verbose --timeout 15min"
+    assert fakes.calls == [f"virtsupctl {options} shutdown --guests"]
+
+
+def test_a_host_without_a_virtsupd_goes_down_without_complaint(fakes: Fakes) -> None:
+    fakes.add("virtsupctl", status=6)
+    assert fakes.run(HOST_SHUTDOWN)[0] == 0
+
+
+def test_what_did_not_end_in_time_is_reported(fakes: Fakes) -> None:
+    fakes.add("virtsupctl", status=7)
+    assert fakes.run(HOST_SHUTDOWN, VIRTSUPD_SHUTDOWN_TIMEOUT="2s")[0] == 7
+    assert "--timeout 2s" in fakes.calls[0]
+
+
+@pytest.mark.parametrize("state", ["running", "degraded", "maintenance", "starting", ""])
+def test_nothing_ends_while_systemd_goes_on(fakes: Fakes, state: str) -> None:
+    fakes.add("virtsupctl")
+    fakes.add("systemctl", says=state)
+    assert fakes.run(HOST_SHUTDOWN, "--if-systemd-stops")[0] == 0
+    assert fakes.calls == ["systemctl is-system-running"]
+
+
+def test_all_ends_when_systemd_stops(fakes: Fakes) -> None:
+    fakes.add("virtsupctl")
+    fakes.add("systemctl", says="stopping", status=1)
+    assert fakes.run(HOST_SHUTDOWN, "--if-systemd-stops")[0] == 0
+    assert fakes.calls[1].endswith("shutdown --guests")
+
+
+def test_a_mistyped_option_ends_nothing(fakes: Fakes) -> None:
+    fakes.add("virtsupctl")
+    assert fakes.run(HOST_SHUTDOWN, "--if-stopping")[0] == 2
+    assert fakes.calls == []
+
+
+# systemd
+
+_BOOT = """
+mkdir -p /etc/systemd/system/multi-user.target.wants
+ln -s ../virtsupd.service /etc/systemd/system/multi-user.target.wants/
+for unit in /lib/systemd/system/*.target.wants/*; do
+  case $unit in *journald*) ;; *) ln -sf /dev/null "/etc/systemd/system/${unit##*/}" ;; esac
+done
+for unit in systemd-udevd systemd-logind systemd-networkd systemd-journal-flush; do
+  ln -sf /dev/null /etc/systemd/system/$unit.service
+done
+mount -t tmpfs -o mode=755 private /mnt
+mkdir /mnt/pts /mnt/shm
+for node in null zero full random urandom tty; do
+  : >/mnt/$node
+  mount --bind /dev/$node /mnt/$node
+done
+: >/mnt/console
+mount --bind /dev/null /mnt/console
+mount --rbind /mnt /dev
+container=test exec /lib/systemd/systemd --system --unit=multi-user.target
+"""
+"""Becomes a systemd that runs nothing of the machine's own and sees none of its devices."""
+
+UNITS = ("virtsupd.service", "virtsupd-host-shutdown.service")
+
+
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    units = [f"/etc/systemd/system/{unit}" for unit in UNITS]
+    command = ["systemd-analyze", "verify", "--man=no", *units]
+    with private_host("systemd", command, shared=tmp_path) as host:
+        assert host.inside.wait() == 0
+        installed = host.inside.output.partition("next: ")[2]
+        assert len(installed.splitlines()) == 1, f"systemd-analyze says: {installed}"
+
+
+def test_under_systemd_services_outlive_a_restart_and_end_in_order_with_the_host(
+    tmp_path: Path,
+) -> None:
+    with private_host("systemd", ["sh", "-c", _BOOT], shared=tmp_path, is_first=True) as host:
+        host.await_services()
+        lives = host.lives()
+        host.run("systemctl stop virtsupd-host-shutdown.service", expect=4)
+        host.run("systemctl restart virtsupd-host-shutdown.service", expect=4)
+        host.run("/usr/libexec/virtsupd/host-shutdown --if-systemd-stops")
+        host.run("systemctl reload virtsupd.service")
+        assert host.are_alive(lives)
+        host.run("systemctl poweroff")
+        host.inside.wait()
+    assert host.ended == ["front", "back"]
+
+
+def test_under_systemd_services_outlive_restart_stop_crash_and_another_target(
+    tmp_path: Path,
+) -> None:
+    with private_host("systemd", ["sh", "-c", _BOOT], shared=tmp_path, is_first=True) as host:
+        host.await_services()
+        lives = host.lives()
+        before = host.daemon()
+        host.run("systemctl restart virtsupd.service")
+        assert host.daemon() != before
+        host.run("systemctl isolate rescue.target")
+        host.run("systemctl is-active virtsupd.service virtsupd-host-shutdown.service")
+        crashed = host.daemon()
+        assert crashed is not None
+        host.inside.signal(crashed, "KILL")
+        eventually(lambda: host.daemon() not in (crashed, None), "another virtsupd")
+        host.run("systemctl stop virtsupd.service")
+        host.run("systemctl is-active virtsupd-host-shutdown.service")
+        assert host.are_alive(lives)
+
+
+# OpenRC
+
+_OPENRC = ("openrc", "librc1", "libeinfo1")
+_RUNLEVELS = f"""
+echo 'rc_cgroup_mode="unified"' >>/etc/rc.conf
+mkdir -p /etc/runlevels/default /etc/runlevels/shutdown /etc/runlevels/boot /etc/runlevels/sysinit
+for script in /etc/init.d/*; do case $script in */virtsupd) ;; *) rm $script ;; esac; done
+printf '#!/sbin/openrc-run\\nstart() {{ return 0; }}\\n' >/etc/init.d/localmount
+chmod 755 /etc/init.d/localmount
+: >/etc/insserv.conf
+openrc sysinit && openrc boot && rc-update add virtsupd default && openrc default
+echo {UP}
+exec sleep 100000
+"""
+
+
+def test_under_openrc_services_end_in_order_with_the_host_and_virtsupd_stays_down(
+    tmp_path: Path,
+) -> None:
+    over = programs(*_OPENRC)
+    with private_host("openrc", ["sh", "-c", _RUNLEVELS], shared=tmp_path, over=over) as host:
+        host.await_said(UP)
+        host.await_services()
+        host.run("rc-service virtsupd reload")
+        host.run("openrc shutdown")
+        assert host.ended == ["front", "back"]
+        assert host.daemon() is None
+        host.run("pgrep supervise-daemo", expect=1)
+
+
+def test_under_openrc_services_outlive_crash_restart_and_stop(tmp_path: Path) -> None:
+    over = programs(*_OPENRC)
+    with private_host("openrc", ["sh", "-c", _RUNLEVELS], shared=tmp_path, over=over) as host:
+        host.await_said(UP)
+        host.await_services()
+        lives = host.lives()
+        crashed = host.daemon()
+        assert crashed is not None
+        host.inside.signal(crashed, "KILL")
+        eventually(lambda: host.daemon() not in (crashed, None), "another virtsupd")
+        host.run("rc-service virtsupd restart")
+        host.run("rc-service virtsupd stop")
+        assert host.are_alive(lives)
+
+
+# sysvinit
+
+_SYSV = "/etc/init.d/virtsupd"
+
+
+def test_the_sysv_script_starts_restarts_and_stops_virtsupd_alone(tmp_path: Path) -> None:
+    with private_host("sysvinit", IDLE, shared=tmp_path) as host:
+        host.await_said(UP)
+        host.run(f"{_SYSV} status", expect=3)
+        host.run(f"{_SYSV} start")
+        host.run(f"{_SYSV} status")
+        host.run(f"{_SYSV} start")
+        host.await_services()
+        lives = host.lives()
+        host.run(f"RUNLEVEL=2 {_SYSV} restart")
+        host.run(f"{_SYSV} reload && {_SYSV} force-reload && {_SYSV} try-restart")
+        host.run(f"{_SYSV} stop")
+        host.run(f"{_SYSV} status", expect=1)
+        host.run(f"{_SYSV} stop")
+        assert host.are_alive(lives)
+
+
+def test_the_sysv_script_lives_in_the_cgroup_of_the_host_and_not_of_who_calls_it(
+    tmp_path: Path,
+) -> None:
+    with private_host("sysvinit", IDLE, shared=tmp_path) as host:
+        host.await_said(UP)
+        session = "/sys/fs/cgroup/session"
+        host.run(f"mkdir {session} && echo $$ >{session}/cgroup.procs && {_SYSV} start")
+        host.run(f'test -z "$(cat {session}/cgroup.procs)"')
+        host.await_services()
+
+
+@pytest.mark.parametrize("level", ["0", "6", "1"])
+def test_the_sysv_script_ends_all_in_order_on_the_way_down(tmp_path: Path, level: str) -> None:
+    with private_host("sysvinit", IDLE, shared=tmp_path) as host:
+        _started_by_sysv(host)
+        host.run(f"RUNLEVEL={level} {_SYSV} stop")
+        assert host.ended == ["front", "back"]
+        host.run(f"{_SYSV} status", expect=3)
+
+
+def _started_by_sysv(host: PrivateHost) -> None:
+    host.await_said(UP)
+    host.run(f"RUNLEVEL=2 {_SYSV} start")
+    host.await_services()
+
+
+def test_the_sysv_script_says_what_the_standard_base_wants_it_to_say(tmp_path: Path) -> None:
+    with private_host("sysvinit", IDLE, shared=tmp_path) as host:
+        host.await_said(UP)
+        host.run(f"{_SYSV} dance", expect=2)
+        host.run(f"setpriv --reuid 65534 --clear-groups {_SYSV} start", expect=4)
+        host.run("echo wrong >>/etc/virtsupd/host.toml")
+        assert "host.toml" in host.run(f"{_SYSV} start", expect=1)
+        host.run("rm /usr/local/sbin/virtsupd")
+        host.run(f"{_SYSV} start", expect=5)
+        host.run(f"{_SYSV} stop")
+
+
+# runit
+
+_SV = "/etc/sv/virtsupd"
+
+
+def test_under_runit_services_outlive_restart_and_crash(tmp_path: Path) -> None:
+    over = programs("runit")
+    with private_host("runit", ["runsv", _SV], shared=tmp_path, over=over) as host:
+        host.await_services()
+        lives = host.lives()
+        before = host.daemon()
+        host.run(f"sv restart {_SV}")
+        assert host.daemon() not in (before, None)
+        crashed = host.daemon()
+        assert crashed is not None
+        host.inside.signal(crashed, "KILL")
+        eventually(lambda: host.daemon() not in (crashed, None), "another virtsupd")
+        host.run(f"sv start {_SV} && sv down {_SV}")
+        assert host.are_alive(lives)
+
+
+def test_under_runit_services_end_in_order_with_the_host_and_virtsupd_stays_down(
+    tmp_path: Path,
+) -> None:
+    over = programs("runit")
+    with private_host("runit", ["runsv", _SV], shared=tmp_path, over=over) as host:
+        host.await_services()
+        host.run((PACKAGING / "runit/rc.shutdown").read_text())
+        assert host.ended == ["front", "back"]
+        eventually(lambda: "down" in host.run(f"sv status {_SV}").split(":")[0], "down")
+        host.run(f"sv force-stop {_SV} && sv exit {_SV}")
+        assert host.inside.wait() == 0
+
+
+def test_under_runit_a_refused_host_file_is_not_tried_again(tmp_path: Path) -> None:
+    over = programs("runit")
+    spoil = f"echo wrong >>/etc/virtsupd/host.toml; exec runsv {_SV}"
+    with private_host("runit", ["sh", "-c", spoil], shared=tmp_path, over=over) as host:
+        eventually(lambda: "stays down" in host.inside.output, "finish")
+        eventually(lambda: host.run(f"sv status {_SV}").startswith("down"), "down")
+        assert host.inside.output.count("is refused") == 1
+
+
+# A container
+
+
+def test_as_the_first_process_virtsupd_ends_all_in_order_at_term(tmp_path: Path) -> None:
+    command = ["sh", "-c", "exec virtsupd --config /etc/virtsupd/host.toml"]
+    with private_host("sysvinit", command, shared=tmp_path, is_first=True) as host:
+        host.await_services()
+        assert host.daemon() == 1
+        host.run("(sleep 100000 & echo) >/dev/null 2>&1")
+        host.inside.signal(1, "TERM")
+        assert host.inside.wait() == 0
+    assert host.ended == ["front", "back"]
