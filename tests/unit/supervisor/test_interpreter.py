@@ -30,6 +30,7 @@ from virtsupd.core.spec import (
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.clock import SystemClock
+from virtsupd.process.lives import LifeWatch
 from virtsupd.process.notify import NotifyMessage
 from virtsupd.process.plan import Child, SpawnPlan
 from virtsupd.process.reaper import become_subreaper
@@ -180,7 +181,13 @@ async def test_a_leader_that_is_somebody_elses_child_is_seen_to_end(tmp_path: Pa
         await s.ask(Verb.STOP, "web")
         # The wrapper is not the leader any more, and mode `process` leaves it alone.
         [wrapper] = [pid for pid in first if pid != int(path.read_text())]
+        ended = anyio.Event()
+        watch = LifeWatch(wrapper, ended.set)
         os.kill(wrapper, signal.SIGKILL)
+        with anyio.fail_after(10):
+            await ended.wait()
+        s.reaper.drain()
+        watch.close()
 
 
 def message(pid: int, **fields: str) -> NotifyMessage:

@@ -1,0 +1,73 @@
+"""Files and directories that root writes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from virtsupd.process.files import make_directory, write_atomically
+
+
+@pytest.mark.parametrize("is_lasting", [True, False])
+def test_a_file_has_its_content_and_mode(tmp_path: Path, *, is_lasting: bool) -> None:
+    path = tmp_path / "file"
+    for content, mode in ((b"one", 0o644), (b"", 0o600), (b"x" * 3_000_000, 0o640)):
+        write_atomically(path, content, mode=mode, is_lasting=is_lasting)
+        assert path.read_bytes() == content
+        assert path.stat().st_mode & 0o7777 == mode
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_umask_has_no_say(tmp_path: Path) -> None:
+    before = os.umask(0o777)
+    try:
+        write_atomically(tmp_path / "file", b"x", mode=0o644)
+        make_directory(tmp_path / "a/b", mode=0o711)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "a/b").stat().st_mode & 0o777 == 0o711
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("precious")
+    (tmp_path / "link").symlink_to(target)
+    write_atomically(tmp_path / "link", b"new", mode=0o600)
+    assert target.read_text() == "precious"
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old", mode=0o600)
+    with path.open() as reader:
+        write_atomically(path, b"new", mode=0o600)
+        assert reader.read() == "old"
+
+
+def test_a_failure_leaves_no_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "directory"
+    path.mkdir()
+    (path / "full").touch()
+    with pytest.raises(IsADirectoryError):
+        write_atomically(path, b"x", mode=0o600)
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "missing/file", b"x", mode=0o600)
+
+
+def test_an_existing_directory_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "directory"
+    path.mkdir(mode=0o700)
+    make_directory(path, mode=0o755)
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_in_the_place_of_a_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        make_directory(tmp_path / "file", mode=0o755)
+    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+        make_directory(tmp_path / "file/below", mode=0o755)

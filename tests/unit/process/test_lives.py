@@ -1,0 +1,124 @@
+"""Processes told from later ones of the same pid."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import anyio
+import pytest
+
+from virtsupd.core.exits import ExitStatus
+from virtsupd.process.lives import (
+    Life,
+    LifeWatch,
+    descends_from,
+    epoch,
+    group_lives,
+    is_alive,
+    last_status,
+    led_group,
+    life_of,
+    parent_of,
+)
+
+pytestmark = pytest.mark.process
+
+NOBODY = 2**22 + 1
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """Give a living process that leads a session of its own."""
+    with subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_zombie(pid: int) -> None:
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_a_life_ends_with_its_process(child: subprocess.Popen[bytes]) -> None:
+    life = life_of(child.pid)
+    assert life is not None
+    assert is_alive(life)
+    assert not is_alive(Life(life.pid, life.started + 1, life.epoch))
+    assert not is_alive(Life(life.pid, life.started, "another boot"))
+    child.kill()
+    wait_zombie(child.pid)
+    assert not is_alive(life)
+    assert life_of(child.pid) is None
+    child.wait()
+    assert life_of(child.pid) is None
+
+
+def test_the_epoch_is_the_same_for_as_long_as_pids_mean_the_same() -> None:
+    assert epoch() == epoch()
+    assert "pid:[" in epoch()
+
+
+def test_families_are_known(child: subprocess.Popen[bytes]) -> None:
+    assert parent_of(child.pid) == os.getpid()
+    assert descends_from(child.pid, child.pid)
+    assert descends_from(child.pid, os.getpid())
+    assert descends_from(child.pid, os.getppid())
+    assert not descends_from(os.getpid(), child.pid)
+    assert not descends_from(NOBODY, os.getpid())
+    assert parent_of(NOBODY) is None
+
+
+def test_a_group_counts_when_a_session_began_with_it(child: subprocess.Popen[bytes]) -> None:
+    assert led_group(child.pid) == child.pid
+    assert led_group(NOBODY) is None
+    assert [life.pid for life in group_lives(child.pid)] == [child.pid]
+    assert group_lives(NOBODY) == ()
+    with subprocess.Popen(["/bin/sleep", "1000"], process_group=0) as other:
+        assert led_group(other.pid) is None
+        other.kill()
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("exit 3", ExitStatus(code=3)), ("kill -9 $$", ExitStatus(signal=9))],
+)
+def test_a_zombie_tells_how_it_ended(command: str, status: ExitStatus) -> None:
+    with subprocess.Popen(["/bin/sh", "-c", command]) as process:
+        wait_zombie(process.pid)
+        assert last_status(process.pid) == status
+    assert last_status(process.pid) == ExitStatus()
+    assert last_status(os.getpid()) == ExitStatus()
+
+
+async def test_the_end_of_a_process_is_told_once(child: subprocess.Popen[bytes]) -> None:
+    ended = anyio.Event()
+    watch = LifeWatch(child.pid, ended.set)
+    assert watch.pidfd is not None
+    signal.pidfd_send_signal(watch.pidfd, signal.SIGKILL)
+    with anyio.fail_after(10):
+        await ended.wait()
+    watch.close()
+
+
+async def test_a_closed_watch_tells_nothing(child: subprocess.Popen[bytes]) -> None:
+    told: list[int] = []
+    watch = LifeWatch(child.pid, lambda: told.append(1))
+    watch.close()
+    child.kill()
+    wait_zombie(child.pid)
+    await anyio.lowlevel.checkpoint()
+    assert told == []
+
+
+async def test_one_that_is_gone_already_is_told_in_the_next_turn() -> None:
+    ended = anyio.Event()
+    LifeWatch(NOBODY, ended.set)
+    assert not ended.is_set()
+    with anyio.fail_after(10):
+        await ended.wait()
+    told: list[int] = []
+    LifeWatch(NOBODY, lambda: told.append(1)).close()
+    await anyio.lowlevel.checkpoint()
+    assert told == []

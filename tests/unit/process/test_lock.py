@@ -1,0 +1,98 @@
+"""The lock that keeps two daemons apart, seen by other processes: a lock is the process's own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from virtsupd.process.lock import RunLock
+
+pytestmark = pytest.mark.process
+
+TRY = """
+import sys
+from pathlib import Path
+from virtsupd.errors import AlreadyRunningError
+from virtsupd.process.lock import RunLock
+try:
+    RunLock(Path(sys.argv[1]))
+except AlreadyRunningError as error:
+    print(error)
+else:
+    print("taken")
+"""
+
+
+def tried(path: Path) -> str:
+    """Return what another process gets that tries to take the lock."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRY, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_it_is_held_until_it_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock = RunLock(path)
+    # Reading the file here would drop the lock.
+    assert tried(path) == (
+        f"another virtsupd runs in {tmp_path} (pid {os.getpid()}); "
+        "give this one a run_dir of its own, or end the other"
+    )
+    lock.release(remove=False)
+    assert path.exists()
+    assert tried(path) == "taken"
+
+
+def test_it_may_be_removed_with_its_release(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    RunLock(path).release(remove=True)
+    assert not path.exists()
+    lock = RunLock(path)
+    path.unlink()
+    lock.release(remove=True)
+
+
+def test_what_a_longer_pid_left_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("12345678901234567890\n")
+    RunLock(path).release(remove=False)
+    assert path.read_text().strip().isdecimal()
+    assert len(path.read_text()) < 12
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        RunLock(tmp_path / "lock")
+
+
+class Slow(RunLock):
+    """Finds its file removed after it was locked, as by a holder that ended just then."""
+
+    def __init__(self, path: Path) -> None:
+        self.opened = 0
+        super().__init__(path)
+
+    def _open(self) -> int:
+        descriptor = super()._open()
+        self.opened += 1
+        if self.opened == 1:
+            self.path.unlink()
+        if self.opened == 2:
+            self.path.unlink()
+            self.path.touch()
+        return descriptor
+
+
+def test_a_file_that_nobody_else_finds_is_no_lock(tmp_path: Path) -> None:
+    lock = Slow(tmp_path / "lock")
+    assert lock.opened == 3
+    assert "another virtsupd" in tried(tmp_path / "lock")
+    lock.release(remove=True)

@@ -1,0 +1,107 @@
+"""What a process is given before it exists, and that nothing of it stays when the start fails."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.support.supervising import WEB, Parts, Supervising, many, service, supervising
+
+from virtsupd.core.events import Verb
+from virtsupd.core.snapshot import State
+from virtsupd.core.spec import (
+    FdProbe,
+    Health,
+    NotifyProbe,
+    PathProbe,
+    Readiness,
+    SocketSpec,
+    Stop,
+    StopMode,
+)
+from virtsupd.supervisor.launch import watchdog_seconds
+
+pytestmark = pytest.mark.process
+
+
+def variables(s: Supervising) -> dict[str, str]:
+    """Return the environment of the service's process."""
+    text = Path(f"/proc/{s.snapshot().pid}/environ").read_text()
+    return dict(item.split("=", 1) for item in text.split("\0") if item)
+
+
+async def test_a_plain_service_gets_three_descriptors_and_no_variables_of_ours() -> None:
+    async with supervising(service()) as s:
+        assert sorted(os.listdir(f"/proc/{s.snapshot().pid}/fd")) == ["0", "1", "2"]  # noqa: PTH208  (names are meant)
+        found = variables(s)
+        assert not {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC"} & set(found)
+
+
+async def test_sockets_come_with_three_variables() -> None:
+    sockets = (SocketSpec("front", f"@vs-{os.getpid()}-a"), SocketSpec("back", "127.0.0.1:0"))
+    async with supervising(service(process={"sockets": sockets})) as s:
+        found = variables(s)
+        assert found["LISTEN_FDS"] == "2"
+        assert found["LISTEN_FDNAMES"] == "front:back"
+        assert found["LISTEN_PID"] == str(s.snapshot().pid)
+
+
+async def test_readiness_descriptors_follow_the_sockets() -> None:
+    sockets = (SocketSpec("front", f"@vs-{os.getpid()}-b"),)
+    ready = Readiness(FdProbe(variable="READY_FD"))
+    spec = service("web", *many("newline", "READY_FD"), process={"sockets": sockets}, ready=ready)
+    async with supervising(spec) as s:
+        await s.until(lambda: s.snapshot().state is State.RUNNING)
+        assert variables(s)["READY_FD"] == "4"
+        assert (s.run_dir / "ready/web").is_fifo()
+        await s.ask(Verb.STOP, "web")
+        assert not (s.run_dir / "ready/web").exists()
+
+
+async def test_a_stale_readiness_fifo_is_replaced() -> None:
+    spec = service("web", *many("newline", "5"), ready=Readiness(FdProbe(fd=5)))
+    async with supervising(spec, parts=Parts(has_booted=False)) as s:
+        (s.run_dir / "ready/web").write_text("\n")
+        await s.ask(Verb.START, "web")
+        assert s.snapshot().state is State.RUNNING
+
+
+async def test_a_failed_start_leaves_nothing() -> None:
+    sockets = (SocketSpec("front", f"@vs-{os.getpid()}-c"),)
+    spec = service(process={"sockets": sockets}, ready=Readiness(FdProbe(fd=3)))
+    async with supervising(spec) as s:
+        text = "descriptor: cannot pass readiness as descriptor 3: 0 to 3 are taken"
+        assert s.reason() == text
+        assert list((s.run_dir / "ready").iterdir()) == []
+        assert not (s.run_dir / "records").exists()
+        assert s.launcher.tree is not None
+        assert s.launcher.tree.services() == ()
+
+
+async def test_a_watchdog_is_told_its_interval() -> None:
+    health = Health(NotifyProbe(), interval_seconds=2.5)
+    async with supervising(service(health=health)) as s:
+        found = variables(s)
+        assert found["WATCHDOG_USEC"] == "2500000"
+        assert found["NOTIFY_SOCKET"] == str(s.run_dir / "notify/web")
+
+
+def test_only_notify_is_a_watchdog() -> None:
+    assert watchdog_seconds(service()) is None
+    assert watchdog_seconds(service(health=Health(PathProbe("/")))) is None
+    assert watchdog_seconds(service(health=Health(NotifyProbe(), 3.0))) == 3.0
+
+
+async def test_what_is_kept_over_restarts_goes_with_the_service() -> None:
+    sockets = (SocketSpec("front", f"@vs-{os.getpid()}-d"),)
+    async with supervising(service(process={"sockets": sockets}, transient=True)) as s:
+        assert WEB in s.launcher._sockets
+        await s.ask(Verb.STOP, "web")
+        assert WEB not in s.launcher._sockets
+        s.launcher.forget(WEB)
+
+
+async def test_a_service_without_a_log_has_no_offset() -> None:
+    async with supervising(service(stop=Stop(mode=StopMode.GROUP))) as s:
+        run = s.interpreter._runs[WEB]
+        assert run.log_offset == 0
+        assert s.launcher.plan_beside(run, ("/bin/true",)).argv == ("/bin/true",)
