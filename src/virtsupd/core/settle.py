@@ -26,10 +26,11 @@ from virtsupd.core.state import HostState
 
 def settle(host: HostState) -> None:
     """Start and stop what the event at hand lets start or stop, until nothing differs."""
+    _release_what_guests_kept(host)
     while host.dirty:
-        _release_what_guests_kept(host)
         for name in sorted(_refresh_views(host), key=host.rank):
             _judge(host, host.services[name])
+        _release_what_guests_kept(host)
 
 
 def _refresh_views(host: HostState) -> set[Name]:

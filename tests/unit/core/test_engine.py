@@ -124,11 +124,36 @@ def test_a_guest_that_cannot_be_ended_does_not_keep_the_shutdown_from_ending() -
     assert host.did() == ["terminate vm", "kill vm", "terminate net", "answer", "finish"]
 
 
+def test_a_shutdown_with_transient_targets_for_guests_ends() -> None:
+    host = PureHost.of(service("net"), target("vm", is_guest=True, transient=True))
+    host.did()
+    host.ask(Verb.SHUTDOWN)
+    assert host.did() == ["forget vm", "terminate net", "answer", "finish"]
+
+
 def test_a_guest_that_is_a_target_is_awaited_like_any_other() -> None:
     host = PureHost.of(service("net"), target("vm", is_guest=True))
     host.did()
     host.ask(Verb.SHUTDOWN)
     assert host.did() == ["terminate net", "answer", "finish"]
+
+
+def test_a_guest_that_vanishes_is_awaited_no_more() -> None:
+    host = PureHost.of(
+        service("net"),
+        target("vm", is_guest=True, transient=True),
+        service("vm2", is_guest=True, transient=True),
+    )
+    host.did()
+    host.ask(Verb.SHUTDOWN)
+    assert host.did() == [
+        "forget vm",
+        "terminate vm2",
+        "forget vm2",
+        "terminate net",
+        "answer",
+        "finish",
+    ]
 
 
 def test_outside_a_shutdown_guests_keep_nothing_from_stopping() -> None:
