@@ -142,13 +142,13 @@ for unit in systemd-udevd systemd-logind systemd-networkd systemd-journal-flush;
 done
 mount -t tmpfs -o mode=755 private /mnt
 mkdir /mnt/pts /mnt/shm
-for node in null zero full random urandom tty; do
-  : >/mnt/$node
-  mount --bind /dev/$node /mnt/$node
+for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 console:1:3; do
+  IFS=: read -r name major minor <<END
+$node
+END
+  mknod -m 666 /mnt/$name c $major $minor  # its own, for systemd gives some away to other users
 done
-: >/mnt/console
-mount --bind /dev/null /mnt/console
-mount --rbind /mnt /dev
+mount --move /mnt /dev
 container=test exec /lib/systemd/systemd --system --unit=multi-user.target
 """
 """Becomes a systemd that runs nothing of the machine's own and sees none of its devices."""
@@ -175,6 +175,9 @@ def test_under_systemd_services_outlive_a_restart_and_end_in_order_with_the_host
         host.run("systemctl restart virtsupd-host-shutdown.service", expect=4)
         host.run("/usr/libexec/virtsupd/host-shutdown --if-systemd-stops")
         host.run("systemctl reload virtsupd.service")
+        for pid in lives:
+            place = host.run(f"cat /proc/{pid}/cgroup")
+            assert "/system.slice/virtsupd.service/" in place
         assert host.are_alive(lives)
         host.run("systemctl poweroff")
         host.inside.wait()

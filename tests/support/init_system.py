@@ -1,6 +1,7 @@
 """A private host on which virtsupd is installed under some init system, and those systems' programs."""
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -100,20 +101,16 @@ class PrivateHost:
         text = text_of(self.inside.root / "run/virtsupd/lock").strip()
         return int(text) if text else None
 
-    def lives(self) -> dict[str, tuple[int, str | None]]:
-        """Return pid and start time of both services."""
-        found = {}
-        for name in ("back", "front"):
-            pid = int(
-                self.run(f"virtsupctl --json status {name} | grep -m1 '\"pid\"' | tr -dc 0-9")
-            )
-            found[name] = (pid, self.inside.start_time(pid))
-        return found
+    def lives(self) -> dict[int, str]:
+        """Return the pids of both services, each with when its process started."""
+        status = json.loads(self.run("virtsupctl --json status front back"))
+        starts = {s["pid"]: self.inside.start_time(s["pid"]) for s in status["services"]}
+        return {pid: start for pid, start in starts.items() if start is not None}
 
-    def are_alive(self, lives: dict[str, tuple[int, str | None]]) -> bool:
-        """Whether these processes are still those they were, and were not told to end."""
-        same = all(self.inside.start_time(pid) == start for pid, start in lives.values())
-        return same and not self.ended
+    def are_alive(self, lives: dict[int, str]) -> bool:
+        """Whether these two processes are still those they were, and were not told to end."""
+        same = all(self.inside.start_time(pid) == start for pid, start in lives.items())
+        return len(lives) == 2 and same and not self.ended
 
 
 @contextmanager

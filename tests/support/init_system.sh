@@ -16,6 +16,7 @@ here=$(dirname "$(readlink -f "$0")")
 
 fresh() { mount -t tmpfs -o mode=755 private "$1"; }
 
+umount --recursive /sys/fs/cgroup
 mount -t cgroup2 private /sys/fs/cgroup
 mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
