@@ -125,6 +125,7 @@ class HostState:
             if name in ticket.open:
                 result = Result.DONE if ticket.verb is Verb.STOP else Result.FAILED
                 ticket.close(Report(name, result, f"{name} is gone: {text}"))
+        self.end_backoff(service)
         del self.services[name]
         self.dirty.discard(name)
         self.effects.append(Forget(name))

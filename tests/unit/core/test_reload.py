@@ -195,6 +195,15 @@ def test_what_was_removed_and_does_not_run_is_forgotten_at_once() -> None:
     assert host.engine.names() == ()
 
 
+def test_what_was_removed_while_it_backed_off_leaves_no_timer() -> None:
+    host = PureHost.of(service("db"))
+    host.exits("db")
+    assert host.timers
+    host.reload()
+    assert host.engine.names() == ()
+    assert not host.timers
+
+
 def test_what_was_removed_is_not_started_again_when_it_crashes() -> None:
     host = PureHost.of(service("db"))
     host.stubborn.add("db")
