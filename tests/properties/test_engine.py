@@ -199,7 +199,7 @@ class EngineMachine(RuleBasedStateMachine):
     def a_bond_that_fell_takes_its_service_down(self) -> None:
         for name, found in self.services():
             for bond in self.host.engine.graph.binds[name]:
-                holds = self.host.engine.service(bond).view.is_satisfied
+                holds = self.host.engine.service(bond).view.holds
                 assert holds or not found.is_up or found.view.must_stop, (name, bond)
 
     @invariant()

@@ -78,6 +78,7 @@ def _arm_deadline(host: HostState, service: Service) -> None:
 
 def _begin_run(host: HostState, service: Service) -> None:
     service.ready_at = host.now.monotonic
+    service.is_asked_again = False
     watch_health(host, service)
     host.retry_not_needed(host.graph.needed_by[service.spec.name])
 
@@ -118,6 +119,7 @@ def _after_end(host: HostState, service: Service) -> None:
     """Decide what becomes of a service that has just stopped."""
     name, death = service.spec.name, service.death
     service.is_marked = False
+    service.is_asked_again = False
     service.made_from = None
     service.pid = None
     service.death = None

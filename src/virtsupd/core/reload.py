@@ -53,7 +53,7 @@ def _binding_problems(host: HostState, guest: Service, graph: ServiceGraph) -> I
 def _will_hold(host: HostState, name: Name, graph: ServiceGraph) -> bool:
     """Tell whether a service that others are bound to stays satisfied when `graph` takes over."""
     service = host.services.get(name)
-    if service is None or not service.view.is_satisfied:
+    if service is None or not service.view.holds:
         return False
     return all(_will_hold(host, bond, graph) for bond in graph.binds[name])
 

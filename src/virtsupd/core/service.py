@@ -40,6 +40,8 @@ class View:
 
     is_satisfied: bool = False
     """Those that need it may run."""
+    holds: bool = False
+    """Those bound to it need not fall: it is satisfied, or it was not needed and is asked again."""
     is_coming: bool = False
     """It will be running without another command, as far as can be known: order-only edges wait."""
     must_stop: bool = False
@@ -74,6 +76,8 @@ class Service:
     is_removed: bool = False
     """No longer in the configuration: forgotten once it has stopped."""
     rest: Rest | None = None
+    is_asked_again: bool = False
+    """It was not needed, and is or will be started to see whether it still is not."""
     retry_at: Instant | None = None
     """Backing off until then."""
     setback: str = ""
@@ -151,9 +155,15 @@ class Service:
         self.restarts += 1
         self.respawns = (now.wall, *self.respawns)[:_RESPAWNS_KEPT]
 
+    def end_rest(self) -> None:
+        """Rest no longer; what was not needed is asked again, and those bound to it stay."""
+        if self.rest is not None:
+            self.is_asked_again = self.rest.kind is RestKind.NOT_NEEDED
+        self.rest = None
+
     def clear_failure(self) -> None:
         """Forget why it rests, and the respawns that count against it: a person took over."""
-        self.rest = None
+        self.end_rest()
         self.retry_at = None
         self.respawn_record = RespawnRecord()
 

@@ -70,13 +70,15 @@ def view_of(host: HostState, service: Service) -> View:
     must_stop = service.is_up and (
         not host.is_wanted(service)
         or service.is_marked
-        or any(not host.services[b].view.is_satisfied for b in host.graph.binds[name])
+        or any(not host.services[b].view.holds for b in host.graph.binds[name])
     )
     needs = [host.services[need].view for need in host.graph.needs[name]]
     runs = service.state is State.RUNNING and not must_stop
     rests = service.rest is not None and service.rest.kind is RestKind.NOT_NEEDED
+    is_satisfied = runs or (rests and not service.is_alive)
     return View(
-        is_satisfied=runs or (rests and not service.is_alive),
+        is_satisfied=is_satisfied,
+        holds=is_satisfied or service.is_asked_again,
         is_coming=not runs and _is_coming(host, service, needs, must_stop=must_stop),
         must_stop=must_stop,
         is_degraded=runs and any(not need.is_satisfied for need in needs),

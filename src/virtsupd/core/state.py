@@ -105,7 +105,7 @@ class HostState:
         for name in names:
             service = self.services[name]
             if service.rest is not None and service.rest.kind is RestKind.NOT_NEEDED:
-                service.rest = None
+                service.end_rest()
                 self.dirty.add(name)
 
     def rank(self, name: Name) -> int:

@@ -229,6 +229,33 @@ def test_not_needed_is_asked_again_when_a_requirement_restarts() -> None:
     assert host.did() == ["terminate db", "spawn db", "spawn kvm", "answer db done"]
 
 
+def test_asking_again_what_was_not_needed_ends_nothing_that_is_bound_to_it() -> None:
+    kvm = service("kvm", not_needed_exit=frozenset({77}), ready=NOTIFY, respawn=None)
+    specs = (kvm, service("vm", binds_to=["kvm"], is_guest=True))
+    host = PureHost.of(*specs)
+    host.exits("kvm", ExitStatus(77))
+    host.did()
+    host.reload(*specs)
+    assert host.did() == ["spawn kvm"]
+    host.exits("kvm", ExitStatus(77))
+    host.start("kvm")
+    assert host.did() == ["terminate kvm", "spawn kvm"]
+    host.ready("kvm")
+    assert host.states("vm") == ["starting", "running"]
+    host.exits("kvm")
+    assert host.state("vm") == "stopped", "it runs on nothing but what it is bound to"
+
+
+def test_what_was_not_needed_and_then_fails_takes_what_is_bound_to_it_along() -> None:
+    kvm = service("kvm", not_needed_exit=frozenset({77}), ready=NOTIFY, respawn=None)
+    host = PureHost.of(kvm, service("web", binds_to=["kvm"]))
+    host.exits("kvm", ExitStatus(77))
+    host.start("kvm")
+    host.did()
+    host.exits("kvm")
+    assert host.did() == ["terminate kvm", "terminate web", "answer kvm failed"]
+
+
 def test_an_expected_end_without_respawn_is_no_failure() -> None:
     host = PureHost.of(service("db", respawn=None, success_exit=frozenset({0, 3})))
     host.exits("db", ExitStatus(3))
