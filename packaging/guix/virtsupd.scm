@@ -2,7 +2,8 @@
 ;; of virtsupd yet, so %virtsupd names where it was installed.
 ;;
 ;; Start          When virtsupd has said that it is ready on its control socket.
-;; Stop, restart  virtsupctl quit: guests and services run on, and the next virtsupd finds them.
+;; Stop, restart  TERM to virtsupd. [host] on_term = "auto" makes that `virtsupctl quit`: guests and
+;;                services run on, and the next virtsupd finds them.
 ;; Upgrade        `guix system reconfigure` replaces the definition and stops nothing; then
 ;;                `herd restart virtsupd`.
 ;; Host shutdown  `herd stop root`, which halt and reboot come to, stops every service while root
@@ -28,13 +29,12 @@
               (list #$(string-append %virtsupd "virtsupd") "--config" #$config-file)
               #:log-file "/var/log/virtsupd.log"))
     (stop #~(lambda (running)
-              (let ((host-stops?
-                     (eq? 'stopping (service-status (lookup-service 'root)))))
-                (if host-stops?
+              (if (eq? 'stopping (service-status (lookup-service 'root)))
+                  (begin
                     (system* #$(string-append %virtsupd "virtsupctl")
                              "--timeout" "15min" "shutdown" "--guests")
-                    (system* #$(string-append %virtsupd "virtsupctl") "quit"))
-                #f)))
+                    #f)
+                  ((make-kill-destructor) running))))
     (actions
      (list
       (shepherd-action

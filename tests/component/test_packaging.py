@@ -63,6 +63,13 @@ class Fakes:
         )
         path.chmod(0o755)
 
+    def add_client_of(self, daemon: str) -> None:
+        """Make a virtsupctl that reaches nobody until a program of that name has been called."""
+        self.add("virtsupctl")
+        client = self.directory / "virtsupctl"
+        found = f"grep -q '^{daemon} ' {self.log} || exit 6\nexit 0"
+        client.write_text(client.read_text().replace("exit 0", found))
+
     def run(self, script: Path, *arguments: str, **environment: str) -> tuple[int, str]:
         """Run a script; return its exit status and what it printed."""
         path = f"{self.directory}:{programs('busybox-static')}/usr/bin:{PATH}"
@@ -106,6 +113,26 @@ def test_what_did_not_end_in_time_is_reported(fakes: Fakes) -> None:
     fakes.add("virtsupctl", status=7)
     assert fakes.run(HOST_SHUTDOWN, VIRTSUPD_SHUTDOWN_TIMEOUT="2s")[0] == 7
     assert "--timeout 2s" in fakes.calls[0]
+
+
+def test_services_that_virtsupd_left_end_in_order_too(fakes: Fakes) -> None:
+    run_dir = fakes.directory / "run"
+    (run_dir / "records").mkdir(parents=True)
+    (run_dir / "records/web").touch()
+    fakes.add_client_of("virtsupd")
+    fakes.add("virtsupd")
+    code, _ = fakes.run(HOST_SHUTDOWN, VIRTSUPD_RUN_DIR=str(run_dir), VIRTSUPD_CONFIG="/x.toml")
+    assert code == 0
+    called = [" ".join(call.split()[-2:]) for call in fakes.calls]
+    assert (called[0], called[-1]) == ("5s status", "shutdown --guests")
+    assert fakes.calls.count("virtsupd --config /x.toml") == 1
+
+
+def test_no_virtsupd_is_started_on_a_host_that_goes_down_without_services(fakes: Fakes) -> None:
+    fakes.add("virtsupctl", status=6)
+    fakes.add("virtsupd")
+    assert fakes.run(HOST_SHUTDOWN, VIRTSUPD_RUN_DIR=str(fakes.directory))[0] == 0
+    assert [call for call in fakes.calls if call.startswith("virtsupd ")] == []
 
 
 @pytest.mark.parametrize("state", ["running", "degraded", "maintenance", "starting", ""])
