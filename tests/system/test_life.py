@@ -202,3 +202,20 @@ def test_virtsupctl_shows_the_whole_host() -> None:
         daemon.ctl("quit")
         with left_behind(daemon.host):
             assert daemon.wait() == 0
+
+
+def test_as_the_first_process_of_a_container_term_is_a_shutdown_and_orphans_are_reaped() -> None:
+    line = "(setsid sh -c 'echo orphan; kill -9 $$' &) ; exec sleep 1000"
+    prefix = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    with host(f"[service.web]\ncommand = {shell(line)}\n", prefix=prefix) as made:
+        with made.started() as daemon:
+            made.await_log("web", "orphan")
+            assert daemon.call("Status", names=[])["daemon"]["pid"] == 1
+            outer = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
+            [first] = outer.read_text().split()
+            inside = Path(f"/proc/{first}/task/{first}/children")
+            # The keeper and the service; the orphan was buried.
+            eventually(lambda: len(inside.read_text().split()) == 2, "its burial")
+            os.kill(int(first), signal.SIGTERM)
+            assert daemon.wait() == 0
+        assert not made.run_dir.exists()

@@ -197,3 +197,31 @@ def test_ready_is_believed_from_the_service_alone() -> None:
         os.waitpid(stranger, 0)
         daemon.ask("Disable", "web")  # one turn later
         assert daemon.state("web") in ("starting", "running")
+
+
+def test_a_condition_holds_when_the_host_is_so_and_has_a_deadline() -> None:
+    with host() as made:
+        made.write(
+            f"""
+[service.disk]
+description = "the disk is there"
+ready = {{ kind = "path", path = "{made.root}/disk" }}
+[service.never]
+ready = {{ kind = "path", path = "{made.root}/never", timeout = "50ms" }}
+respawn = false
+[service.web]
+command = {many()}
+requires = ["disk"]
+[service.site]
+requires = ["web"]
+"""
+        )
+        with made.started() as daemon:
+            assert daemon.state("site") == "stopped"
+            assert daemon.reason("disk").startswith("waits until ready (path)")
+            (made.root / "disk").touch()
+            daemon.await_state("site", "running")
+            found = daemon.await_status("never", lambda s: s["failed"], "its failure")
+            assert "not ready within 0.05 s" in found["reason"]["text"]
+            assert daemon.ctl("stop", "site", "disk").returncode == 0
+            assert daemon.state("web") == "running"

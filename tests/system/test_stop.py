@@ -9,6 +9,8 @@ import pytest
 from tests.support.checks import eventually
 from tests.support.daemon import Daemon, host, pids_of, python, shell, virtsupd
 
+from virtsupd.process.pidfile import is_alive
+
 pytestmark = pytest.mark.process
 
 
@@ -30,8 +32,8 @@ def test_a_daemonised_grandchild_goes_or_stays_as_the_mode_says(mode: str, *, st
         pid = grandchild_of(daemon)
         leader = daemon.pid("web")
         assert daemon.ask("Stop", "web") == ("done", "web has been stopped")
-        assert not Path(f"/proc/{leader}").exists()
-        assert Path(f"/proc/{pid}").exists() == stays
+        assert not is_alive(leader)
+        assert is_alive(pid) == stays
         if stays:
             # What stays is no obstacle to the next start.
             assert daemon.ask("Start", "web")[0] == "done"
@@ -45,6 +47,17 @@ def pids_of_service(daemon: Daemon) -> tuple[int, ...]:
     cgroup = daemon.host.cgroup()
     assert cgroup is not None
     return cgroup.pids()
+
+
+def test_what_had_to_be_killed_can_be_started_again() -> None:
+    with virtsupd(
+        f'[service.web]\ncommand = {many("deaf", "say", "deaf")}\nstop = {{ delay = "50ms" }}\n'
+    ) as daemon:
+        for _ in range(3):
+            daemon.host.await_log("web", "deaf")
+            assert daemon.ask("Restart", "web") == ("done", "web is running")
+        assert daemon.status("web")["restarts"] == 0, "no start was killed at birth"
+        assert Path(f"/proc/{daemon.pid('web')}").exists()
 
 
 def test_what_ignores_term_is_killed_after_the_delay() -> None:
@@ -68,7 +81,7 @@ def test_a_crash_ends_what_the_service_leaves_before_it_starts_again() -> None:
         pid, leader = grandchild_of(daemon), daemon.pid("web")
         os.kill(leader, signal.SIGKILL)
         daemon.await_status("web", lambda s: s["restarts"] == 1 and s["pid"], "its successor")
-        assert not Path(f"/proc/{pid}").exists()
+        assert not is_alive(pid)
         assert daemon.pid("web") != leader
 
 

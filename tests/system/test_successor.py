@@ -5,8 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.support.checks import eventually
+from tests.support.checks import eventually, text_of
 from tests.support.daemon import Daemon, Host, host, pids_of, python, shell
+
+from virtsupd.process.pidfile import is_alive
 
 pytestmark = pytest.mark.process
 
@@ -17,19 +19,15 @@ NO_CGROUP = ("unshare", "--mount", "--cgroup", "sh", "-c", 'umount -a -t cgroup2
 
 def end(pid: int) -> None:
     """Kill a process that an earlier virtsupd left, and wait for its end."""
-    pidfd = os.pidfd_open(pid)
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     finally:
         os.close(pidfd)
     eventually(lambda: not is_alive(pid), "its end")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_disabled_stays_disabled_and_stopped_stays_stopped() -> None:
@@ -75,7 +73,7 @@ def test_everything_runs_on_without_virtsupd(way: str) -> None:
 
 
 def command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
+    return text_of(Path(f"/proc/{pid}/cmdline")).replace("\0", " ")
 
 
 def end_all_of(made: Host) -> None:

@@ -138,7 +138,7 @@ async def test_a_defect_of_the_wait_for_leftovers_is_made_up_for_by_the_kill() -
     slow = service("slow", *many("deaf", "grandchild", "exit", "3"), stop=Stop(delay_seconds=0.1))
     async with supervising(spec, slow, parts=Parts(gone_watch=watch)) as s:
         await s.until(lambda: s.snapshot("slow").has_failed and s.snapshot().has_failed)
-        assert watch.calls >= 2
+        assert watch.calls
 
 
 @pytest.fixture
