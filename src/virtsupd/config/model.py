@@ -13,6 +13,7 @@ from virtsupd.config.settings import LogFormat, OnTerm, Role
 from virtsupd.config.values import (
     AbsolutePath,
     Account,
+    ActionName,
     Bytes,
     Capability,
     Command,
@@ -148,9 +149,6 @@ class ActionTable(Table):
     command: Command
     description: Text = ""
     timeout: PositiveSeconds = 60.0
-
-
-ActionName = Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
 
 class ServiceTable(Table):

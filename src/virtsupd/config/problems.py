@@ -157,7 +157,7 @@ def _explained(details: ErrorDetails, model: type[BaseModel], keys: Keys, data: 
     if kind == "union_tag_not_found":
         return "the key kind is missing"
     if location and location[-1] == "[key]":
-        return f"the key itself must be {_allowed_key(details)}"
+        return f"the key itself must be {details['ctx']['error']}"
     return f"found {found_text(keys, _value_at(data, keys))}, must be {_allowed(details, keys)}"
 
 
@@ -171,12 +171,6 @@ def _allowed(details: ErrorDetails, keys: Keys) -> str:
         if last in _ALLOWED_BY_KEY and not (is_item and last == "command"):
             return _ALLOWED_BY_KEY[last]
     return _ALLOWED_BY_TYPE.get(kind) or _by_context(kind, context, details)
-
-
-def _allowed_key(details: ErrorDetails) -> str:
-    if details["type"] == "value_error":
-        return str(details["ctx"]["error"])
-    return "a name of lower case letters, digits, _ and -, a letter first, at most 64 characters"
 
 
 def _by_context(kind: str, context: Mapping[str, Any], details: ErrorDetails) -> str:

@@ -10,26 +10,35 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, PlainValidator, Strict
 
-from virtsupd.config.vocabulary import CAPABILITIES, LIMITS, SIGNALS, require_known
+from virtsupd.config.vocabulary import CAPABILITIES, LIMITS, SIGNALS, VERBS, require_known
 from virtsupd.core.names import ALLOWED, Name, parse_name
 
 MAX_SOCKET_PATH_BYTES: Final = 107
 """sun_path of unix(7) without the final NUL."""
 
-_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_UNIT_SECONDS: Final = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
 _UNIT_BYTES: Final[dict[str, int]] = {"": 1, "B": 1} | {
     prefix + suffix: 1 << 10 * power
     for power, prefix in enumerate("KMGT", start=1)
     for suffix in ("", "B", "iB")
 }
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h|d)\Z", re.ASCII)
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|sec|m|min|h|d)\Z", re.ASCII)
 _SIZE: Final = re.compile(r"(\d+) ?([A-Za-z]*)\Z", re.ASCII)
 _MODE: Final = re.compile(r"(?:0o?)?[0-7]{3}\Z", re.ASCII)
+_ACTION: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z", re.ASCII)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 
 def duration(value: object) -> float:
-    """Return seconds for 0, 2.5, "1500ms", "5s", "2min", "1h", "1d"."""
+    """Return seconds for 0, 2.5, "1500ms", "5s", "5 sec", "2min", "2m", "1h", "1d"."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e10:
         return float(value)
     found = _DURATION.match(value) if isinstance(value, str) else None
@@ -154,6 +163,7 @@ def signal(value: object) -> str:
         "SIG" + text(value).upper().removeprefix("SIG"),
         SIGNALS,
         'a signal: "TERM", "SIGINT", "HUP", "USR1" …',
+        prefix="SIG",
     )
 
 
@@ -170,7 +180,22 @@ def capability(value: object) -> str:
         "CAP_" + text(value).upper().removeprefix("CAP_"),
         CAPABILITIES,
         "a capability of capabilities(7), such as CAP_NET_ADMIN",
+        prefix="CAP_",
     )
+
+
+def action_name(value: object) -> str:
+    """Return the name of an action, which is no verb of virtsupctl or herd."""
+    if not isinstance(value, str) or not _ACTION.match(value):
+        raise ValueError(
+            "a name of lower case letters, digits, _ and -, a letter first, at most 64 characters"
+        )
+    if value in VERBS:
+        raise ValueError(
+            "another name, since virtsupctl and herd would take it for their own verb; "
+            f"taken are {', '.join(sorted(VERBS))}"
+        )
+    return value
 
 
 def limit(value: object) -> tuple[int | None, int | None]:
@@ -310,6 +335,7 @@ VariableName = Annotated[str, PlainValidator(variable_name)]
 EnvironmentFile = Annotated[str, PlainValidator(environment_file)]
 Pattern = Annotated[str, PlainValidator(regular_expression)]
 SignalName = Annotated[str, PlainValidator(signal)]
+ActionName = Annotated[str, PlainValidator(action_name)]
 LimitName = Annotated[str, PlainValidator(limit_name)]
 LimitPair = Annotated[tuple[int | None, int | None], PlainValidator(limit)]
 Capability = Annotated[str, PlainValidator(capability)]

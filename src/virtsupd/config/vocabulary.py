@@ -1,4 +1,4 @@
-"""Words the kernel knows: signals, resource limits, capabilities."""
+"""Words with a meaning of their own: signals, resource limits, capabilities, verbs of the clients."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -16,6 +16,10 @@ SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_C
 AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ
 PERFMON BPF CHECKPOINT_RESTORE
 """
+_VERB_WORDS = """
+status start stop restart reload enable disable doc actions log why graph plan cat trigger wait watch
+shutdown quit reexec completion complete-names complete-actions help detailed-status
+"""
 
 SIGNALS: Final = frozenset(signal_name(number) for number in range(1, 32))
 """With SIG: "SIGTERM"."""
@@ -24,14 +28,20 @@ LIMITS: Final = frozenset(_LIMIT_WORDS.split())
 CAPABILITIES: Final = frozenset(f"CAP_{word}" for word in _CAPABILITY_WORDS.split())
 """With CAP_: "CAP_NET_ADMIN"."""
 
+VERBS: Final = frozenset(_VERB_WORDS.split())
+"""What virtsupctl and herd take for a verb of their own, so that no action can be called so."""
 
-def require_known(word: str, known: Iterable[str], allowed: str) -> str:
+
+def require_known(word: str, known: Iterable[str], allowed: str, *, prefix: str = "") -> str:
     """Return `word`.
 
     Raises:
-        ValueError: it is not `known`; the message is `allowed` and the nearest known word.
+        ValueError: it is not `known`; the message is `allowed` and the nearest known word, where
+            `prefix`, which all of them share, makes no two words alike.
     """
     if word not in known:
-        nearest = get_close_matches(word, known, n=1)
-        raise ValueError(f"{allowed}; did you mean {nearest[0]}?" if nearest else allowed)
+        distinct = [item.removeprefix(prefix) for item in known]
+        nearest = get_close_matches(word.removeprefix(prefix), distinct, n=1)
+        hint = f"; did you mean {prefix}{nearest[0]}?" if nearest else ""
+        raise ValueError(f"{allowed}{hint}")
     return word

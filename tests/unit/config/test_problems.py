@@ -91,6 +91,10 @@ def refusals(data: dict[str, object], model: type[Table] = ServiceTable) -> list
             'sockets[1].name: found "a:b", must be 1 to 255 printable characters without a colon',
         ),
         (
+            {"actions": {"restart": {"command": ["x"]}}},
+            "actions.restart: the key itself must be another name, since virtsupctl and herd would",
+        ),
+        (
             {"actions": {"Test": {"command": ["x"]}}},
             "actions.Test: the key itself must be a name of lower case letters",
         ),

@@ -19,6 +19,12 @@ from virtsupd.config import values
         ("1h", 3600.0),
         ("1d", 86400.0),
         ("5 s", 5.0),
+        ("5sec", 5.0),
+        ("1.5 sec", 1.5),
+        ("2m", 120.0),
+        ("2 min", 120.0),
+        ("1 h", 3600.0),
+        ("1 d", 86400.0),
     ],
 )
 def test_durations(written: object, seconds: float) -> None:
@@ -27,7 +33,24 @@ def test_durations(written: object, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    [-1, "-1s", "5", "5m", "", "s", True, None, [], math.nan, math.inf, "9" * 30 + "s", "٣s"],
+    [
+        -1,
+        "-1s",
+        "5",
+        "5M",
+        "5 mn",
+        "5  s",
+        "5s ",
+        "",
+        "s",
+        True,
+        None,
+        [],
+        math.nan,
+        math.inf,
+        "9" * 30 + "s",
+        "٣s",
+    ],
 )
 def test_what_is_no_duration_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="a duration"):
@@ -50,6 +73,7 @@ def test_some_durations_may_not_be_zero() -> None:
         ("2MB", 2 << 20),
         ("2MiB", 2 << 20),
         ("1 G", 1 << 30),
+        ("10 MB", 10 << 20),
         ("1TiB", 1 << 40),
         ("7B", 7),
     ],

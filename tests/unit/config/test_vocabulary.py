@@ -3,7 +3,9 @@ import signal
 
 import pytest
 
-from virtsupd.config.vocabulary import CAPABILITIES, LIMITS, SIGNALS, require_known
+from virtsupd.cli import verbs
+from virtsupd.config.vocabulary import CAPABILITIES, LIMITS, SIGNALS, VERBS, require_known
+from virtsupd.core.events import Verb
 
 
 def test_signals_are_those_of_the_kernel() -> None:
@@ -27,3 +29,16 @@ def test_an_unknown_word_brings_the_nearest_known() -> None:
         require_known("grean", ["green", "red"], "a colour")
     with pytest.raises(ValueError, match=r"^a colour$"):
         require_known("zzz", ["green", "red"], "a colour")
+
+
+def test_what_all_words_begin_with_makes_none_of_them_near() -> None:
+    capabilities = "a capability"
+    with pytest.raises(ValueError, match=r"^a capability$"):
+        require_known("CAP_FOO", CAPABILITIES, capabilities, prefix="CAP_")
+    with pytest.raises(ValueError, match=r"; did you mean CAP_NET_ADMIN\?$"):
+        require_known("CAP_NETADMIN", CAPABILITIES, capabilities, prefix="CAP_")
+
+
+def test_every_verb_of_the_clients_is_taken() -> None:
+    assert {verb.name for verb in verbs.VERBS} <= VERBS
+    assert {str(verb.value) for verb in Verb} <= VERBS
