@@ -108,3 +108,31 @@ def test_killing_a_group_that_is_gone_does_nothing(tmp_path: Path) -> None:
     with cgroup_tree(tmp_path) as tree:
         tree.service(Name("never")).kill()
         assert tree.services() == ()
+
+
+def test_a_start_is_not_killed_by_what_killed_the_last_one(tmp_path: Path) -> None:
+    """The kernel kills who is born in a group that was killed as a whole (Linux 6.18)."""
+    with cgroup_tree(tmp_path) as tree:
+        first = tree.anew(Name("web"))
+        pid = start_in(first, "/bin/sleep", "1000")
+        first.kill()
+        os.waitpid(pid, 0)
+        second = tree.anew(Name("web"))
+        pid = start_in(second, "/bin/sh", "-c", "exit 7")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        for group in tree.groups(Name("web")):
+            eventually(group.remove, "every group of the service goes")
+
+
+def test_a_group_beside_the_first_belongs_to_the_service_too(tmp_path: Path) -> None:
+    with cgroup_tree(tmp_path) as tree:
+        first = tree.anew(Name("web"))
+        pid = start_in(first, "/bin/sleep", "1000")
+        second = tree.anew(Name("web"))
+        assert second.path != first.path
+        assert [g.path for g in tree.groups(Name("web"))] == [first.path, second.path]
+        assert tree.groups(Name("other")) == ()
+        first.kill()
+        os.waitpid(pid, 0)
+        for group in (first, second):
+            eventually(group.remove, "every group of the service goes")

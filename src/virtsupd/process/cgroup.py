@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Self
 
@@ -138,6 +139,34 @@ class CgroupTree:
             digest = hashlib.sha256(component.encode()).hexdigest()[:16]
             component = f"{component[: _MAX_NAME_CHARACTERS - 17]}%{digest}"
         return Cgroup(self.path / f"{component}{_SUFFIX}")
+
+    def groups(self, name: Name) -> tuple[Cgroup, ...]:
+        """Return the groups of a service that exist: its own, and those `anew` made beside it."""
+        return tuple(takewhile(lambda group: group.path.is_dir(), self._candidates(name)))
+
+    def anew(self, name: Name) -> Cgroup:
+        """Make a group for a start in which no process ever was.
+
+        A group that was once killed as a whole (cgroup.kill) also kills whoever is born in it later
+        (seen on Linux 6.18: CLONE_INTO_CGROUP compares the kill count with the parent's group), and
+        nobody can tell whether it was. So an old one is removed first. For up to a tick after its
+        last process it cannot be; then another one is made beside it, for the caller to remove.
+
+        Raises:
+            OSError: the kernel or the permissions refuse.
+        """
+        for group in self._candidates(name):
+            group.remove()
+            with suppress(FileExistsError):
+                group.path.mkdir(parents=True)
+                return group
+        raise AssertionError(name)
+
+    def _candidates(self, name: Name) -> Iterator[Cgroup]:
+        first = self.service(name)
+        yield first
+        for number in count(1):
+            yield Cgroup(first.path.with_name(f"{first.path.name}~{number}"))
 
     def services(self) -> tuple[Cgroup, ...]:
         """Return every control group in the tree, of whatever service, sorted by path."""

@@ -43,7 +43,7 @@ from virtsupd.core.events import (
     SpawnFailed,
     Told,
 )
-from virtsupd.core.exits import ExitStatus
+from virtsupd.core.exits import ExitStatus, signal_name
 from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, Stop
 from virtsupd.errors import SpawnError
@@ -89,7 +89,9 @@ class Interpreter:
         self._runs: dict[Name, Run] = {}
         self._conditions: dict[Name, anyio.CancelScope] = {}
         self._idle_cgroups: dict[Name, Cgroup] = {}
-        """Of stopped services, to be removed."""
+        """Of stopped services, to be used again or removed."""
+        self._spent_cgroups: list[Cgroup] = []
+        """Not to be used again."""
         self.post: Callable[[Event], None] = _nowhere
 
     def carry_out(self, effect: Effect) -> None:
@@ -136,10 +138,11 @@ class Interpreter:
         """Remove the cgroups of services that have stopped and were not started again.
 
         A group cannot be removed for up to a tick after its last process was reaped (Linux 6.18);
-        then it is tried again a little later.
+        then it is tried again a little later. One in which guests or jobs live on is left alone.
         """
-        self._idle_cgroups = {n: c for n, c in self._idle_cgroups.items() if not c.remove()}
-        if self._idle_cgroups:
+        self._idle_cgroups = {n: c for n, c in self._idle_cgroups.items() if _lingers(c)}
+        self._spent_cgroups = [cgroup for cgroup in self._spent_cgroups if _lingers(cgroup)]
+        if self._idle_cgroups or self._spent_cgroups:
             self._timers.soon(self.tidy)
 
     def leave(self) -> None:
@@ -165,7 +168,7 @@ class Interpreter:
     def _spawn(self, effect: Spawn) -> None:
         name, generation = effect.name, effect.generation
         try:
-            run, child = self._launcher.launch(effect)
+            run, child = self._launcher.launch(effect, self._idle_cgroups.pop(name, None))
         except SpawnError as error:
             self.post(SpawnFailed(name, generation, error.stage, str(error), error.is_permanent))
             return
@@ -174,7 +177,6 @@ class Interpreter:
             self.post(SpawnFailed(name, generation, "prepare", text, is_permanent=False))
             return
         self._runs[name] = run
-        self._idle_cgroups.pop(name, None)
         self._reaper.watch(child.pid, lambda status: self._exited(run, child.pid, status))
         self.post(Spawned(name, generation, child.pid, child.warnings))
         if effect.ready.probe is not None and not isinstance(effect.ready.probe, NotifyProbe):
@@ -291,6 +293,7 @@ class Interpreter:
         if run.notify is not None:
             run.notify.drain()
         run.leader = None
+        run.was_killed = run.was_killed or signal_name(status.signal or 0) == "SIGKILL"
         run.end_elsewhere()
         self.post(Exited(run.name, run.generation, status))
         if run.ending is not None:
@@ -305,6 +308,7 @@ class Interpreter:
         if isinstance(effect, Terminate):
             terminate(remains, effect.stop.signal)
         else:
+            run.was_killed = True
             kill(remains)
         run.ending = lambda: self._look(run, effect.stop)
         run.ending()
@@ -329,9 +333,16 @@ class Interpreter:
             del self._runs[run.name]
             self._launcher.records.forget(run.name)
             run.close()
-            if run.cgroup is not None:
-                self._idle_cgroups[run.name] = run.cgroup
+            self._keep_cgroup(run)
         self.post(Gone(run.name, run.generation))
+
+    def _keep_cgroup(self, run: Run) -> None:
+        if run.cgroup is None:
+            return
+        if run.was_killed:
+            self._spent_cgroups.append(run.cgroup)
+        else:
+            self._idle_cgroups[run.name] = run.cgroup
 
     def _remains(self, run: Run, stop: Stop) -> Remains:
         return Remains(
@@ -382,6 +393,11 @@ async def _guard(
     except Exception as error:
         log.exception("task of a service failed", service=name)
         on_defect(f"a defect of virtsupd: {error!r}")
+
+
+def _lingers(cgroup: Cgroup) -> bool:
+    """Remove an empty group; return whether it is empty and yet cannot be removed."""
+    return not cgroup.remove() and not cgroup.pids()
 
 
 def _is_from(run: Run, message: NotifyMessage) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from virtsupd.core.effects import Spawn
 from virtsupd.core.names import Name, file_name
-from virtsupd.core.spec import FdProbe, LogSpec, NotifyProbe, ProcessSpec, ServiceSpec
+from virtsupd.core.spec import FdProbe, LogSpec, NotifyProbe, ProcessSpec, ServiceSpec, StopMode
 from virtsupd.errors import SpawnError
 from virtsupd.process.activation import ListeningSockets, activation_environment
 from virtsupd.process.cgroup import Cgroup, CgroupTree
@@ -41,8 +41,10 @@ class Launcher:
     _sockets: dict[Name, ListeningSockets] = field(default_factory=dict)
     _null: int = field(default_factory=lambda: os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
 
-    def launch(self, effect: Spawn) -> tuple[Run, Child]:
+    def launch(self, effect: Spawn, kept: Cgroup | None) -> tuple[Run, Child]:
         """Make the run and its process; the caller watches for the exit before the loop turns.
+
+        `kept` is the empty cgroup of the service's last run, if it may be used again.
 
         Raises:
             SpawnError: nothing of this start is left, apart from what the service keeps over
@@ -50,8 +52,8 @@ class Launcher:
             OSError: likewise, when something could not be made for it.
         """
         name = effect.name
-        run = Run(name, effect.generation, effect.process, self._cgroup(name), effect.ready.probe)
-        self.records.refuse_leftovers(name, self.definition(name).stop.mode, run.cgroup)
+        cgroup = kept or self._cgroup(name, self.definition(name).stop.mode)
+        run = Run(name, effect.generation, effect.process, cgroup, effect.ready.probe)
         try:
             child = self._spawn(run, effect)
         except BaseException:
@@ -111,10 +113,16 @@ class Launcher:
             self._sockets.pop(name).close()
         os.close(self._null)
 
-    def _cgroup(self, name: Name) -> Cgroup | None:
+    def _cgroup(self, name: Name, mode: StopMode) -> Cgroup | None:
+        """Return a cgroup for the first start in it, none of whose processes is an earlier virtsupd's."""
+        groups = self.tree.groups(name) if self.tree is not None else ()
+        for group in groups or (None,):
+            self.records.refuse_leftovers(name, mode, group)
         if self.tree is None:
             return None
-        cgroup = self.tree.service(name)
+        if mode is StopMode.CGROUP:
+            return self.tree.anew(name)
+        cgroup = self.tree.service(name)  # guests and jobs may live in it, and go on
         cgroup.make()
         return cgroup
 

@@ -38,6 +38,8 @@ class Run:
     log_offset: int = 0
     watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Readiness and health probes."""
+    was_killed: bool = False
+    """Its cgroup may have been killed as a whole and must not be used again."""
     ending: Callable[[], None] | None = None
     """Looks whether it is gone; set by the first Terminate or Kill."""
     is_waiting: bool = False
