@@ -1,7 +1,9 @@
 """scripts/run as a newcomer uses it: at a terminal, with a second one beside it."""
 
 import shlex
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ pytestmark = [pytest.mark.component, pytest.mark.timeout(180)]
 
 START_SECONDS = 60.0
 CTRL_C = "\x03"
+RUN = "run/virtsupd-demo"
 # The demo's own directories, apart from those of a demo that runs on this machine.
 OWN_DIRECTORIES = """
 mkdir /run/upper /run/work
@@ -39,6 +42,53 @@ def demo(tmp_path: Path) -> Iterator[Namespaces]:
         yield demo
 
 
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Namespaces]:
+    """A host on which nothing runs, and which a demo may leave in disorder."""
+    program = ["sh", "-ec", OWN_DIRECTORIES, "sh", "sleep", "infinity"]
+    with isolated(program, shared=tmp_path / "shared") as host:
+        eventually(lambda: pids_of(host, "sleep\0infinity"), "the host's own process")
+        yield host
+
+
+@contextmanager
+def demo_at_a_terminal(host: Namespaces) -> Iterator[Path]:
+    """Have scripts/run working at a terminal of its own on the host; yield what that shows."""
+    enter = ["nsenter", "--target", str(host.first), "--mount", "--net", "--pid", "--root", "--wd"]
+    # A shell that stays, as a newcomer's does: it is who learns that the terminal is gone.
+    command = f"{shlex.quote(str(CHECKOUT / 'scripts/run'))}; echo STATUS: $?"
+    terminal = [*enter, "script", "--quiet", "--flush", "--command", command, "/dev/null"]
+    shown = host.shared / "terminal"
+    with shown.open("wb") as screen:
+        emulator = subprocess.Popen(terminal, stdin=subprocess.PIPE, stdout=screen)
+    try:
+        run = [str(CHECKOUT / ".venv/bin/virtsupctl"), "--socket", f"/{RUN}/control"]
+        control = host.root / RUN / "control"
+        eventually(control.is_socket, "a control socket", seconds=START_SECONDS)
+        host.run(*run, "wait", "libvirtd")
+        yield shown
+    finally:
+        emulator.kill()
+        emulator.communicate()
+
+
+def pids_of(host: Namespaces, command: str) -> list[int]:
+    """Return the pids, inside, of the processes whose command line holds `command`."""
+    entries = (host.root / "proc").glob("[1-9]*")
+    return [int(entry.name) for entry in entries if command in text_of(entry / "cmdline")]
+
+
+def assert_only_the_host_is_left(host: Namespaces) -> None:
+    """Wait until the demo's processes and directories are gone."""
+    places = [host.root / RUN, *(host.root / f"var/{at}/virtsupd-demo" for at in ("lib", "log"))]
+    eventually(
+        lambda: not any(place.exists() for place in places), "directories gone", seconds=30.0
+    )
+    eventually(lambda: not pids_of(host, "virtsupd"), "processes gone")
+    assert not pids_of(host, "libvirtd")
+    assert not pids_of(host, "virtlogd")
+
+
 def lines_to_paste(demo: Namespaces) -> list[str]:
     """Return what the demo tells the newcomer to type."""
     printed = demo.output.split("In a second terminal", 1)[1].split("Ctrl-C here", 1)[0]
@@ -52,7 +102,7 @@ def run_pasted(demo: Namespaces, line: str) -> str:
 
 def await_libvirtd(demo: Namespaces) -> None:
     """Return once the demo's libvirtd is ready."""
-    control = demo.root / "run/virtsupd-demo/control"
+    control = demo.root / RUN / "control"
     eventually(control.is_socket, "a control socket", seconds=START_SECONDS)
     status, *_ = lines_to_paste(demo)
     run_pasted(demo, status.removesuffix("status") + "wait libvirtd")
@@ -123,3 +173,53 @@ def cgroup_of_services(demo: Namespaces) -> str:
     lines = text_of(Path(f"/proc/{libvirtd}/cgroup")).splitlines()
     [path] = [line.removeprefix("0::") for line in lines if line.startswith("0::")]
     return Path(path).parent.name
+
+
+def test_closing_the_terminal_is_as_good_as_ctrl_c(host: Namespaces) -> None:
+    with demo_at_a_terminal(host):
+        [emulator] = pids_of(host, "script\0--quiet")
+        host.signal(emulator, "KILL")
+        assert_only_the_host_is_left(host)
+
+
+def test_nothing_is_removed_under_a_demo_that_lives(host: Namespaces) -> None:
+    with demo_at_a_terminal(host):
+        [virtsupd] = pids_of(host, "virtsupd\0--config")
+        [held] = pids_of(host, "scripts/hold-demo")
+        host.signal(virtsupd, "STOP")
+        host.signal(held, "KILL")
+        second = host.run(str(CHECKOUT / "scripts/run"), is_ok=False)
+        assert (second.returncode, second.stdout) == (1, "")
+        assert f"still running: virtsupd (pid {virtsupd})" in second.stderr
+        assert f"--socket /{RUN}/control shutdown" in second.stderr
+        assert (host.root / RUN / "control").is_socket()
+        host.signal(virtsupd, "CONT")  # and TERM awaits it, since nobody holds the demo any more
+        eventually(lambda: not pids_of(host, "virtsupd"), "processes gone", seconds=30.0)
+        assert not pids_of(host, "libvirtd")
+
+
+def test_services_without_their_virtsupd_are_not_disturbed_either(host: Namespaces) -> None:
+    with demo_at_a_terminal(host):
+        libvirtd = min(pids_of(host, "libvirtd\0-f"))  # beside it may be its children, not yet qemu
+        [held] = pids_of(host, "scripts/hold-demo")
+        [virtsupd] = pids_of(host, "virtsupd\0--config")
+        host.run("sh", "-c", f"kill -STOP {virtsupd}; kill -KILL {held} {virtsupd}")
+        second = host.run(str(CHECKOUT / "scripts/run"), is_ok=False)
+        assert second.returncode == 1
+        assert f"libvirtd (pid {libvirtd})" in second.stderr
+        [advice] = [line for line in second.stderr.splitlines() if "end it with: kill" in line]
+        host.run("sh", "-c", advice.split("end it with: ")[1])
+        eventually(lambda: not pids_of(host, "virtsupd"), "the log keeper gone")
+        eventually(lambda: not pids_of(host, "libvirtd"), "libvirtd gone")
+    with demo_at_a_terminal(host):
+        assert libvirtd not in pids_of(host, "libvirtd\0-f")
+
+
+def test_the_death_of_virtsupd_is_said_with_its_last_lines(host: Namespaces) -> None:
+    with demo_at_a_terminal(host) as shown:
+        [virtsupd] = pids_of(host, "virtsupd\0--config")
+        host.signal(virtsupd, "KILL")
+        eventually(lambda: "STATUS: 137" in text_of(shown), "its end", seconds=30.0)
+        said = text_of(shown).split("run: virtsupd was ended by SIGKILL", 1)[1]
+        assert "service=libvirtd" in said.split("the last lines of its log:", 1)[1]
+        assert_only_the_host_is_left(host)
