@@ -39,6 +39,10 @@ REFUSED = {
         "www",
     ),
     "no TOML": ("[service.web\n", "expected ']' at the end of a table declaration"),
+    "descriptor taken": (
+        service("web", 'ready = { kind = "fd", fd = 3 }', 'sockets = ["@virtsupd-test"]'),
+        "service.web.ready.fd: found 3, must be above 3",
+    ),
     "socket path too long": (service("web", f'sockets = ["/{"x" * 120}"]'), "107"),
 }
 
@@ -125,14 +129,6 @@ FAILING = {
         "/nonexistent/env",
     ),
     "no program": (service("bad", command='["/etc/passwd"]'), "it is not executable"),
-    "descriptor taken": (
-        service(
-            "bad",
-            'ready = { kind = "fd", fd = 3 }',
-            'sockets = ["@virtsupd-test-bad-input"]',
-        ),
-        "cannot pass readiness as descriptor 3: 0 to 3 are taken",
-    ),
 }
 
 
