@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import Asked, Verb
-from virtsupd.core.explain import HoldKind, hold, reason
+from virtsupd.core.explain import IS_DISABLED, HoldKind, hold, reason
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.snapshot import State
@@ -57,6 +57,9 @@ def _displaced(host: HostState, names: Sequence[Name]) -> tuple[Name, ...]:
 def _refusal(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...] | None:
     if host.is_shutting_down and asked.verb in (Verb.START, Verb.RESTART, Verb.WAIT):
         return refused(asked.names, "virtsupd is shutting down")
+    held = _disabled(host, asked, ticket)
+    if held is not None:
+        return held
     guests = [
         name
         for name in ticket.touched
@@ -68,6 +71,32 @@ def _refusal(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...
             asked.names, f"this would end the guests {listed}; name them too, or give --guests"
         )
     return None
+
+
+def _disabled(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...] | None:
+    """Refuse to start what would stay down because it, or something it needs, is disabled."""
+    if asked.verb not in (Verb.START, Verb.RESTART):
+        return None
+    reports = []
+    for name in asked.names:
+        culprit = next(
+            (n for n in host.graph.needed_closure([name]) if _cannot_be_up(host, ticket, n)), None
+        )
+        if culprit is not None:
+            who = name if culprit == name else f"{name} needs {culprit}"
+            reports.append(Report(name, Result.DISABLED, f"{who}: {IS_DISABLED}"))
+    if not reports:
+        return None
+    bad = {report.name for report in reports}
+    others = refused(
+        (n for n in asked.names if n not in bad), "nothing was started: see the others"
+    )
+    return (*reports, *others)
+
+
+def _cannot_be_up(host: HostState, ticket: Ticket, name: Name) -> bool:
+    service = host.services[name]
+    return not service.enabled and (not service.is_alive or name in ticket.cascade)
 
 
 def refused(names: Iterable[Name], message: str) -> tuple[Report, ...]:

@@ -31,6 +31,8 @@ class Hold:
     names: tuple[Name, ...] = ()
 
 
+IS_DISABLED = "disabled; virtsupctl enable makes it startable"
+
 _REST_KINDS = {
     RestKind.FAILED: ReasonKind.FAILED,
     RestKind.FINISHED: ReasonKind.FINISHED,
@@ -103,7 +105,7 @@ def _why_stopped(host: HostState, service: Service) -> Reason | None:
 
 def _why_down(host: HostState, service: Service) -> Reason | None:
     if not service.enabled:
-        return Reason(ReasonKind.DISABLED, "disabled; virtsupctl enable makes it startable")
+        return Reason(ReasonKind.DISABLED, IS_DISABLED)
     if host.is_shutting_down:
         return None
     if service.wanted_by:

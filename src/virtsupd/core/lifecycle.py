@@ -74,6 +74,7 @@ TABLE: Mapping[State, Mapping[Move, Transition]] = {
         Move.COMPLETED: (State.RUNNING, (Step.END_WATCHES, Step.BEGIN_RUN)),
         Move.NEVER_READY: _DOWN,
         Move.DIED: _DOWN,
+        Move.UNHEALTHY: _DOWN,
         Move.STOP: _DOWN,
     },
     State.RUNNING: {

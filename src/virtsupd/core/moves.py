@@ -146,7 +146,9 @@ def _respawn(host: HostState, service: Service, death: Death) -> None:
         service.rest = Rest(RestKind.FAILED, death.text)
         return
     now = host.now.monotonic
-    ran = now - service.ready_at if service.ready_at is not None else 0.0
+    ran = now - service.ready_at if service.ready_at is not None else None
+    if ran is None and service.made_spec.is_stage:
+        ran = 0.0  # a condition may come true at any time
     found = next_respawn(policy, service.respawn_record, now=now, ran_seconds=ran)
     if found is None:
         limit = f"{policy.limit} respawns within {policy.window_seconds:g} s"

@@ -178,8 +178,8 @@ class Respawn:
     """How a service that ended by itself is started again.
 
     The n-th respawn in a row waits `delay * factor**(n-1)`, at most `max_delay`. More than `limit`
-    of them within `window` fail the service until an operator starts it; 0 is no limit. A run as
-    long as the window empties the record.
+    of them within `window`, or for starts in a row that never became ready, fail the service until
+    an operator starts it; 0 is no limit. A run as long as the window empties the record.
     """
 
     delay_seconds: float = 0.1

@@ -165,7 +165,7 @@ def test_a_disabled_requirement_that_is_down_makes_a_start_fail_at_once() -> Non
     host.ask(Verb.DISABLE, "a")
     host.did()
     ticket = host.start("b")
-    assert host.did() == ["spawn slow", "answer b disabled"]
+    assert host.did() == ["answer b disabled"]
     assert host.reports(ticket)[0].message == (
         "b needs a: disabled; virtsupctl enable makes it startable"
     )
@@ -175,6 +175,27 @@ def test_a_disabled_requirement_that_runs_is_as_good_as_any() -> None:
     host = PureHost.of(service("a"), service("b", autostart=False, requires=["a"]))
     host.ask(Verb.DISABLE, "a")
     assert host.result(host.start("b")) == "done"
+
+
+def test_a_refused_start_is_not_carried_out_later() -> None:
+    host = PureHost.of(service("a", autostart=False), service("b", autostart=False, requires=["a"]))
+    host.ask(Verb.DISABLE, "a")
+    host.start("b")
+    host.start("a")
+    host.ask(Verb.ENABLE, "a")
+    assert host.running() == []
+
+
+def test_a_restart_that_could_not_end_in_a_start_takes_nothing_down() -> None:
+    host = PureHost.of(service("a"), service("b", requires=["a"]), service("c"))
+    host.ask(Verb.DISABLE, "a")
+    ticket = host.restart("a", "c")
+    assert [(r.name, r.result) for r in host.reports(ticket)] == [
+        ("a", "disabled"),
+        ("c", "refused"),
+    ]
+    assert host.running() == ["a", "b", "c"]
+    assert host.result(host.restart("b")) == "done", "what it needs runs on"
 
 
 def test_a_disabled_service_does_not_start() -> None:

@@ -47,7 +47,9 @@ def test_what_is_disabled_says_how_to_go_on() -> None:
     host = PureHost.of(service("db", autostart=False))
     host.ask(Verb.DISABLE, "db")
     assert host.reason("db") == "disabled: disabled; virtsupctl enable makes it startable"
-    host.start("db")
+    host = PureHost.of(service("db"))
+    host.ask(Verb.DISABLE, "db")
+    host.exits("db")
     assert host.hold("db") == Hold(HoldKind.DISABLED)
 
 

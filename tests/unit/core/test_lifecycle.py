@@ -24,6 +24,7 @@ NEXT = {
     (State.RUNNING, Move.READY): State.RUNNING,
     (State.RUNNING, Move.NEVER_READY): State.RUNNING,
     (State.RUNNING, Move.DIED): State.STOPPING,
+    (State.STARTING, Move.UNHEALTHY): State.STOPPING,
     (State.RUNNING, Move.UNHEALTHY): State.STOPPING,
     (State.RUNNING, Move.STOP): State.STOPPING,
     (State.STOPPING, Move.SPAWNED): State.STOPPING,

@@ -5,7 +5,7 @@ from tests.support.pure_host import CLEAN, NOTIFY, PureHost, service, target
 from virtsupd.core.effects import CancelTimer, EndWatches, Spawn, Terminate
 from virtsupd.core.events import BecameReady, Timer
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ExecProbe, Health, Readiness, Respawn, Stop
+from virtsupd.core.spec import ExecProbe, Health, PathProbe, Readiness, Respawn, Stop
 
 DB = Name("db")
 
@@ -229,3 +229,17 @@ def test_no_timer_outlives_a_stop() -> None:
     assert host.timers
     host.stop("db")
     assert not host.timers
+
+
+def test_a_service_that_never_becomes_ready_fails_in_the_end() -> None:
+    host = PureHost.of(service("db", ready=NOTIFY, respawn=Respawn(delay_seconds=0, limit=2)))
+    ticket = host.start("db")
+    host.pass_time(1000.0)
+    assert host.result(ticket) == "failed"
+    assert len(host.engine.service(DB).start_failures) == 3
+
+
+def test_a_condition_is_waited_for_as_long_as_it_takes() -> None:
+    host = PureHost.of(target("net", ready=Readiness(PathProbe("/x"), timeout_seconds=60.0)))
+    host.pass_time(5000.0)
+    assert "failed" not in host.reason("net")

@@ -3,7 +3,15 @@
 import pytest
 from tests.support.pure_host import CLEAN, FAILED, KILLED, NOTIFY, Process, PureHost, service
 
-from virtsupd.core.events import BecameReady, Exited, Gone, Spawned, SpawnFailed, Told
+from virtsupd.core.events import (
+    BecameReady,
+    Exited,
+    Gone,
+    HealthChanged,
+    Spawned,
+    SpawnFailed,
+    Told,
+)
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import ExecProbe, ExitProbe, Health, PidFileProbe, Readiness, Respawn
@@ -337,3 +345,11 @@ def test_a_health_check_that_is_no_longer_asked_for_is_not_heard() -> None:
     host.reload(service("db"))
     host.health("db", "gone")
     assert host.state("db") == "running"
+
+
+def test_a_service_that_calls_itself_stuck_before_it_is_ready_is_started_again() -> None:
+    health = Health(NOTIFY.probe, interval_seconds=1.0)
+    host = PureHost.of(service("db", ready=NOTIFY, health=health, respawn=None))
+    name = Name("db")
+    host.post(HealthChanged(name, host.processes[name].generation, "it said WATCHDOG=trigger"))
+    assert host.reason("db") == "failed: failed its health check: it said WATCHDOG=trigger"

@@ -65,3 +65,21 @@ def test_the_record_stays_as_short_as_the_limit() -> None:
         assert answer is not None
         record = answer[1]
         assert len(record.times) <= 3
+
+
+def test_starts_that_never_became_ready_are_limited_however_long_each_takes() -> None:
+    policy = Respawn(delay_seconds=0, limit=2, window_seconds=30)
+    record, now = RespawnRecord(), 0.0
+    for _ in range(2):
+        now += 100.0
+        found = next_respawn(policy, record, now=now, ran_seconds=None)
+        assert found is not None
+        record = found[1]
+    assert next_respawn(policy, record, now=now + 100.0, ran_seconds=None) is None
+    assert next_respawn(policy, record, now=now + 100.0, ran_seconds=1.0) is not None
+
+
+def test_without_a_limit_a_start_that_never_becomes_ready_is_tried_on() -> None:
+    policy = Respawn(delay_seconds=0, limit=0)
+    record = RespawnRecord(unready=1000)
+    assert next_respawn(policy, record, now=0.0, ran_seconds=None) is not None
