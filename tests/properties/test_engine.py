@@ -138,9 +138,9 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), why=st.sampled_from([None, "slow"]))
     def health_changes(self, data: st.DataObject, why: str | None) -> None:
-        running = [n for n, s in self.services() if s.can_reload]
-        if running:
-            self.host.health(data.draw(st.sampled_from(running)), why)
+        """A service may call itself stuck at any time, before it is ready or while it stops."""
+        if self.host.processes:
+            self.host.health(data.draw(st.sampled_from(sorted(self.host.processes))), why)
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 10.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
