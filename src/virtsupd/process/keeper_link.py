@@ -236,6 +236,8 @@ class KeeperLink:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._write, connection)
             self.on_connected()
+            if self._is_ending:
+                self.send("end")  # it was asked for while there was nobody to tell
             self.connected.set()
             while message := await _receive(connection):
                 self.on_message(message)

@@ -171,3 +171,17 @@ async def test_a_keeper_that_starts_too_slowly_is_given_up(
         await link._start()
     fifo = os.open(tmp_path / "fifo", os.O_WRONLY)  # lets it end
     os.close(fifo)
+
+
+async def test_an_end_that_nobody_could_be_told_yet_is_told_first(tmp_path: Path) -> None:
+    link = link_in(tmp_path)
+    with listening(tmp_path) as listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(link.run)
+            with anyio.fail_after(5):
+                await anyio.wait_readable(listener)
+            link.end()  # it is connected, and not greeted yet
+            with await accepted(listener) as keeper, anyio.fail_after(5):
+                await anyio.wait_readable(keeper)
+                assert keeper.recv(100) == b"end"
+            tasks.cancel_scope.cancel()
