@@ -41,7 +41,7 @@ stage_probes = st.one_of(
 probes = st.one_of(
     stage_probes,
     st.builds(spec.NotifyProbe),
-    st.builds(spec.FdProbe, fd=st.none() | st.integers(3, 255), variable=st.none() | st.just("FD")),
+    st.builds(spec.FdProbe, fd=st.none() | st.integers(5, 255), variable=st.none() | st.just("FD")),
     st.builds(spec.PidFileProbe, path=paths),
     st.builds(spec.SocketProbe, path=paths),
     st.builds(spec.ExecProbe, command=commands),
@@ -49,7 +49,7 @@ probes = st.one_of(
 )
 healths = st.builds(
     spec.Health, stage_probes, positive, positive, st.integers(1, 9), st.just("degrade")
-)
+) | st.builds(spec.Health, st.just(spec.NotifyProbe()), positive)
 respawns = st.builds(
     lambda delay, extra, factor, limit, window: spec.Respawn(
         delay, factor, delay + extra, limit, window
@@ -73,7 +73,7 @@ sockets = st.builds(
     mode=modes,
     owner=st.none() | words,
     backlog=st.integers(1, 65535),
-)
+).filter(lambda socket: socket.type != "seqpacket" or socket.listen[0] in "/@")
 logs = st.one_of(
     st.just(spec.LogSpec(file="")),
     st.builds(
@@ -113,7 +113,10 @@ actions = st.builds(spec.ActionSpec, st.just("verify"), texts, commands, positiv
 def services(draw: st.DrawFn) -> spec.ServiceSpec:
     one_shot = draw(st.booleans())
     provides = draw(st.lists(names, min_size=1, max_size=3, unique=True).map(tuple))
+    process = draw(processes)
     ready = spec.Readiness(draw(st.none() | probes), draw(seconds))
+    if isinstance(ready.probe, spec.LogLineProbe) and not process.log.file:
+        ready = spec.Readiness()
     return spec.ServiceSpec(
         name=provides[0],
         provides=provides,
@@ -122,7 +125,7 @@ def services(draw: st.DrawFn) -> spec.ServiceSpec:
         requires=draw(name_lists),
         wants=draw(name_lists),
         before=draw(name_lists),
-        process=draw(processes),
+        process=process,
         ready=spec.Readiness(spec.ExitProbe()) if one_shot else ready,
         health=None if one_shot else draw(st.none() | healths),
         respawn=draw(st.none() | respawns),

@@ -15,7 +15,16 @@ from virtsupd.config.model import (
     SocketTable,
     StopTable,
 )
-from virtsupd.config.probes import BannerTable, HealthTable, HostTable, ProbeTable, ReadyTable
+from virtsupd.config.probes import (
+    BannerTable,
+    FdTable,
+    HealthTable,
+    HostTable,
+    LogLineTable,
+    NotifyTable,
+    ProbeTable,
+    ReadyTable,
+)
 from virtsupd.config.problems import SECRET, Fault, Keys
 from virtsupd.config.settings import HostSettings
 from virtsupd.core.names import Name, file_name
@@ -53,13 +62,14 @@ def service_problems(table: ServiceTable) -> Iterator[Fault]:
     else:
         yield from _one_shot_faults(table)
     if table.ready is not None:
-        yield from _probe_faults(table.ready.probe, ("ready",))
+        yield from _ready_faults(table, table.ready.probe)
     if table.health is not None:
         yield from _health_faults(table.health)
     if table.respawn is not None:
         yield from _respawn_faults(table.respawn)
     if table.reload is not None and (table.reload.signal is None) == (table.reload.command is None):
         yield ("reload",), "must have exactly one of signal and command"
+    yield from _socket_faults(table.sockets)
     for code in sorted(set(table.success_exit) & set(table.not_needed_exit)):
         yield ("not_needed_exit",), f"{code} stands in success_exit too; it can mean one thing only"
 
@@ -129,11 +139,23 @@ def _probe_faults(probe: ProbeTable, keys: Keys) -> Iterator[Fault]:
             yield (*keys, "host"), "goes with port, not with path"
 
 
+def _ready_faults(table: ServiceTable, probe: ProbeTable) -> Iterator[Fault]:
+    """Yield what is wrong with the probe, and why the service could never pass it."""
+    yield from _probe_faults(probe, ("ready",))
+    if isinstance(probe, LogLineTable) and table.says("log") and table.log is None:
+        yield ("ready",), "log-line is read from the log, and log = false keeps none"
+    if isinstance(probe, FdTable) and probe.fd is not None and probe.fd < 3 + len(table.sockets):
+        taken = 2 + len(table.sockets)
+        yield ("ready", "fd"), f"found {probe.fd}, must be above {taken}: sockets are passed below"
+
+
 def _health_faults(health: HealthTable) -> Iterator[Fault]:
     if not health.probe.for_health:
         kind = _kind(health.probe)
         yield ("health",), f"{kind} happens once and cannot be asked again; for ready only"
     yield from _probe_faults(health.probe, ("health",))
+    if isinstance(health.probe, NotifyTable) and "timeout" in health.model_fields_set:
+        yield ("health", "timeout"), "means nothing for notify: WATCHDOG=1 is due in each interval"
 
 
 def _respawn_faults(respawn: RespawnTable) -> Iterator[Fault]:
@@ -143,6 +165,13 @@ def _respawn_faults(respawn: RespawnTable) -> Iterator[Fault]:
             ("respawn", "max_delay"),
             f"found {respawn.max_delay:g} seconds, must be at least delay, {respawn.delay:g} seconds",
         )
+
+
+def _socket_faults(sockets: tuple[SocketTable, ...]) -> Iterator[Fault]:
+    for index, socket in enumerate(sockets):
+        if socket.type == "seqpacket" and socket.listen[0] not in "/@":
+            text = "seqpacket is for Unix sockets; a port takes stream or datagram"
+            yield ("sockets", index, "type"), text
 
 
 def _kind(probe: ProbeTable) -> str:

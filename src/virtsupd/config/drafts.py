@@ -196,7 +196,12 @@ def make_drafts(
         base = on.layers.get(name, ())
         if not base and not own and name in unit_names():
             base = built_in(name).layers
-        drafts[name] = Draft(name, (*base, *units.get(name, ()), *own))
+        draft = Draft(name, (*base, *units.get(name, ()), *own))
+        if name in of_kinds and not base and "command" not in draft.data:
+            findings.problems.append(_nothing_behind(draft, kinds))
+            # What else is wrong is found as if it were turned on.
+            draft = Draft(name, (*built_in(name).layers, *draft.layers))
+        drafts[name] = draft
     return drafts
 
 
@@ -205,8 +210,20 @@ def built_in(name: Name) -> Draft:
     return Draft(name, (Layer(str(unit_path(name)), read_unit(name)),))
 
 
+def _table_of(name: Name, kinds: Registry) -> str:
+    return next(table for table, kind in kinds.items() if name in kind.units)
+
+
+def _nothing_behind(draft: Draft, kinds: Registry) -> str:
+    text = (
+        f"changes the built-in service {draft.name}, which nothing turns on; "
+        f"add the table [{_table_of(draft.name, kinds)}], or a command to make it a service of your own"
+    )
+    return problem_at(draft.layers, (), text)
+
+
 def _idle_unit(name: Name, layers: Sequence[Layer], kinds: Registry) -> Iterator[str]:
-    table = next(table for table, kind in kinds.items() if name in kind.units)
+    table = _table_of(name, kinds)
     for layer in layers:
         yield f"{layer.file}: changes {name}, which nothing turns on; a table [{table}] would"
 

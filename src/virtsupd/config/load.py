@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from virtsupd.config.addresses import address_clashes
 from virtsupd.config.build import build_service, service_problems
 from virtsupd.config.drafts import (
     Draft,
@@ -94,6 +95,7 @@ class _Loading:
         host = self._host(below(layers, "host"))
         on = self._build_all(layers, host)
         self._check_logs()
+        self._check_addresses(host)
         absent = unit_names() - self._provided()
         graph = self._graph(absent)
         access = self._access(below(layers, "access"))
@@ -178,6 +180,11 @@ class _Loading:
                 if first != name:
                     text = f"{file} is already the log of {first}; each service needs its own"
                     self._note([problem_at(self._drafts[name].layers, ("log", "file"), text)])
+
+    def _check_addresses(self, host: HostSettings) -> None:
+        sound = (spec for name, spec in self._specs.items() if name not in self._refused)
+        for name, index, text in address_clashes(sound, host):
+            self._note([problem_at(self._drafts[name].layers, ("sockets", index), text)])
 
     def _graph(self, absent: frozenset[str]) -> ServiceGraph | None:
         if not self._findings.is_complete:

@@ -208,7 +208,8 @@ def _ready(ready: Readiness) -> object:
 def _health(health: Health) -> Iterator[Entry]:
     yield from _probe(health.probe)
     yield "interval", health.interval_seconds
-    yield "timeout", health.timeout_seconds
+    if not isinstance(health.probe, NotifyProbe):
+        yield "timeout", health.timeout_seconds
     yield "failures", health.failures
     yield "on_failure", health.on_failure
 

@@ -244,6 +244,18 @@ RUN: dict[str, object] = {"command": ["x"]}
             "exactly one of port and path",
         ),
         (RUN | {"health": {"kind": "fd"}}, ("health",), "cannot be asked again"),
+        (RUN | {"health": {"kind": "notify", "timeout": 1}}, ("health", "timeout"), "for notify"),
+        (RUN | {"log": False, "ready": {"kind": "log-line", "pattern": "x"}}, ("ready",), "none"),
+        (
+            RUN | {"ready": {"kind": "fd", "fd": 3}, "sockets": ["/x"]},
+            ("ready", "fd"),
+            "found 3, must be above 3",
+        ),
+        (
+            RUN | {"sockets": ["/x", {"listen": 80, "type": "seqpacket"}]},
+            ("sockets", 1, "type"),
+            "for Unix sockets",
+        ),
         (
             RUN | {"respawn": {"delay": 9, "max_delay": 1}},
             ("respawn", "max_delay"),
@@ -255,7 +267,7 @@ RUN: dict[str, object] = {"command": ["x"]}
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(
-    data: dict[str, object], keys: tuple[str, ...], said: str
+    data: dict[str, object], keys: tuple[str | int, ...], said: str
 ) -> None:
     ((found, text),) = service_problems(ServiceTable.model_validate(data))
     assert found == keys

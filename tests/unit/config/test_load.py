@@ -104,6 +104,25 @@ def test_an_override_of_what_is_off_changes_nothing_and_says_so(folder: Folder) 
     assert loaded.warnings == (IDLE.format(folder.path),)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[service.libvirtd]\nnice = 5\n", "host.toml: service.libvirtd: changes the built-in service libvirtd, which nothing turns on; add the table [libvirt], or a command to make it a service of your own"),
+        ("[service.virtlogd]\n" + WEB + "requires = ['virtlogd']\n", "host.toml: service.virtlogd: changes the built-in service virtlogd, which nothing turns on; add the table [virtlog], or a command to make it a service of your own"),
+    ],
+)  # fmt: skip
+def test_a_table_about_a_built_in_service_that_is_off_is_refused(
+    folder: Folder, text: str, said: str
+) -> None:
+    assert folder.problems(text) == [said]
+
+
+def test_a_service_of_ones_own_may_be_called_like_a_built_in_one(folder: Folder) -> None:
+    made = folder.service('[service.libvirtd]\ncommand = ["/opt/libvirtd"]\n', "libvirtd")
+    assert made.process is not None
+    assert (made.process.command, made.requires) == (("/opt/libvirtd",), ())
+
+
 def test_built_in_targets_are_loaded_only_when_something_pulls_them_in(folder: Folder) -> None:
     assert {item.name for item in folder.load(WEB + 'requires = ["loopback"]\n').specs} == {
         "web",
@@ -235,6 +254,12 @@ def test_two_services_may_not_share_a_log(folder: Folder) -> None:
         "host.toml: service.other.log.file: /var/log/virtsupd/web.log is already the log of web"
         "; each service needs its own"
     )
+
+
+def test_two_services_may_not_listen_on_one_address(folder: Folder) -> None:
+    other = "[service.other]\ncommand = ['x']\nsockets = ['/run/x', '127.0.0.1:80']\n"
+    (line,) = folder.problems(WEB + "sockets = [80]\n" + other)
+    assert line == ("host.toml: service.other.sockets[2]: 127.0.0.1:80 is taken by the service web")
 
 
 def test_names_belong_to_one_service(folder: Folder) -> None:
