@@ -98,7 +98,7 @@ class Compressor:
         slot = 1
         while rotation.is_taken(self._file, slot):
             plain, compressed = rotation.forms(self._file, slot)
-            if _identity(plain) == self._source:
+            if rotation.identity(plain) == self._source:
                 os.utime(half_done, ns=(os.stat(plain).st_atime_ns, os.stat(plain).st_mtime_ns))
                 os.rename(half_done, compressed)
                 os.unlink(plain)
@@ -123,14 +123,6 @@ def _next_plain(file: str, keep: int) -> str:
                 return plain
             os.unlink(plain)
     return ""
-
-
-def _identity(path: str) -> tuple[int, int]:
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return (0, 0)
-    return (status.st_dev, status.st_ino)
 
 
 def _open_target(path: str, mode: int) -> int:

@@ -2,6 +2,10 @@
 
 It outlives the virtsupd that started it. One virtsupd at a time is connected; a newer connection
 replaces an older one. Without work it sleeps: no timer runs unless a log is in trouble or grows old.
+
+Only a keeper without a virtsupd looks around now and then. When its socket has been removed, no
+virtsupd can find it any more: it then lets go of each log whose FIFO nobody else holds, and ends
+with the last of them. What a service still holds is kept to the end.
 """
 
 import _signal  # type: ignore[import-not-found]  # "signal" imports enum: 0.8 MiB for two calls
@@ -16,6 +20,7 @@ import time
 from virtsupd.logkeeper.compress import Compressor
 from virtsupd.logkeeper.log import Log
 from virtsupd.logkeeper.messages import MAX_BYTES, PROTOCOL, Settings, decode, encode
+from virtsupd.logkeeper.rotation import identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ _PAUSE_SECONDS = 0.002
 _BUSY_SECONDS = 0.006
 """Batches closer together than this are worth a pause before the next: fewer and larger ones."""
 _DRAIN_SECONDS = 5.0
+_LOOK_SECONDS = 30.0
 _MAX_UNSENT = 10_000
 
 
@@ -48,6 +54,8 @@ class Keeper:
         self._epoll = select.epoll()
         self._wake, self._wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._listener = _listen()
+        self._socket_file = identity(SOCKET)
+        self._look_at = time.monotonic() + _LOOK_SECONDS
         self._connection: _socket.socket | None = None
         self._unsent: list[bytes] = []
         self._logs: dict[str, Log] = {}
@@ -80,7 +88,8 @@ class Keeper:
         """Empty the FIFOs and let go of everything; a half-done compression is thrown away."""
         self._empty_all()
         self._compressor.kill()
-        os.unlink(SOCKET)
+        if self._is_reachable():
+            os.unlink(SOCKET)
         self._hang_up()
         self._listener.close()
         self._epoll.close()
@@ -96,9 +105,10 @@ class Keeper:
 
     def _seconds_left(self) -> float | None:
         """Return how long there is nothing to do; None for ever."""
-        if not self._deadlines:
-            return None
-        return max(min(self._deadlines.values()) - time.monotonic(), 0.0)
+        deadlines = list(self._deadlines.values())
+        if self._connection is None:
+            deadlines.append(self._look_at)
+        return max(min(deadlines) - time.monotonic(), 0.0) if deadlines else None
 
     def turn(self) -> None:
         """Wait for something and take it: control first, then one batch of each FIFO with output."""
@@ -118,6 +128,7 @@ class Keeper:
             self._has_more = any(log.has_more for log in logs)
             self._last_batch = time.monotonic()
         self._meet_deadlines()
+        self._look_around()
 
     def _take_event(self, fd: int, mask: int) -> None:
         if fd == self._listener.fileno():
@@ -140,6 +151,30 @@ class Keeper:
             log = self._logs[name]
             log.on_time()
             self._review(log)
+
+    def _look_around(self) -> None:
+        """Without virtsupd, and without a way for one to come: end once nobody needs us."""
+        now = time.monotonic()
+        if self._connection is not None or now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
+        if self._is_reachable():
+            return
+        for log in [log for log in self._logs.values() if self._is_abandoned(log)]:
+            self._forget(log)
+        self._is_ending |= not self._logs and not self._compressor.is_busy
+
+    def _is_reachable(self) -> bool:
+        """Whether a virtsupd that looks for a keeper here finds this one."""
+        return identity(SOCKET) == self._socket_file
+
+    def _is_abandoned(self, log: Log) -> bool:
+        self._epoll.unregister(log.fifo)
+        del self._log_by_fifo[log.fifo]
+        is_abandoned = log.is_abandoned()
+        self._log_by_fifo[log.fifo] = log
+        self._epoll.register(log.fifo, 0 if log.is_blocked else select.EPOLLIN)
+        return is_abandoned
 
     def _review(self, log: Log) -> None:
         """After anything that may have changed a log: timers, trouble, compression, readability."""
@@ -204,6 +239,10 @@ class Keeper:
     def _drop(self, log: Log) -> None:
         """Empty the FIFO and let go of it."""
         log.drain()
+        self._forget(log)
+
+    def _forget(self, log: Log) -> None:
+        """Let go of a FIFO; what is in it goes with its last holder."""
         del self._logs[log.name], self._log_by_fifo[log.fifo]
         self._deadlines.pop(log.name, None)
         self._told.pop(log.name, None)

@@ -8,6 +8,7 @@ truncated is noticed without being told: what is written next goes to the end of
 import errno
 import fcntl
 import os
+import select
 import time
 
 from virtsupd.logkeeper import rotation
@@ -87,6 +88,29 @@ class Log:
             return False
         here = os.fstat(self.fifo)
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def is_abandoned(self) -> bool:
+        """Whether nobody else can write to the FIFO, and nothing waits in it.
+
+        The kernel tells only while we do not hold it for writing ourselves, so `fifo` is another
+        descriptor afterwards. Its reading end stays open throughout: nothing in it is lost, and no
+        writer notices.
+        """
+        try:
+            reader = _open_again(self.fifo, os.O_RDONLY)
+        except OSError:
+            return False
+        os.close(self.fifo)
+        self.fifo = reader
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        seen = poll.poll(0)
+        try:
+            self.fifo = _open_again(reader, os.O_RDWR)
+        except OSError:
+            return False
+        os.close(reader)
+        return seen == [(reader, select.POLLHUP)]
 
     def change(self, settings: Settings) -> None:
         """Take over other settings; output from now on goes where they say."""
@@ -282,6 +306,11 @@ def _open_fifo(path: str) -> int:
         # Above what the kernel grants (fs.pipe-max-size): it works with what it has, slower.
         return fifo
     return fifo
+
+
+def _open_again(fd: int, access: int) -> int:
+    """Open what `fd` stands for once more, whether or not it still has a path."""
+    return os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _read_begun(file: int, changed: float) -> float:

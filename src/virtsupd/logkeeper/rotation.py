@@ -108,6 +108,15 @@ def trim(file: str, keep: int) -> None:
         slot += 1
 
 
+def identity(path: str) -> tuple[int, int]:
+    """Return what tells this file from every other; (0, 0) if there is none."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino)
+
+
 def ends_in_line(fd: int, size: int) -> bool:
     """Whether the file is empty or its last byte ends a line."""
     return size == 0 or os.pread(fd, 1, size - 1) == b"\n"

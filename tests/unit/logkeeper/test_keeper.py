@@ -234,6 +234,71 @@ def test_end_ends_the_loop(bench: Bench) -> None:
     bench.turn_until(lambda: bench.keeper._is_ending)
 
 
+def look_around(bench: Bench) -> None:
+    """Leave the keeper alone, and let the time of its next look come."""
+    bench.connection.close()
+    bench.turn_until(lambda: bench.keeper._connection is None)
+    bench.keeper._look_at = 0.0
+    bench.keeper.turn()
+
+
+def remove_run_dir(bench: Bench) -> None:
+    for entry in ("keeper", "keeper.lock", "fifo"):
+        (bench.directory / entry).unlink()
+
+
+def test_a_keeper_that_nobody_can_find_or_needs_ends(bench: Bench) -> None:
+    bench.open()
+    os.write(bench.writer, b"last words\n")
+    remove_run_dir(bench)
+    os.close(bench.writer)
+    look_around(bench)
+    assert bench.text() == "last words\n"
+    bench.keeper._look_at = 0.0
+    bench.keeper.turn()
+    assert bench.keeper._is_ending
+    bench.writer = os.open(os.devnull, os.O_WRONLY)
+
+
+def test_a_log_that_nobody_needs_is_not_made_anew(bench: Bench) -> None:
+    bench.open()
+    remove_run_dir(bench)
+    os.close(bench.writer)
+    bench.file.unlink()
+    look_around(bench)
+    assert bench.keeper._is_ending
+    assert not bench.file.exists()
+    bench.writer = os.open(os.devnull, os.O_WRONLY)
+
+
+def test_what_a_service_holds_is_kept_though_nobody_can_ask_for_it(bench: Bench) -> None:
+    bench.open()
+    remove_run_dir(bench)
+    look_around(bench)
+    os.write(bench.writer, b"still here\n")
+    bench.turn_until(lambda: bench.text() == "still here\n")
+    assert not bench.keeper._is_ending
+
+
+def test_a_keeper_that_can_be_found_waits_for_its_next_virtsupd(bench: Bench) -> None:
+    bench.open()
+    look_around(bench)
+    assert not bench.keeper._is_ending
+    bench.connect()
+    assert bench.ask("status") == ["log", "a", str(bench.file), "0"]
+
+
+def test_a_socket_that_took_the_place_of_its_own_stays(bench: Bench) -> None:
+    bench.connect()
+    successor = bench.directory / "keeper"
+    successor.unlink()
+    successor.touch()
+    bench.keeper.close()
+    assert successor.exists()
+    successor.unlink()
+    bench.keeper = Keeper("")
+
+
 def test_a_second_keeper_is_refused(bench: Bench) -> None:
     child = os.fork()  # locks are a process's: our own would be granted again
     if not child:
