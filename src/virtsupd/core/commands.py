@@ -1,6 +1,7 @@
 """Commands in progress: what each would stop, when it is refused, and when it is answered."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import Asked, Verb
@@ -12,20 +13,50 @@ from virtsupd.core.state import HostState
 from virtsupd.core.ticket import Ticket
 
 
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """What a command about services would do now, by canonical name."""
+
+    stopped: tuple[Name, ...] = ()
+    """What it ends, or keeps from coming up: rivals that are displaced even before they run."""
+    started: tuple[Name, ...] = ()
+    """The named services and all that is started along with them, in rank order, without those that
+    run on. What returns by itself once its requirement is back is not among them."""
+
+
+def would_touch(host: HostState, verb: Verb, names: Sequence[Name]) -> Touch:
+    """Return what a command would stop and start if it came now, and change nothing.
+
+    A refusal is not looked at: what would be refused for its guests or for something disabled is
+    told as if it were done.
+    """
+    ticket = _touching(host, verb, names)
+    stopped = tuple(dict.fromkeys((*ticket.displaced, *ticket.touched)))
+    if verb not in (Verb.START, Verb.RESTART):
+        return Touch(stopped)
+    closure = host.graph.closure(names)
+    return Touch(
+        stopped, tuple(n for n in closure if n in stopped or not host.services[n].is_alive)
+    )
+
+
 def open_ticket(host: HostState, asked: Asked) -> Ticket:
     """Work out what a command touches; the ticket carries a refusal if it must not be done."""
-    ticket = Ticket(asked.verb, asked.names, open=set(asked.names))
-    ticket.were_running = frozenset(
-        n for n in asked.names if host.services[n].state is State.RUNNING
-    )
-    if asked.verb in (Verb.START, Verb.RESTART):
-        ticket.displaced = _displaced(host, asked.names)
-    ending = [*ticket.displaced, *(asked.names if asked.verb in (Verb.STOP, Verb.RESTART) else ())]
+    ticket = _touching(host, asked.verb, asked.names)
+    ticket.refusal = _refusal(host, asked, ticket)
+    return ticket
+
+
+def _touching(host: HostState, verb: Verb, names: Sequence[Name]) -> Ticket:
+    ticket = Ticket(verb, tuple(names), open=set(names))
+    ticket.were_running = frozenset(n for n in names if host.services[n].state is State.RUNNING)
+    if verb in (Verb.START, Verb.RESTART):
+        ticket.displaced = _displaced(host, names)
+    ending = [*ticket.displaced, *(names if verb in (Verb.STOP, Verb.RESTART) else ())]
     dependents = _falling(host, ending)
-    restarted = asked.names if asked.verb is Verb.RESTART else ()
+    restarted = names if verb is Verb.RESTART else ()
     ticket.cascade = _alive(host, (*restarted, *dependents))
     ticket.touched = _alive(host, dict.fromkeys((*ending, *reversed(dependents))))
-    ticket.refusal = _refusal(host, asked, ticket)
     return ticket
 
 

@@ -23,7 +23,7 @@ A cascade is a *mark*, which a service loses when it has stopped; it touches nei
 respawn counts, so whatever a cascade stopped returns by itself when what it needs does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from virtsupd.core import commands, explain, processes, reload, wanted
 from virtsupd.core.effects import Answer, Effect, Finish
@@ -79,6 +79,13 @@ class Engine:
     def snapshot(self, name: Name) -> ServiceSnapshot:
         """Return what `status` shows of a service."""
         return explain.snapshot(self._host, name)
+
+    def would_touch(self, verb: Verb, names: Sequence[Name]) -> commands.Touch:
+        """Return what a command about services of the graph would stop and start now.
+
+        Nothing changes. Asked by who decides whether a command may be given at all.
+        """
+        return commands.would_touch(self._host, verb, names)
 
     def reload_problems(self, graph: ServiceGraph) -> tuple[str, ...]:
         """Return why a valid new configuration cannot be taken over now; () if it can.

@@ -106,6 +106,70 @@ def test_a_command_whose_client_hung_up_stays_in_force_and_is_not_answered() -> 
     host.post(Hung(99))
 
 
+# What a command would touch
+
+
+def host_with_rivals() -> PureHost:
+    """A host on which `web` needs `net`, which excludes what others run on."""
+    return PureHost.of(
+        service("net", autostart=False, conflicts=["rival"]),
+        service("log", autostart=False, conflicts=["waiting"]),
+        service("web", requires=["net"], wants=["log"], autostart=False),
+        service("rival"),
+        service("page", requires=["rival"]),
+        service("vm", binds_to=["page"]),
+        service("apart", requires=["rival"], autostart=False),
+        service("never", autostart=False),
+        service("waiting", requires=["slow"]),
+        service("slow", ready=NOTIFY),
+        target("stage"),
+        service("bound", binds_to=["stage"]),
+        service("behind", requires=["stage"]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "names", "stopped", "started"),
+    [
+        # Rivals of all that is started along, those that are only wanted, and what falls with them.
+        (Verb.START, ["web"], {"rival", "page", "vm", "waiting"}, ["log", "net", "web"]),
+        (Verb.RESTART, ["web"], {"rival", "page", "vm", "waiting"}, ["log", "net", "web"]),
+        (Verb.START, ["rival"], set(), []),
+        (Verb.START, ["page"], set(), []),
+        (Verb.RESTART, ["rival"], {"rival", "page", "vm"}, ["rival"]),
+        (Verb.STOP, ["rival"], {"rival", "page", "vm"}, []),
+        (Verb.STOP, ["page", "never"], {"page", "vm"}, []),
+        (Verb.STOP, ["stage"], {"stage", "bound"}, []),
+        (Verb.RELOAD, ["rival"], set(), []),
+        (Verb.DISABLE, ["rival"], set(), []),
+        (Verb.WAIT, ["web"], set(), []),
+    ],
+)
+def test_what_a_command_would_touch_is_told_and_nothing_is_done(
+    verb: Verb, names: list[str], stopped: set[str], started: list[str]
+) -> None:
+    host = host_with_rivals()
+    before = [host.engine.snapshot(name) for name in host.engine.names()]
+    found = host.engine.would_touch(verb, [Name(name) for name in names])
+    assert set(found.stopped) == stopped
+    assert sorted(found.started) == started
+    assert [host.engine.snapshot(name) for name in host.engine.names()] == before
+
+
+@pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.RESTART])
+@pytest.mark.parametrize("name", ["web", "rival", "page", "stage", "net", "slow"])
+def test_a_command_stops_and_starts_what_was_told_and_nothing_else(verb: Verb, name: str) -> None:
+    host = host_with_rivals()
+    told = host.engine.would_touch(verb, [Name(name)])
+    host.did()
+    host.ask(verb, name)
+    did = [words.split() for words in host.did()]
+    ended = {words[1] for words in did if words[0] == "terminate"}
+    targets = {"stage"}  # they have no process to end
+    assert ended | targets.intersection(told.stopped) == set(told.stopped) - {"waiting"}
+    assert set(told.started) - targets <= {words[1] for words in did if words[0] == "spawn"}
+
+
 # Start
 
 
