@@ -11,7 +11,7 @@ def test_a_sound_host_file_is_counted(tmp_path: Path, capsys: pytest.CaptureFixt
     host = tmp_path / "host.toml"
     host.write_text('[service.web]\ncommand = ["/bin/true"]\nrequires = ["loopback"]\n')
     assert check(host) == DONE
-    assert capsys.readouterr() == (f"{host} is sound: 1 services, 1 targets\n", "")
+    assert capsys.readouterr() == (f"{host} is sound: 1 service, 1 target\n", "")
 
 
 def test_every_problem_is_a_line_and_their_count_the_last(
