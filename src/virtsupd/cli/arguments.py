@@ -113,7 +113,15 @@ class _Reader:
         for option in _OPTIONS:
             if name in (option.name, option.short):
                 return option
-        raise UsageError(f"there is no option {name}{_hint(name, _OPTION_NAMES)}", self._verb)
+        raise UsageError(f"there is no option {name}{self._similar(name)}", self._verb)
+
+    def _similar(self, name: str) -> str:
+        """Return a question about the option of this verb that may have been meant, or ""."""
+        verb = self._verb or next((word for word in self._words if word in VERB_BY_NAME), "status")
+        options = (*GLOBAL_OPTIONS, *VERB_BY_NAME[verb].options)
+        bare = [option.name.removeprefix("--") for option in options]
+        found = nearest(name.lstrip("-"), bare)
+        return f"; did you mean --{found}?" if found else ""
 
     @property
     def _verb(self) -> str:
@@ -123,24 +131,22 @@ class _Reader:
 _OPTIONS = tuple(
     dict.fromkeys([*GLOBAL_OPTIONS, *(option for verb in VERBS for option in verb.options)])
 )
-_OPTION_NAMES = tuple(option.name for option in _OPTIONS)
+
+
+_NEAR = 0.7
+"""How similar words must be, 0 to 1, for one to be offered for the other: a letter or two apart."""
 
 
 def nearest(word: str, words: Sequence[str]) -> str:
     """Return the most similar of `words`, or "" when none is similar."""
     from difflib import get_close_matches  # noqa: PLC0415  only a mistake needs it
 
-    return next(iter(get_close_matches(word, words, n=1, cutoff=0.6)), "")
+    return next(iter(get_close_matches(word, words, n=1, cutoff=_NEAR)), "")
 
 
 def nearest_verb(word: str) -> str:
     """Return the verb somebody may have meant, or ""."""
     return nearest(word, [verb.name for verb in VERBS if not verb.is_hidden])
-
-
-def _hint(word: str, words: Sequence[str]) -> str:
-    found = nearest(word, words)
-    return f"; did you mean {found}?" if found else ""
 
 
 def parse(words: Sequence[str]) -> Request:
@@ -172,7 +178,8 @@ def _check_count(request: Request) -> None:
     verb, count = request.verb, len(request.names)
     if verb is ACTION and not count:
         found = nearest_verb(request.action)
-        hint = f"did you mean {found}?" if found else "see virtsupctl --help"
+        service = f"if it is a service: virtsupctl status {request.action}"
+        hint = f"did you mean {found}?" if found else service
         raise UsageError(f"there is no verb {request.action!r}; {hint}")
     if count < verb.fewest:
         raise UsageError(f"{verb.name} needs {_needs(verb)}", verb.name)

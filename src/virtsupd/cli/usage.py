@@ -12,6 +12,7 @@ EXIT_STATUS = (
     (6, "cannot reach virtsupd"),
     (7, "timed out"),
     (130, "interrupted while waiting; the command stays in force"),
+    (141, "the reader of the output went away"),
 )
 
 

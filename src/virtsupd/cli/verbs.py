@@ -202,7 +202,12 @@ VERBS = (
             ),
         ),
     ),
-    Verb("watch", "[NAME…]", "print each change as it happens"),
+    Verb(
+        "watch",
+        "[NAME…]",
+        "print each change as it happens",
+        text="With --json what changed of a service, with --verbose too all that is known of it.",
+    ),
     Verb(
         "shutdown",
         "",
@@ -215,7 +220,8 @@ VERBS = (
     Verb(
         "quit",
         "",
-        "end virtsupd alone; every service runs on for the next one",
+        "end virtsupd alone; every service runs on",
+        text="The next virtsupd does not take them over yet.",
         count=(0, 0),
         completes="",
     ),

@@ -60,6 +60,7 @@ def test_help_needs_no_operands() -> None:
         (["start", "--dot", "x"], "start does not take --dot"),
         (["start", "-x", "x"], "there is no option -x"),
         (["stop", "--guest", "x"], "there is no option --guest; did you mean --guests?"),
+        (["--folow", "log"], "there is no option --folow; did you mean --follow?"),
         (["log", "-n"], "--lines needs a value: N"),
         (["log", "-n", "many"], "--lines: 'many' is not a number from 0 to 10000"),
         (["log", "-n", "10001"], "--lines: '10001' is not a number from 0 to 10000"),
@@ -67,13 +68,20 @@ def test_help_needs_no_operands() -> None:
         (["-t", "soon", "status"], "--timeout: 'soon' is not a duration: seconds"),
         (["--json=yes", "status"], "--json takes no value"),
         (["statu"], "there is no verb 'statu'; did you mean status?"),
-        (["xyzzy"], "there is no verb 'xyzzy'; see virtsupctl --help"),
+        (["xyzzy"], "there is no verb 'xyzzy'; if it is a service: virtsupctl status xyzzy"),
     ],
 )
 def test_a_mistake_is_named(words: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(words)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [["status", "--bogus"], ["log", "--guest"], ["--xyz"]])
+def test_an_option_of_another_verb_or_far_away_is_not_suggested(words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words)
+    assert "did you mean" not in str(caught.value)
 
 
 def test_a_mistake_belongs_to_its_verb() -> None:

@@ -14,7 +14,7 @@ def test_the_overview_fits_a_terminal() -> None:
 
 
 def test_the_overview_names_every_exit_status() -> None:
-    assert [code for code, _ in EXIT_STATUS] == [*range(8), 130]
+    assert [code for code, _ in EXIT_STATUS] == [*range(8), 130, 141]
 
 
 def test_the_help_of_a_verb_shows_its_options_and_the_common_ones() -> None:
@@ -22,6 +22,10 @@ def test_the_help_of_a_verb_shows_its_options_and_the_common_ones() -> None:
     assert text.startswith("usage: virtsupctl [OPTION…] log [NAME…]\n\nPrint the end of")
     assert "-n, --lines N" in text
     assert "-s, --socket PATH" in text
+
+
+def test_quit_promises_no_more_than_there_is() -> None:
+    assert "does not take them over yet" in of_verb(VERB_BY_NAME["quit"])
 
 
 def test_the_short_usage_says_where_the_long_one_is() -> None:
