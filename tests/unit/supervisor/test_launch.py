@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.checks import eventually
 from tests.support.supervising import WEB, Parts, Supervising, many, service, supervising
 
 from virtsupd.core.events import Verb
@@ -24,14 +25,18 @@ pytestmark = pytest.mark.process
 
 
 def variables(s: Supervising) -> dict[str, str]:
-    """Return the environment of the service's process."""
-    text = Path(f"/proc/{s.snapshot().pid}/environ").read_text()
+    """Return the environment of the service's process.
+
+    The parent goes on a moment before exec has put the new one in place.
+    """
+    text = eventually(Path(f"/proc/{s.snapshot().pid}/environ").read_text, "an environment")
     return dict(item.split("=", 1) for item in text.split("\0") if item)
 
 
 async def test_a_plain_service_gets_three_descriptors_and_no_variables_of_ours() -> None:
     async with supervising(service()) as s:
-        assert sorted(os.listdir(f"/proc/{s.snapshot().pid}/fd")) == ["0", "1", "2"]  # noqa: PTH208  (names are meant)
+        folder = Path(f"/proc/{s.snapshot().pid}/fd")
+        eventually(lambda: {fd.name for fd in folder.iterdir()} == {"0", "1", "2"}, "only three")
         found = variables(s)
         assert not {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC"} & set(found)
 
