@@ -120,7 +120,26 @@ class Event(TypedDict):
     """One change of a service as it happens."""
 
     event: str
+    at: float
     service: Service
+
+
+class ShortService(TypedDict):
+    """What a change says of its service; `exit` is its last one, None if none is known."""
+
+    name: str
+    state: str
+    pid: int | None
+    reason: Reason | None
+    exit: Exit | None
+
+
+class ShortEvent(TypedDict):
+    """One change of a service as `--json` prints it."""
+
+    event: str
+    at: float
+    service: ShortService
 
 
 class Process(TypedDict):

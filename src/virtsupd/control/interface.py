@@ -144,9 +144,12 @@ class _Supervisor:
     def _progress(self, request: Request) -> Watcher:
         async def tell(change: Change) -> None:
             if request.grant.allows(Role.VIEWER, change.snapshot.spec.name):
-                await request.progress([b'{"progress":', *self._records.event(change), b"}"])
+                await request.progress([b'{"progress":', *self._event(change), b"}"])
 
         return tell
+
+    def _event(self, change: Change) -> Parts:
+        return self._records.event(change, self._clock.now().wall)
 
     async def _watch(self, request: Request) -> Parts:
         names = frozenset(self._viewed(request))
@@ -154,7 +157,7 @@ class _Supervisor:
             async for change in changes:
                 name = change.snapshot.spec.name
                 if name in names or (not names and request.grant.allows(Role.VIEWER, name)):
-                    await request.progress([b'{"event":', *self._records.event(change), b"}"])
+                    await request.progress([b'{"event":', *self._event(change), b"}"])
         # The subscription ended: virtsupd is ending, or the peer reads too slowly.
         raise CallError(f"{NAME}.ShuttingDown")
 

@@ -1,6 +1,6 @@
 """Snapshots as the JSON records of org.virtsupd.Supervisor."""
 
-from virtsupd.control.backend import DaemonFacts
+from virtsupd.control.backend import Change, DaemonFacts
 from virtsupd.core.effects import Report
 from virtsupd.core.exits import signal_name
 from virtsupd.core.snapshot import ExitRecord, Reason, ServiceSnapshot
@@ -48,6 +48,18 @@ def daemon_record(facts: DaemonFacts) -> dict[str, object]:
 def report_record(report: Report) -> dict[str, object]:
     """Return type Report."""
     return {"name": report.name, "result": report.result, "message": report.message}
+
+
+def event_time(change: Change, now: float) -> float:
+    """Return when a change happened, on the wall clock.
+
+    The snapshot knows it for exits and states; for the rest `now` has to do.
+    """
+    snapshot = change.snapshot
+    if change.event == "service exited" and snapshot.last_exit is not None:
+        return snapshot.last_exit.at
+    is_entry = change.event in (f"service {snapshot.state}", "service failed")
+    return snapshot.since if is_entry else now
 
 
 def _definition(spec: ServiceSpec) -> dict[str, object]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from virtsupd.control import herd_records, herd_replies
 from virtsupd.control.backend import Change, DaemonFacts
-from virtsupd.control.records import daemon_record, service_record
+from virtsupd.control.records import daemon_record, event_time, service_record
 from virtsupd.control.sexp import Symbol
 from virtsupd.control.sexp_writer import write
 from virtsupd.core.snapshot import ServiceSnapshot
@@ -87,10 +87,11 @@ class VarlinkRecords:
         """Begin with nothing rendered."""
         self._services = Rendered(lambda snapshot: dumps(service_record(snapshot)), b",")
 
-    def event(self, change: Change) -> Parts:
-        """Return the text of type Event."""
+    def event(self, change: Change, now: float) -> Parts:
+        """Return the text of type Event; `now` is when the change was taken from the subscription."""
+        head = {"event": change.event, "at": event_time(change, now)}
         service = self._services.one(change.snapshot)
-        return [b'{"event":', dumps(change.event), b',"service":', service, b"}"]
+        return [dumps(head)[:-1], b',"service":', service, b"}"]
 
     async def status(
         self,

@@ -5,9 +5,9 @@ import json
 import pytest
 from tests.support.hand_backend import snapshot_of, spec_of
 
-from virtsupd.control.backend import DaemonFacts
+from virtsupd.control.backend import Change, DaemonFacts
 from virtsupd.control.interface import NAME
-from virtsupd.control.records import daemon_record, kind, report_record, service_record
+from virtsupd.control.records import daemon_record, event_time, kind, report_record, service_record
 from virtsupd.control.varlink import load_interface
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.exits import ExitStatus
@@ -70,3 +70,18 @@ def test_daemon_and_report_fit_their_types() -> None:
 )
 def test_kinds(spec: ServiceSpec, word: str) -> None:
     assert kind(spec) == word
+
+
+@pytest.mark.parametrize(
+    ("event", "at"),
+    [
+        ("service exited", 1001.5),
+        ("service stopped", FULL.since),
+        ("service failed", FULL.since),
+        ("service reloaded", 5000.0),
+        ("service running", 5000.0),
+    ],
+)
+def test_an_event_has_the_time_that_its_service_knows(event: str, at: float) -> None:
+    assert event_time(Change(event, FULL), 5000.0) == at
+    assert event_time(Change("service exited", STAGE), 5000.0) == 5000.0

@@ -75,5 +75,6 @@ async def test_the_status_and_an_event_are_json() -> None:
     records = VarlinkRecords()
     parts = await records.status(snapshots, HandBackend().facts(), Counting().turn)
     assert [found["name"] for found in json.loads(b"".join(parts))["services"]] == ["s0", "s1"]
-    event = json.loads(b"".join(records.event(Change("service running", snapshots[0]))))
-    assert (event["event"], event["service"]["name"]) == ("service running", "s0")
+    event = json.loads(b"".join(records.event(Change("service reloaded", snapshots[0]), 7.5)))
+    assert (event["event"], event["at"]) == ("service reloaded", 7.5)
+    assert event["service"]["name"] == "s0"
