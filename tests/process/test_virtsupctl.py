@@ -241,6 +241,7 @@ def test_followed_lines_arrive_at_once(supervisor: FakeSupervisor) -> None:
         yield SILENCE
 
     supervisor.answers["Log"] = answer
+    supervisor.answers["Status"] = status_of([service("web", log_files=["/log/web"])])
     with started(supervisor, "log", "-f", "web") as process:
         assert process.stdout
         assert process.stdout.readline() == "one\n"
@@ -258,6 +259,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(supervisor: FakeSupervisor) -> 
             yield {"name": "web", "lines": ["line " * 20] * 10, "continues": True}
 
     supervisor.answers["Log"] = answer
+    supervisor.answers["Status"] = status_of([service("web", log_files=["/log/web"])])
     with started(supervisor, "log", "-f", "web") as process:
         assert process.stdout
         assert process.stderr

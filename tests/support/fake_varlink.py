@@ -170,8 +170,12 @@ def reason(kind: str, text: str, **facts: Any) -> dict[str, Any]:
 
 def progress(moving: dict[str, Any]) -> dict[str, Any]:
     """Return a reply to a command that is still going on."""
-    event = {"event": f"service {moving['state']}", "service": moving}
-    return {"progress": event, "continues": True}
+    return {"progress": event(moving), "continues": True}
+
+
+def event(changed: dict[str, Any], happening: str = "", at: float = 1_000.0) -> dict[str, Any]:
+    """Return an event: that a service came to its state, unless `happening` says what happened."""
+    return {"event": happening or f"service {changed['state']}", "at": at, "service": changed}
 
 
 def reports(*rows: tuple[str, str, str], touched: Iterable[str] = ()) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from virtsupd.cli.changes import as_event
 from virtsupd.cli.graph import Graph
 from virtsupd.cli.problems import TIMED_OUT
 from virtsupd.cli.progress import Progress, is_moving
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from virtsupd.cli.session import Session
-    from virtsupd.cli.wire import Event, Report
+    from virtsupd.cli.wire import Event, Report, Service
 
 INTERRUPTED = 130
 
@@ -101,7 +102,7 @@ def _concerned(session: Session, progress: Progress) -> set[str] | None:
         needed = set(graph.closure(names))
         for service in services:
             if service["name"] in needed and is_moving(service):
-                progress.update(service)
+                progress.update(as_event(service))
     return set(graph.closure([*names, *graph.dependents(names)]))
 
 
@@ -114,7 +115,7 @@ def _follow(
         for reply in session.stream(method, _parameters(session)):
             event: Event | None = reply.get("progress")
             if event and (concerned is None or event["service"]["name"] in concerned):
-                progress.update(event["service"])
+                progress.update(event)
             last = reply
     except UnreachableError as error:
         if session.request.verb.name != "shutdown" or not _has_ended(session, error):
@@ -193,15 +194,37 @@ def _tell_touched(session: Session, reports: list[Report], touched: list[str]) -
 
 
 def _show_output(session: Session, name: str) -> None:
-    """Print the end of a failed service's output, if the peer may read it, and where to look."""
+    """Print the end of the output of what failed, if the peer may read it, and where to look."""
     try:
-        service = session.services([name])[0]
+        service = _culprit(name, session.services([]))
+        name = service["name"]
         lines = last_lines(session, service, _LOG_LINES) if service["failed"] else []
     except (VirtsupdError, TimeoutError):
         lines = []
     for line in lines:
         session.complain(f"  | {harmless(line)}")
     session.complain(f"  more: virtsupctl status {name}")
+
+
+def _culprit(name: str, services: list[Service]) -> Service:
+    """Return the service that keeps `name` down: itself, or one behind the names of its reason.
+
+    Raises:
+        UnknownServiceError: there is no service `name` any more.
+    """
+    graph = Graph(services)
+    first = graph.services[graph.canonical(name)]
+    seen: dict[str, Service] = {}
+    waiting = [first["name"]]
+    while waiting:
+        service = graph.services[waiting.pop(0)]
+        if service["failed"]:
+            return service
+        if service["name"] not in seen:
+            seen[service["name"]] = service
+            names = service["reason"]["names"] if service["reason"] is not None else []
+            waiting += [one for one in names if one in graph.services]
+    return first
 
 
 def _give_up(session: Session) -> int:

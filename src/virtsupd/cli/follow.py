@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from virtsupd.cli.progress import change_line
+from virtsupd.cli.changes import change_line, history, is_echo, shortened
 from virtsupd.cli.style import harmless
 from virtsupd.cli.times import stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from virtsupd.cli.session import Session
-    from virtsupd.cli.wire import Event, Service
+    from virtsupd.cli.wire import Event
 
 _LINES = 20
 
@@ -25,6 +25,7 @@ def run(session: Session) -> int:
 def _output(session: Session) -> int:
     """Print the end of services' output; each line after its service's name if there are several."""
     request = session.request
+    _name_those_without_log(session)
     parameters = {"names": request.names, "lines": _count(session), "follow": request.follow}
     width = max(len(name) for name in request.names) if len(request.names) > 1 else 0
     for reply in session.stream("Log", parameters):
@@ -32,6 +33,18 @@ def _output(session: Session) -> int:
             _output_line(session, reply["name"], line, width)
         session.out.flush()
     return 0
+
+
+def _name_those_without_log(session: Session) -> None:
+    """Say whose output nobody keeps, since an empty answer does not tell it from silence."""
+    for service in session.services(session.request.names):
+        if not service["log_files"] and not session.request.quiet:
+            why = (
+                "its output is not kept (log = false)"
+                if service["command"]
+                else "it has no process"
+            )
+            session.complain(f"{service['name']} has no log: {why}")
 
 
 def _count(session: Session) -> int:
@@ -51,37 +64,28 @@ def _output_line(session: Session, name: str, line: str, width: int) -> None:
 def _changes(session: Session) -> int:
     """Print what changed lately in all services, oldest first; with --follow go on as watch does."""
     count = _count(session)
-    changes = history(session.services([]))
-    for at, name, state in changes[len(changes) - min(count, len(changes)) :]:
+    known = history(session.services([]))
+    if not session.request.json:
+        known = [one for one in known if one[1]]
+    for event, line in known[len(known) - min(count, len(known)) :]:
         if session.request.json:
-            session.say_json_line({"name": name, "state": state, "at": at})
+            session.say_json_line(event)
         else:
-            session.say(f"{stamp(at)}  {name} {state}")
+            session.say(f"{stamp(event['at'])}  {line}")
     session.out.flush()
     return _watch(session) if session.request.follow else 0
 
 
-def history(services: list[Service]) -> list[tuple[float, str, str]]:
-    """Return the changes the daemon remembers as (time, name, state), oldest first."""
-    changes = [
-        (change["at"], service["name"], change["state"])
-        for service in services
-        for change in reversed(service["changes"])
-    ]
-    return sorted(changes, key=lambda change: change[0])
-
-
 def _watch(session: Session) -> int:
+    """Print each change as it happens; as JSON in short, with --verbose the whole record."""
     request = session.request
     if session.err_style.can_redraw and not request.quiet:
         print("watching; Ctrl-C ends it", file=session.err)
     for reply in session.stream("Watch", {"names": request.names}):
         event: Event = reply["event"]
         if request.json:
-            session.say_json_line(event)
-        else:
-            now = session.now()
-            print(
-                f"{stamp(now)}  {change_line(event['service'], now)}", file=session.out, flush=True
-            )
+            session.say_json_line(event if request.verbose else shortened(event))
+        elif not is_echo(event):
+            line = f"{stamp(event['at'])}  {change_line(event)}"
+            print(line, file=session.out, flush=True)
     return 0

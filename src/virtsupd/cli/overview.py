@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import ago, elapsed, until
+from virtsupd.cli.times import ago, elapsed, moment, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ MARKS = {
 
 _NAME_WIDTH = 40
 """The widest name that moves the columns of the others."""
+
+_NOTE_WIDTH = 22
+"""What a note needs before its marks, to say anything."""
 
 _STAGE_KINDS = ("target", "condition")
 _OBVIOUS_REASONS = ("finished",)
@@ -73,28 +76,31 @@ def _stopped_group(service: Service) -> str:
 class _Row:
     """What is shown of one service: its columns, made once."""
 
-    __slots__ = ("color", "group", "name", "note", "pid", "since")
+    __slots__ = ("color", "group", "marks", "name", "note", "pid", "short_marks", "since")
 
-    def __init__(self, service: Service, now: float) -> None:
+    def __init__(self, service: Service, now: float, counted_since: str) -> None:
         reason = service["reason"]
         self.group = group_of(service)
         self.name = service["name"]
         self.pid = str(service["pid"] or "")
         self.since = ago(service["since"], now) if service["since"] else ""
         self.note = note(service, now)
+        self.short_marks = marks(service)
+        self.marks = marks(service, counted_since) if self.short_marks else ""
         self.color = _NOTE_COLORS.get(reason["kind"], "") if reason is not None else ""
 
     @property
     def is_quiet(self) -> bool:
         """Whether its name says it all: a stage that holds."""
-        return self.group == STAGES and not self.note
+        return self.group == STAGES and not self.note and not self.marks
 
 
 def overview(daemon: Daemon, services: list[Service], now: float, style: Style) -> str:
     """Return the text for all services; `now` is the Unix time that relative times refer to."""
     groups: dict[str, list[_Row]] = {group: [] for group in MARKS}
+    counted_since = f" since {moment(daemon['since'], now)}"
     for service in services:
-        row = _Row(service, now)
+        row = _Row(service, now, counted_since)
         groups[row.group].append(row)
     widths = _widths([row for rows in groups.values() for row in rows if not row.is_quiet])
     lines = _heading(daemon, groups, now, style)
@@ -155,7 +161,13 @@ def _group_lines(
 def _columns(row: _Row, widths: tuple[int, int, int], style: Style) -> str:
     name, pid, since = widths
     left = f"{row.name:<{name}}  {row.pid:>{pid}}  {row.since:<{since}}"
-    return f"{left}  {style.paint(row.color, style.fit(row.note, len(left) + 6))}"
+    used = len(left) + 6
+    room = max(style.width - used - (_NOTE_WIDTH if row.note else 0), 0)
+    marks_text = row.marks if not style.width or len(row.marks) <= room else row.short_marks
+    if not row.note:
+        return f"{left}  {marks_text}"
+    tail = f"; {marks_text}" if marks_text else ""
+    return f"{left}  {style.paint(row.color, style.fit(row.note, used + len(tail)))}{tail}"
 
 
 def wrapped(words: list[str], width: int, indent: int) -> list[str]:
@@ -171,14 +183,26 @@ def wrapped(words: list[str], width: int, indent: int) -> list[str]:
 
 
 def note(service: Service, now: float) -> str:
-    """Return what is remarkable about a service in one line, the most important first."""
+    """Return why a service is as it is, and what it says of itself, in one line."""
     parts = [
         _reason_text(service, now),
         harmless(service["status_text"]) if service["state"] != "stopped" else "",
-        _restarts_text(service),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def marks(service: Service, counted_since: str = "") -> str:
+    """Return what else is remarkable about a service: short, and never to be cut.
+
+    `counted_since` tells since when restarts are counted.
+    """
+    count = len(service["warnings"])
+    restarts = restarts_text(service)
+    parts = [
+        f"{restarts}{counted_since}" if restarts else "",
         "changed, restart it to apply" if service["replacement_pending"] else "",
         "disabled" if not service["enabled"] and not _is_about(service, "disabled") else "",
-        *(harmless(text) for text in service["warnings"]),
+        f"{count} warning{'s' if count > 1 else ''}" if count else "",
     ]
     return "; ".join(part for part in parts if part)
 
@@ -192,7 +216,8 @@ def _reason_text(service: Service, now: float) -> str:
     return f"{text} {until(retry_at, now)}" if retry_at is not None else text
 
 
-def _restarts_text(service: Service) -> str:
+def restarts_text(service: Service) -> str:
+    """Say how often a service that is up was started again by itself, "" for never."""
     count = service["restarts"]
     if not count or service["state"] == "stopped":
         return ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-from virtsupd.cli.overview import note
+from virtsupd.cli.changes import change_line, is_echo
 from virtsupd.cli.style import harmless
 from virtsupd.cli.times import elapsed
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from virtsupd.cli.style import Style
-    from virtsupd.cli.wire import Service
+    from virtsupd.cli.wire import Event, Service
 
 _FIRST_LOOK_SECONDS = 0.25
 _TICK_SECONDS = 1.0
@@ -57,14 +57,15 @@ class Progress:
             self._thread = threading.Thread(target=self._draw_until_closed, daemon=True)
             self._thread.start()
 
-    def update(self, service: Service) -> None:
+    def update(self, event: Event) -> None:
         """Take note of a change."""
+        service = event["service"]
         with self._lock:
             self._moving.pop(service["name"], None)
             if is_moving(service):
                 self._moving[service["name"]] = service
-        if self._prints_lines and self._stream is not None:
-            print(change_line(service, self._now()), file=self._stream, flush=True)
+        if self._prints_lines and self._stream is not None and not is_echo(event):
+            print(change_line(event), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Stop drawing and clear the line; the second time do nothing."""
@@ -100,14 +101,6 @@ class Progress:
         self._drawn = True
         self._stream.write(_CLEAR_LINE + self._style.fit(self.line(), 1))
         self._stream.flush()
-
-
-def change_line(service: Service, now: float) -> str:
-    """Return one change of a service as a line: "libvirtd starting, waits for virtlogd"."""
-    word = "failed" if service["failed"] else service["state"]
-    pid = f", pid {service['pid']}" if service["pid"] else ""
-    text = note(service, now)
-    return f"{service['name']} {word}{pid}{f', {text}' if text else ''}"
 
 
 def is_moving(service: Service) -> bool:

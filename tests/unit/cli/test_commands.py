@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.fake_varlink import progress, reports, service, stopped
+from tests.support.fake_varlink import progress, reason, reports, service, stopped
 from tests.support.scripted_client import Answers, Run
 
 from virtsupd.cli import commands
@@ -77,6 +77,27 @@ def test_a_failed_start_shows_the_end_of_the_output() -> None:
         "  | no such port\\x1b",
         "  more: virtsupctl status a",
     ]
+
+
+def test_a_start_that_fails_for_another_service_points_to_that_one() -> None:
+    waits = reason("waiting", "waits for b (stopped)", names=["b"])
+    graph = [
+        stopped("a", reason=waits),
+        stopped("b", reason=reason("waiting", "waits for c (failed)", names=["a", "c"])),
+        stopped("c", failed=True, log_files=["/l/c"]),
+    ]
+    answers: Answers = {
+        "Start": [reports(("a", "failed", "a needs c: exited with code 4"))],
+        "Status": [{"services": graph}],
+        "Log": [{"name": "c", "lines": ["oops"]}],
+    }
+    run = Run(["start", "a"], answers)
+    assert commands.run(run.session) == 1
+    assert run.err.endswith("  | oops\n  more: virtsupctl status c\n")
+    nobody: Answers = {**answers, "Status": [{"services": [stopped("a", reason=waits)]}]}
+    run = Run(["start", "a"], nobody)
+    assert commands.run(run.session) == 1
+    assert run.err.endswith("more: virtsupctl status a\n")
 
 
 def test_output_that_may_not_be_read_is_left_out() -> None:

@@ -15,6 +15,7 @@ from virtsupd.cli.overview import (
     STOPPING,
     WAITING,
     group_of,
+    marks,
     note,
     overview,
     wrapped,
@@ -48,12 +49,8 @@ def test_each_service_has_its_group(group: str, record: Any) -> None:
 
 NOTES: list[tuple[dict[str, Any], str]] = [
     (service("x"), ""),
-    (service("x", restarts=1), "restarted once"),
-    (service("x", restarts=3, status_text="ready"), "ready; restarted 3 times"),
-    (service("x", replacement_pending=True), "changed, restart it to apply"),
-    (service("x", enabled=False), "disabled"),
-    (service("x", warnings=["a\x1b", "b"]), "a\\x1b; b"),
-    (stopped("x", restarts=3, status_text="old"), ""),
+    (service("x", status_text="rea\x1bdy"), "rea\\x1bdy"),
+    (stopped("x", status_text="old"), ""),
     (stopped("x", enabled=False, reason=reason("disabled", "disabled; why")), "disabled; why"),
     (stopped("x", reason=reason("finished", "exited with code 0")), ""),
     (stopped("x", reason=reason("adopted", "")), "adopted"),
@@ -67,6 +64,23 @@ NOTES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("record", "text"), NOTES)
 def test_a_note_says_what_is_remarkable(record: Any, text: str) -> None:
     assert note(record, NOW) == text
+
+
+MARKED: list[tuple[dict[str, Any], str]] = [
+    (service("x"), ""),
+    (service("x", restarts=1), "restarted once since noon"),
+    (service("x", restarts=3, warnings=["a"]), "restarted 3 times since noon; 1 warning"),
+    (service("x", replacement_pending=True), "changed, restart it to apply"),
+    (service("x", enabled=False), "disabled"),
+    (service("x", warnings=["cannot set limit", "b"]), "2 warnings"),
+    (stopped("x", restarts=3), ""),
+    (stopped("x", enabled=False, reason=reason("disabled", "disabled; why")), ""),
+]
+
+
+@pytest.mark.parametrize(("record", "text"), MARKED)
+def test_marks_are_short(record: Any, text: str) -> None:
+    assert marks(record, " since noon") == text
 
 
 def shown(services: list[dict[str, Any]], style: Style | None = None, **facts: Any) -> list[str]:
@@ -95,7 +109,7 @@ def test_groups_stand_in_the_order_of_urgency_with_aligned_columns() -> None:
         "  ! web              5 s ago, 15:22:35             exited with code 3",
         "",
         "Running",
-        "  + libvirtd  22871  3 min ago, 15:19:34           restarted 2 times",
+        "  + libvirtd  22871  3 min ago, 15:19:34           restarted 2 times since 12:19:20",
         "",
         "Guests",
         "  + vm            7  3 days ago, 2026-11-19 15:22",
@@ -107,7 +121,7 @@ def test_groups_stand_in_the_order_of_urgency_with_aligned_columns() -> None:
 
 def test_a_stage_with_something_to_say_has_its_own_line() -> None:
     lines = shown([service("net", kind="condition", pid=None, since=NOW - 60, warnings=["odd"])])
-    assert lines[-1] == "  + net    1 min ago, 15:21:40  odd"
+    assert lines[-1] == "  + net    1 min ago, 15:21:40  1 warning"
 
 
 def test_warnings_of_the_daemon_and_a_shutdown_are_at_the_top() -> None:
@@ -132,6 +146,16 @@ def test_colours_mark_what_is_urgent() -> None:
 def test_on_a_terminal_no_line_is_wider_than_it() -> None:
     record = service("web", since=NOW - 60, status_text="long " * 40)
     assert max(map(len, shown([record], Style(width=72)))) <= 72
+
+
+def test_what_is_cut_is_the_reason_never_the_marks() -> None:
+    record = service("web", since=NOW - 60, restarts=7, warnings=["x"], status_text="long " * 40)
+    for width, since in ((120, " since 12:19:20"), (100, "")):
+        line = shown([record], Style(width=width))[-1]
+        assert line.endswith(f"…; restarted 7 times{since}; 1 warning")
+        assert len(line) <= width
+    record["status_text"] = ""
+    assert shown([record], Style(width=70))[-1].endswith("  restarted 7 times; 1 warning")
 
 
 def test_a_very_long_name_moves_its_own_columns_only() -> None:

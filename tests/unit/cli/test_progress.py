@@ -3,10 +3,10 @@ import time
 from typing import Any
 
 from tests.support.checks import eventually
-from tests.support.fake_varlink import reason, service, stopped
+from tests.support.fake_varlink import event, reason, service, stopped
 from tests.support.scripted_client import Terminal
 
-from virtsupd.cli.progress import Progress, change_line
+from virtsupd.cli.progress import Progress
 from virtsupd.cli.style import Style
 
 NOW = 1_000_000.0
@@ -15,6 +15,16 @@ NOW = 1_000_000.0
 def starting(name: str, **facts: Any) -> Any:
     """Return a service that has been starting for two seconds."""
     return service(name, state="starting", since=NOW - 2.4, **facts)
+
+
+def came(record: Any) -> Any:
+    """Return the event that a service came to its state."""
+    return event(record)
+
+
+def came_starting(name: str, **facts: Any) -> Any:
+    """Return the event that a service began to start."""
+    return came(starting(name, **facts))
 
 
 def progress(*names: str, doing: str = "starting") -> Progress:
@@ -29,25 +39,25 @@ def test_before_the_first_change_the_command_itself_is_shown() -> None:
 
 def test_the_longest_waiting_service_is_shown_with_what_it_waits_for() -> None:
     shown = progress("libvirtd")
-    shown.update(starting("libvirtd", reason=reason("waiting", "waits for virtlogd")))
+    shown.update(came_starting("libvirtd", reason=reason("waiting", "waits for virtlogd")))
     assert shown.line() == "starting libvirtd (2 s, waits for virtlogd)"
-    shown.update(starting("virtlogd"))
-    shown.update(starting("udev"))
+    shown.update(came_starting("virtlogd"))
+    shown.update(came_starting("udev"))
     assert shown.line() == "starting libvirtd (2 s, waits for virtlogd) and 2 more"
 
 
 def test_what_has_arrived_is_shown_no_longer() -> None:
     shown = progress("a")
-    shown.update(starting("a"))
-    shown.update(starting("b"))
-    shown.update(service("a"))  # type: ignore[arg-type]  # a plain dict
+    shown.update(came_starting("a"))
+    shown.update(came_starting("b"))
+    shown.update(came(service("a")))
     assert shown.line() == "starting b (2 s)"
 
 
 def test_stopped_but_waiting_counts_as_moving() -> None:
     shown = progress("a")
     waiting: Any = stopped("a", since=NOW - 2, reason=reason("waiting", "waits for b"))
-    shown.update(waiting)
+    shown.update(came(waiting))
     assert shown.line() == "waiting for a (2 s, waits for b)"
 
 
@@ -74,11 +84,17 @@ def test_elsewhere_changes_are_lines_on_request_alone() -> None:
     for verbose, text in ((True, "a starting, pid 4711, slow\n"), (False, "")):
         stream, shown = io.StringIO(), progress("a")
         shown.show_on(stream, Style(), verbose=verbose)
-        shown.update(starting("a", status_text="slow"))
+        shown.update(came_starting("a", status_text="slow"))
         shown.close()
         assert stream.getvalue() == text
 
 
-def test_a_failure_is_called_one() -> None:
-    record: Any = stopped("a", failed=True, reason=reason("failed", "exited with code 3"))
-    assert change_line(record, NOW) == "a failed, exited with code 3"
+def test_the_stop_that_an_exit_began_is_no_line_of_its_own() -> None:
+    last = {"code": 3, "signal": None, "text": "exited with code 3", "at": NOW}
+    record = service("a", state="stopping", pid=None, since=NOW, last_exit=last)
+    stream, shown = io.StringIO(), progress("a")
+    shown.show_on(stream, Style(), verbose=True)
+    exited: Any = event(record, "service exited")
+    shown.update(exited)
+    shown.update(came(record))
+    assert stream.getvalue() == "a exited with code 3\n"
