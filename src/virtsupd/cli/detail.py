@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from virtsupd.cli import definition
 from virtsupd.cli.overview import MARKS, group_of
-from virtsupd.cli.style import harmless
+from virtsupd.cli.style import harmless, quoted
 from virtsupd.cli.times import ago, elapsed, moment, span, until
 
 TYPE_CHECKING = False
@@ -24,7 +25,8 @@ class Surroundings:
     """What a service's page shows beside its own record.
 
     `others` are all services by each of their names, as far as the peer may see them; `log_lines`
-    the end of its output; `processes` None unless they were asked for.
+    the end of its output; `definition` what `cat` prints of it, "" if that may not be seen;
+    `counted_since` when restarts began to be counted; `processes` None unless they were asked for.
     """
 
     def __init__(
@@ -32,9 +34,14 @@ class Surroundings:
         others: dict[str, Service],
         log_lines: list[str],
         processes: list[Process] | None = None,
+        *,
+        definition: str = "",
+        counted_since: float = 0.0,
     ) -> None:
         self.others = others
         self.log_lines = log_lines
+        self.definition = definition
+        self.counted_since = counted_since
         self.processes = processes
 
 
@@ -43,11 +50,13 @@ def detail(service: Service, around: Surroundings, now: float, style: Style) -> 
     rows = [
         *_state_rows(service, now, style),
         *_edge_rows(service, around.others, style),
-        *_history_rows(service, now),
-        *_definition_rows(service),
+        *_history_rows(service, around.counted_since, now),
+        *_definition_rows(service, around.definition),
     ]
     lines = [_title(service, style), *(_labelled(label, text) for label, text in rows if text)]
-    lines += [_labelled("Warning", style.paint("yellow", text)) for text in service["warnings"]]
+    lines += [
+        _labelled("Warning", style.paint("yellow", harmless(text))) for text in service["warnings"]
+    ]
     if around.processes is not None:
         lines += ["", *_process_lines(around.processes)]
     if service["log_files"]:
@@ -152,11 +161,12 @@ def needed_by(service: Service, others: dict[str, Service]) -> list[str]:
     )
 
 
-def _history_rows(service: Service, now: float) -> list[tuple[str, str]]:
+def _history_rows(service: Service, since: float, now: float) -> list[tuple[str, str]]:
     count = service["restarts"]
+    counted = f"{count} by itself, since virtsupd began at {moment(since, now)}"
     exits = service["exits"][:_SHOWN_EXITS]
     return [
-        ("Restarts", f"{count}, by itself" if count else ""),
+        ("Restarts", counted if count else ""),
         *(
             ("Last exit" if position == 0 else "before", _exit_text(one, now))
             for position, one in enumerate(exits)
@@ -168,11 +178,12 @@ def _exit_text(one: Exit, now: float) -> str:
     return f"{one['text']}, {ago(one['at'], now)}"
 
 
-def _definition_rows(service: Service) -> list[tuple[str, str]]:
+def _definition_rows(service: Service, text: str) -> list[tuple[str, str]]:
     has_process = bool(service["command"])
     return [
         ("Kind", _kind_text(service)),
         ("Command", quoted(service["command"])),
+        *definition.rows(text),
         ("Stop", _STOP_MODES.get(service["stop_mode"], service["stop_mode"]) * has_process),
         ("Actions", ", ".join(action["name"] for action in service["actions"])),
         ("Defined in", service["source"]),
@@ -186,17 +197,6 @@ def _kind_text(service: Service) -> str:
     if service["command"] and service["kind"] != "one-shot":
         traits.append("started again when it ends" if service["respawn"] else "not started again")
     return ", ".join(traits)
-
-
-def quoted(command: list[str]) -> str:
-    """Return a command as one would type it to a shell."""
-    return " ".join(_quoted_word(word) for word in command)
-
-
-def _quoted_word(word: str) -> str:
-    if word and all(letter.isalnum() or letter in "@%+=:,./_-" for letter in word):
-        return word
-    return "'" + harmless(word).replace("'", "'\\''") + "'"
 
 
 def _process_lines(processes: list[Process]) -> list[str]:

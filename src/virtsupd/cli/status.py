@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from virtsupd.cli.detail import Surroundings
     from virtsupd.cli.session import Session
-    from virtsupd.cli.wire import Process, Service
+    from virtsupd.cli.wire import Daemon, Process, Service
 
 _LOG_LINES = 10
 _NOT_RUNNING = 3
@@ -26,14 +26,14 @@ def run(session: Session) -> int:
         session.say_json(reply)
     elif not session.request.quiet:
         if names:
-            _show_each(session, services)
+            _show_each(session, services, reply["daemon"])
         else:
             session.say(overview(reply["daemon"], services, session.now(), session.style))
     is_up = all(service["state"] == "running" for service in services)
     return 0 if is_up or not names else _NOT_RUNNING
 
 
-def _show_each(session: Session, services: list[Service]) -> None:
+def _show_each(session: Session, services: list[Service], daemon: Daemon) -> None:
     from virtsupd.cli.detail import detail  # noqa: PLC0415  the overview does without it
 
     others = _others(session, services)
@@ -41,6 +41,7 @@ def _show_each(session: Session, services: list[Service]) -> None:
         if position:
             session.say()
         around = _surroundings(session, service, others)
+        around.counted_since = daemon["since"]
         session.say(detail(service, around, session.now(), session.style))
 
 
@@ -55,7 +56,16 @@ def _surroundings(session: Session, service: Service, others: dict[str, Service]
     from virtsupd.cli.detail import Surroundings  # noqa: PLC0415  the overview does without it
 
     lines = last_lines(session, service, _LOG_LINES) if service["log_files"] else []
-    return Surroundings(others, lines, _processes(session, service))
+    definition = _definition(session, service)
+    return Surroundings(others, lines, _processes(session, service), definition=definition)
+
+
+def _definition(session: Session, service: Service) -> str:
+    try:
+        text: str = session.call("Cat", {"name": service["name"]})["text"]
+    except VirtsupdError:
+        return ""
+    return text
 
 
 def _processes(session: Session, service: Service) -> list[Process] | None:

@@ -18,6 +18,17 @@ def harmless(text: str) -> str:
     return text if text.isprintable() else text.translate(_HARMLESS)
 
 
+def quoted(command: list[str]) -> str:
+    """Return a command as one would type it to a shell."""
+    return " ".join(_quoted_word(word) for word in command)
+
+
+def _quoted_word(word: str) -> str:
+    if word and all(letter.isalnum() or letter in "@%+=:,./_-" for letter in word):
+        return word
+    return "'" + harmless(word).replace("'", "'\\''") + "'"
+
+
 class Style:
     """How to write to one stream: coloured or not, how wide, with which lines.
 

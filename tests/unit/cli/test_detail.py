@@ -3,7 +3,7 @@ from typing import Any
 
 from tests.support.fake_varlink import reason, service, stopped
 
-from virtsupd.cli.detail import Surroundings, detail, needed_by, quoted, size
+from virtsupd.cli.detail import Surroundings, detail, needed_by, size
 from virtsupd.cli.style import Style
 
 NOW = time.mktime((2026, 11, 22, 15, 22, 40, 0, 0, -1))
@@ -12,7 +12,8 @@ NOW = time.mktime((2026, 11, 22, 15, 22, 40, 0, 0, -1))
 def page(record: Any, *others: Any, lines: list[str] | None = None, **around: Any) -> list[str]:
     """Return the lines of a service's page."""
     known = {name: one for one in (record, *others) for name in one["provides"]}
-    return detail(record, Surroundings(known, lines or [], **around), NOW, Style()).splitlines()
+    found = Surroundings(known, lines or [], counted_since=NOW - 9_000, **around)
+    return detail(record, found, NOW, Style()).splitlines()
 
 
 def test_a_page_says_everything_about_a_service() -> None:
@@ -60,7 +61,7 @@ def test_a_page_says_everything_about_a_service() -> None:
         "  Before        late",
         "  Conflicts     virtqemud",
         "  Needed by     childhurd",
-        "  Restarts      2, by itself",
+        "  Restarts      2 by itself, since virtsupd began at 12:52:40",
         "  Last exit     ended by SIGKILL, 3 min ago, 15:19:34",
         "  before        exited with code 3, 3 min ago, 15:19:20",
         "  Kind          service, started again when it ends",
@@ -73,6 +74,16 @@ def test_a_page_says_everything_about_a_service() -> None:
         "  Log           /var/log/virtsupd/libvirtd.log",
         "  | one",
         "  | two\\x1b",
+    ]
+
+
+def test_the_definition_stands_behind_the_command() -> None:
+    lines = page(service("web"), definition='command = ["x"]\nuser = "nobody"\n')
+    position = next(n for n, line in enumerate(lines) if line.startswith("  Command"))
+    assert lines[position + 1 : position + 4] == [
+        "  User          nobody",
+        "  Ready         as soon as it is started",
+        "  Health        not checked",
     ]
 
 
@@ -135,10 +146,6 @@ def test_dependents_are_found_by_any_name() -> None:
         "d": service("d", wants=["a"]),
     }
     assert needed_by(record, others) == ["b", "c"]
-
-
-def test_a_command_is_shown_as_one_would_type_it() -> None:
-    assert quoted(["/bin/sh", "-c", "echo 'x' > y", ""]) == "/bin/sh -c 'echo '\\''x'\\'' > y' ''"
 
 
 def test_sizes_have_three_digits() -> None:

@@ -7,6 +7,7 @@ from virtsupd.cli import status
 from virtsupd.errors import ActionError, PeerDeniedError
 
 RUNNING = service("a", log_files=["/log/a"])
+DEFINED = [{"text": 'command = ["x"]\nuser = "nobody"\n'}]
 
 
 def test_the_overview_asks_for_everything_and_never_fails() -> None:
@@ -18,23 +19,28 @@ def test_the_overview_asks_for_everything_and_never_fails() -> None:
 
 def test_a_running_service_is_0_and_any_other_3() -> None:
     for record, code in ((RUNNING, 0), (stopped("a"), 3), (service("a", state="starting"), 3)):
-        run = Run(["status", "a"], {"Status": [{"services": [record]}], "Log": []})
+        run = Run(
+            ["status", "a"],
+            {"Status": [{"daemon": daemon(), "services": [record]}], "Log": [], "Cat": DEFINED},
+        )
         assert status.run(run.session) == code
 
 
 def test_a_page_holds_the_last_ten_lines() -> None:
     answers: Answers = {
-        "Status": [{"services": [RUNNING]}],
+        "Status": [{"daemon": daemon(), "services": [RUNNING]}],
         "Log": [{"name": "a", "lines": ["x", "y"]}],
+        "Cat": DEFINED,
     }
     run = Run(["status", "a"], answers)
     status.run(run.session)
-    assert run.client.calls[-1] == ("Log", {"names": ["a"], "lines": 10, "follow": False})
+    assert run.client.calls[-2] == ("Log", {"names": ["a"], "lines": 10, "follow": False})
     assert run.out.endswith("  | x\n  | y\n")
 
 
 def test_pages_are_apart() -> None:
-    run = Run(["status", "b", "c"], {"Status": [{"services": [service("b"), service("c")]}]})
+    both = {"daemon": daemon(), "services": [service("b"), service("c")]}
+    run = Run(["status", "b", "c"], {"Status": [both], "Cat": DEFINED})
     status.run(run.session)
     assert "\n\n+ c\n" in run.out
 
@@ -42,8 +48,9 @@ def test_pages_are_apart() -> None:
 def test_processes_are_asked_for_on_request_alone() -> None:
     process = {"pid": 7, "command": "sh", "memory_bytes": 1, "cpu_seconds": 0.0}
     answers: Answers = {
-        "Status": [{"services": [service("a")]}],
+        "Status": [{"daemon": daemon(), "services": [service("a")]}],
         "Processes": [{"processes": [process]}],
+        "Cat": DEFINED,
     }
     run = Run(["status", "-p", "a"], answers)
     status.run(run.session)
@@ -52,10 +59,25 @@ def test_processes_are_asked_for_on_request_alone() -> None:
 
 
 def test_a_log_that_may_not_be_read_costs_its_lines_only() -> None:
-    answers: Answers = {"Status": [{"services": [RUNNING]}], "Log": [PeerDeniedError("no")]}
+    answers: Answers = {
+        "Status": [{"daemon": daemon(), "services": [RUNNING]}],
+        "Log": [PeerDeniedError("no")],
+        "Cat": DEFINED,
+    }
     run = Run(["status", "a"], answers)
     assert status.run(run.session) == 0
     assert "/log/a" in run.out
+
+
+def test_a_page_holds_the_definition_if_it_may_be_seen() -> None:
+    for cat, shown in ((DEFINED, True), ([PeerDeniedError("no")], False)):
+        answers: Answers = {
+            "Status": [{"daemon": daemon(), "services": [service("a")]}],
+            "Cat": cat,
+        }
+        run = Run(["status", "a"], answers)
+        assert status.run(run.session) == 0
+        assert ("  User          nobody\n" in run.out) == shown
 
 
 def test_json_is_the_reply_as_it_came() -> None:
@@ -67,7 +89,7 @@ def test_json_is_the_reply_as_it_came() -> None:
 
 
 def test_quiet_is_the_exit_status_alone() -> None:
-    run = Run(["status", "-q", "a"], {"Status": [{"services": [stopped("a")]}]})
+    run = Run(["status", "-q", "a"], {"Status": [{"daemon": daemon(), "services": [stopped("a")]}]})
     assert status.run(run.session) == 3
     assert run.out == ""
 

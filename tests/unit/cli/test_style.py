@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from tests.support.scripted_client import Terminal
 
-from virtsupd.cli.style import Style, harmless, style_of
+from virtsupd.cli.style import Style, harmless, quoted, style_of
 
 
 def test_control_characters_are_spelled_out_and_tabs_and_letters_kept() -> None:
@@ -57,3 +57,7 @@ def test_what_does_not_fit_is_cut_and_marked() -> None:
 
 def test_at_least_twenty_columns_are_left() -> None:
     assert len(Style(width=30).fit("x" * 40, 29)) == 20
+
+
+def test_a_command_is_shown_as_one_would_type_it() -> None:
+    assert quoted(["/bin/sh", "-c", "echo 'x' > y", ""]) == "/bin/sh -c 'echo '\\''x'\\'' > y' ''"

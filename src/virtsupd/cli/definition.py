@@ -1,0 +1,77 @@
+"""What a service's definition says about its process and its probes, for `status NAME`.
+
+The definition comes as `cat` shows it: TOML without the keys that are at their defaults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+
+from virtsupd.cli.style import harmless, quoted
+from virtsupd.cli.times import span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_FAILURE_MEANS = {"restart": "restart it", "degrade": "degrade it"}
+_TIMING = ("kind", "interval", "timeout", "failures", "on_failure")
+
+
+def rows(text: str) -> list[tuple[str, str]]:
+    """Return labels and values worth a line; none if the text cannot be read."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return []
+    if "command" not in table:
+        return [("Ready", _probe(table["ready"]))] if "ready" in table else []
+    return [
+        ("User", _user(table)),
+        ("Directory", harmless(table.get("directory", ""))),
+        ("Limits", ", ".join(_limit(*item) for item in table.get("limits", {}).items())),
+        ("Sockets", ", ".join(_socket(one) for one in table.get("sockets", []))),
+        ("Ready", _ready(table)),
+        ("Health", _health(table["health"]) if "health" in table else "not checked"),
+    ]
+
+
+def _user(table: dict[str, Any]) -> str:
+    user = harmless(str(table.get("user", "that of virtsupd")))
+    return f"{user}, group {harmless(str(table['group']))}" if "group" in table else user
+
+
+def _limit(name: str, value: object) -> str:
+    if isinstance(value, list) and len(value) == 2:
+        return f"{name} {value[0]} (hard {value[1]})"
+    return f"{name} {value}"
+
+
+def _socket(socket: dict[str, Any]) -> str:
+    facts = [socket["name"], *([socket["type"]] if "type" in socket else [])]
+    return harmless(f"{socket['listen']} ({', '.join(facts)})")
+
+
+def _ready(table: dict[str, Any]) -> str:
+    if "ready" in table:
+        return _probe(table["ready"])
+    return "when it has ended well" if table.get("one_shot") else "as soon as it is started"
+
+
+def _health(health: dict[str, Any]) -> str:
+    failures, means = health["failures"], _FAILURE_MEANS.get(health["on_failure"], "")
+    count = "1 failure" if failures == 1 else f"{failures} failures in a row"
+    return f"{_probe(health)}, every {span(health['interval'])}; {count} {means}".rstrip()
+
+
+def _probe(probe: str | dict[str, Any]) -> str:
+    """Return a probe as its kind and what belongs to it: "tcp, port 80, host 127.0.0.1"."""
+    if isinstance(probe, str):
+        return probe
+    facts = [f"{key} {_value(value)}" for key, value in probe.items() if key not in _TIMING]
+    timeout = [f"within {span(probe['timeout'])}"] if probe.get("timeout") else []
+    return ", ".join([probe["kind"], *facts, *timeout])
+
+
+def _value(value: object) -> str:
+    return quoted([str(one) for one in value]) if isinstance(value, list) else harmless(str(value))
