@@ -50,6 +50,7 @@ def _session(request: Request) -> Session:
 def _guarded(run: Session) -> int:
     """Carry out the request; every error becomes a message and an exit status."""
     try:
+        _expand_patterns(run)
         code = _verb(run.request)(run)
         run.out.flush()
     except KeyboardInterrupt:
@@ -67,6 +68,16 @@ def _guarded(run: Session) -> int:
         return code
     finally:
         run.close()
+
+
+def _expand_patterns(run: Session) -> None:
+    """Put names for patterns, where operands are services; most command lines have none."""
+    request = run.request
+    takes_services = request.verb.completes == "services" and not request.action
+    if takes_services and any(letter in name for name in request.names for letter in "*?["):
+        from virtsupd.cli import globs  # noqa: PLC0415  most do without it
+
+        globs.expand(run)
 
 
 def _verb(request: Request) -> Callable[[Session], int]:
