@@ -19,6 +19,7 @@ from virtsupd.config.load import Loaded, load
 from virtsupd.config.show import definition_text
 from virtsupd.control.backend import DaemonFacts, ReloadOutcome
 from virtsupd.control.server import ControlServer
+from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer
 from virtsupd.core.engine import Engine
 from virtsupd.core.events import Booted, OutputChanged, Reloaded, Verb
@@ -238,6 +239,10 @@ class Daemon:
         """Return all services, sorted by name."""
         engine = self._supervisor.engine
         return [engine.snapshot(name) for name in engine.names()]
+
+    def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
+        """Return what a command would stop and start now."""
+        return self._supervisor.engine.would_touch(verb, names)
 
     async def ask(
         self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False

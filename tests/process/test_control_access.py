@@ -18,7 +18,9 @@ from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
 
 from virtsupd.config.settings import AccessRule, AccessSettings
 from virtsupd.control.connection import Limits
+from virtsupd.core.commands import Touch
 from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
 
 pytestmark = pytest.mark.process
 
@@ -85,6 +87,7 @@ async def test_a_supplementary_group_gives_its_role(path: Path) -> None:
         shown = await call(path, "Status", names=[])
         assert [found["name"] for found in shown["parameters"]["services"]] == ["web"]
         assert "error" not in await call(path, "Start", names=["web"])
+        daemon.touch = Touch(stopped=(Name("web"), Name("front")))
         refused = [
             await call(path, "Stop", names=["web"]),
             await call(path, "Start", names=["front"]),
@@ -96,7 +99,7 @@ async def test_a_supplementary_group_gives_its_role(path: Path) -> None:
     assert daemon.asked == [(Verb.START, ("web",), "uid 12345 via virtsupctl", False)]
     assert daemon.ended == []
     assert [found["parameters"]["message"].split(",")[0] for found in refused] == [
-        "stop needs role operator for front",
+        "stop would stop others and needs role operator for front",
         "start needs role operator for front",
         "disable needs role admin for web",
         "looking needs role viewer for front",

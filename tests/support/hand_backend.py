@@ -10,6 +10,7 @@ from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
 from virtsupd.control.backend import Change, DaemonFacts, ReloadOutcome
+from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
@@ -57,6 +58,8 @@ class HandBackend:
         self.holds: anyio.Event | None = None
         """`ask` waits for it, if there is one."""
         self.result = Result.DONE
+        self.touch = Touch()
+        """What `would_touch` returns, whatever the command."""
         self.waiting = 0
         """How many `ask` wait now."""
         self._subscribers: list[MemoryObjectSendStream[Change]] = []
@@ -94,6 +97,9 @@ class HandBackend:
 
     def snapshots(self) -> Sequence[ServiceSnapshot]:
         return [self.by_name[name] for name in sorted(self.by_name)]
+
+    def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
+        return self.touch
 
     async def ask(
         self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False

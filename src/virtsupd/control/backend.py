@@ -7,12 +7,13 @@ from typing import Literal, Protocol
 
 from anyio.abc import ObjectReceiveStream
 
+from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, ServiceSnapshot
 
-__all__ = ["Backend", "Change", "DaemonFacts", "ReloadOutcome"]
+__all__ = ["Backend", "Change", "DaemonFacts", "ReloadOutcome", "Touch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ class Backend(Protocol):
 
     def snapshots(self) -> Sequence[ServiceSnapshot]:
         """Return all services, sorted by canonical name."""
+        ...
+
+    def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
+        """Return what `ask` with canonical names would stop and start now; nothing is done."""
         ...
 
     async def ask(

@@ -1,6 +1,6 @@
-"""What both languages ask of the daemon: access, the names a command touches, and its progress."""
+"""What both languages ask of the daemon: who may give a command, its names, and its progress."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -62,58 +62,23 @@ def visible(backend: Backend, grant: Grant) -> Sequence[ServiceSnapshot]:
     return [found for found in snapshots if grant.allows(Role.VIEWER, found.spec.name)]
 
 
-def touched(snapshots: Sequence[ServiceSnapshot], verb: Verb, names: Sequence[Name]) -> set[Name]:
-    """Return what a command may end, the named services included.
-
-    Stop and restart end what requires or binds to the service; a start displaces what conflicts
-    with it. What is not alive cannot end.
-    """
-    alive = [found for found in snapshots if found.state is not State.STOPPED]
-    found = set(names)
-    if verb is Verb.START:
-        return found | _displaced(snapshots, alive, names)
-    if verb not in (Verb.STOP, Verb.RESTART):
-        return found
-    canonical = {provided: snap.spec.name for snap in snapshots for provided in snap.spec.provides}
-    dependents: dict[Name, set[Name]] = {}
-    for snapshot in alive:
-        for edge in (*snapshot.spec.requires, *snapshot.spec.binds_to):
-            dependents.setdefault(canonical.get(edge, edge), set()).add(snapshot.spec.name)
-    return _closure(found, dependents)
-
-
-def _displaced(
-    snapshots: Sequence[ServiceSnapshot], alive: Sequence[ServiceSnapshot], names: Sequence[Name]
-) -> set[Name]:
-    starting = [snapshot.spec for snapshot in snapshots if snapshot.spec.name in names]
-    provided = {name for spec in starting for name in spec.provides}
-    excluded = {name for spec in starting for name in spec.conflicts}
-    return {
-        snapshot.spec.name
-        for snapshot in alive
-        if excluded.intersection(snapshot.spec.provides)
-        or provided.intersection(snapshot.spec.conflicts)
-    }
-
-
-def _closure(names: set[Name], following: Mapping[Name, set[Name]]) -> set[Name]:
-    found, front = set(names), list(names)
-    while front:
-        new = following.get(front.pop(), set()) - found
-        found |= new
-        front += new
-    return found
-
-
 def check(backend: Backend, grant: Grant, verb: Verb, names: Sequence[Name]) -> None:
     """Check that the peer may give this command, and that virtsupd still takes it.
 
+    The role is needed for the services named and for all that the command would stop: dependents,
+    and what conflicts with anything it starts. What is merely started along needs none: who may
+    start a service may have what it requires.
+
+    The command is to be given before anything else is awaited: what it touches may change.
+
     Raises:
-        PeerDeniedError: the peer lacks the role for a service that the command touches.
+        PeerDeniedError: the peer lacks the role for a service.
         ShuttingDownError: nothing new begins any more.
     """
     if not grant.is_admin:
-        grant.require(NEEDED[verb], verb, sorted(touched(backend.snapshots(), verb, names)))
+        grant.require(NEEDED[verb], verb, names)
+        also = sorted(set(backend.would_touch(verb, names).stopped).difference(names))
+        grant.require(NEEDED[verb], f"{verb} would stop others and", also)
     if verb is not Verb.WAIT:
         check_phase(backend)
 

@@ -1,4 +1,4 @@
-"""What commands touch, who may give them, and how they are waited for."""
+"""Who may give commands, and how they are waited for."""
 
 import anyio
 import anyio.lowlevel
@@ -10,13 +10,14 @@ from virtsupd.config.settings import AccessRule, AccessSettings
 from virtsupd.control import commands
 from virtsupd.control.access import Access, Grant, Peer
 from virtsupd.control.backend import Change
+from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.errors import ActionError, PeerDeniedError, UnknownServiceError
 
-NET, WEB, FRONT, OTHER, RIVAL = map(Name, ("net", "web", "front", "other", "rival"))
+NET, WEB, FRONT, RIVAL = map(Name, ("net", "web", "front", "rival"))
 
 
 def backend() -> HandBackend:
@@ -33,34 +34,41 @@ def grant(*rules: AccessRule, uid: int = 1000) -> Grant:
     return Access(AccessSettings(rules=rules), own_uid=0).grant(Peer(1, uid, uid))
 
 
-@pytest.mark.parametrize(
-    ("verb", "name", "touched"),
-    [
-        (Verb.STOP, NET, {NET, WEB, FRONT}),
-        (Verb.RESTART, WEB, {WEB, FRONT}),
-        (Verb.START, RIVAL, {RIVAL, NET}),
-        (Verb.START, NET, {NET, RIVAL}),
-        (Verb.START, WEB, {WEB}),
-        (Verb.ENABLE, NET, {NET}),
-    ],
-)
-def test_what_a_command_may_end(verb: Verb, name: Name, touched: set[Name]) -> None:
-    assert commands.touched(backend().snapshots(), verb, [name]) == touched
-
-
 def test_names_are_made_canonical_each_once() -> None:
     assert commands.resolve(backend(), ["networking", "web", "net"]) == (NET, WEB)
     with pytest.raises(UnknownServiceError):
         commands.resolve(backend(), ["web", "wbe"])
 
 
-def test_a_cascade_needs_the_role_for_all_it_ends() -> None:
+def test_the_role_is_needed_for_the_named_and_for_all_that_would_be_stopped() -> None:
+    daemon = backend()
     operator = grant(AccessRule("operator", uid=1000, services=("web", "net")))
-    commands.check(backend(), operator, Verb.START, [WEB])
-    with pytest.raises(PeerDeniedError, match="stop needs role operator for front"):
-        commands.check(backend(), operator, Verb.STOP, [NET])
+    commands.check(daemon, operator, Verb.START, [WEB])
+    with pytest.raises(PeerDeniedError, match="start needs role operator for front, which uid"):
+        commands.check(daemon, operator, Verb.START, [WEB, FRONT])
     with pytest.raises(PeerDeniedError, match="disable needs role admin for web"):
-        commands.check(backend(), operator, Verb.DISABLE, [WEB])
+        commands.check(daemon, operator, Verb.DISABLE, [WEB])
+    daemon.touch = Touch(stopped=(NET, RIVAL, FRONT))
+    for verb in (Verb.START, Verb.STOP, Verb.RESTART):
+        with pytest.raises(PeerDeniedError) as refused:
+            commands.check(daemon, operator, verb, [NET])
+        assert str(refused.value) == (
+            f"{verb} would stop others and needs role operator for front, "
+            "which uid 1000 does not have"
+        )
+    commands.check(daemon, grant(AccessRule("operator", uid=1000)), Verb.STOP, [NET])
+    commands.check(daemon, grant(uid=0), Verb.STOP, [NET])
+
+
+def test_what_is_started_along_needs_no_role() -> None:
+    daemon = backend()
+    daemon.touch = Touch(stopped=(WEB,), started=(NET, WEB))
+    commands.check(
+        daemon,
+        grant(AccessRule("operator", uid=1000, services=("web",))),
+        Verb.RESTART,
+        [WEB],
+    )
 
 
 def test_nothing_begins_during_a_shutdown_but_waiting() -> None:
