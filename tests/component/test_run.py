@@ -193,6 +193,16 @@ def test_closing_the_terminal_is_as_good_as_ctrl_c(host: Namespaces) -> None:
         assert_only_the_host_is_left(host)
 
 
+def test_what_it_cannot_say_any_more_does_not_keep_it_from_cleaning_up(host: Namespaces) -> None:
+    with demo_at_a_terminal(host):
+        [emulator] = pids_of(host, "script\0--quiet")
+        [virtsupd] = pids_of(host, "virtsupd\0--config")
+        [held] = pids_of(host, "scripts/hold-demo")
+        host.run("sh", "-c", f"kill -STOP {held}; kill -KILL {virtsupd} {emulator}")
+        host.signal(held, "CONT")
+        assert_only_the_host_is_left(host)
+
+
 def test_nothing_is_removed_under_a_demo_that_lives(host: Namespaces) -> None:
     with demo_at_a_terminal(host):
         [virtsupd] = pids_of(host, "virtsupd\0--config")
