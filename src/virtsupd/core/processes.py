@@ -88,10 +88,23 @@ def _probe_ended(host: HostState, service: Service, event: BecameReady | NeverRe
 
 
 def _start_failed(host: HostState, service: Service, text: str) -> None:
-    if service.state is State.STARTING:
+    if service.state is State.STARTING and _is_dispensable(host, service):
+        rest = Rest(RestKind.NOT_NEEDED, f"not here, and nothing requires it: {text}")
+        service.death = Death(text, rest)
+    elif service.state is State.STARTING:
         service.death = Death(text)
         service.note_start_failure(host.now)
     move(host, service, Move.NEVER_READY)
+
+
+def _is_dispensable(host: HostState, service: Service) -> bool:
+    """Whether it is a condition that is asked once and that others at most want.
+
+    Not needed satisfies every edge, and here there is none: who requires it later comes with a
+    reload, which asks again.
+    """
+    spec = service.spec
+    return spec.is_stage and spec.respawn is None and not host.graph.needed_by.get(spec.name)
 
 
 def _exited(host: HostState, service: Service, status: ExitStatus) -> None:

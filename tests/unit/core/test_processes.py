@@ -1,7 +1,18 @@
 """What happens to a process is judged by what the service was doing and by its definition."""
 
+from typing import Any
+
 import pytest
-from tests.support.pure_host import CLEAN, FAILED, KILLED, NOTIFY, Process, PureHost, service
+from tests.support.pure_host import (
+    CLEAN,
+    FAILED,
+    KILLED,
+    NOTIFY,
+    Process,
+    PureHost,
+    service,
+    target,
+)
 
 from virtsupd.core.events import (
     BecameReady,
@@ -262,6 +273,46 @@ def test_what_was_not_needed_and_then_fails_takes_what_is_bound_to_it_along() ->
     host.did()
     host.exits("kvm")
     assert host.did() == ["terminate kvm", "terminate web", "answer kvm failed"]
+
+
+BUS: dict[str, Any] = {"ready": NOTIFY, "respawn": None}
+
+
+@pytest.mark.parametrize("edge", ["wants", "after"])
+def test_a_condition_that_is_asked_once_and_not_required_is_not_needed(edge: str) -> None:
+    host = PureHost.of(target("bus", **BUS), service("web", **{edge: ["bus"]}))
+    host.never_ready("bus", "no socket")
+    why = "not-needed: not here, and nothing requires it: did not become ready: no socket"
+    assert host.reason("bus") == why
+    assert host.running() == ["web"]
+    assert host.engine.snapshot(Name("bus")).start_failures == ()
+    assert ("bus", "service failed") not in host.announced
+
+
+@pytest.mark.parametrize("edge", ["requires", "binds_to"])
+def test_a_condition_that_something_requires_fails(edge: str) -> None:
+    host = PureHost.of(target("bus", **BUS), service("web", **{edge: ["bus"]}))
+    host.never_ready("bus", "no socket")
+    assert host.reason("bus") == "failed: did not become ready: no socket"
+    assert host.state("web") == "stopped"
+
+
+def test_a_service_that_nothing_requires_fails_all_the_same() -> None:
+    host = PureHost.of(service("bus", **BUS))
+    host.never_ready("bus", "no socket")
+    assert host.reason("bus") == "failed: did not become ready: no socket"
+
+
+def test_what_comes_to_require_a_condition_that_was_not_needed_waits_for_it() -> None:
+    bus = target("bus", **BUS)
+    host = PureHost.of(bus)
+    host.never_ready("bus", "no socket")
+    host.did()
+    host.reload(bus, service("web", requires=["bus"]))
+    assert host.did() == ["await bus"]
+    host.never_ready("bus", "no socket")
+    assert host.reason("bus") == "failed: did not become ready: no socket"
+    assert host.state("web") == "stopped"
 
 
 def test_an_expected_end_without_respawn_is_no_failure() -> None:
