@@ -310,7 +310,7 @@ async def test_the_keeper_imports_next_to_nothing(tmp_path: Path) -> None:
         await process.wait()
     imported = set(output.decode().split())
     ours = {name for name in imported if name.startswith("virtsupd")}
-    parts = ("compress", "keeper", "log", "messages", "rotation")
+    parts = ("compress", "keeper", "log", "messages", "regular", "rotation")
     assert ours == {"virtsupd", "virtsupd.logkeeper", *(f"virtsupd.logkeeper.{p}" for p in parts)}
     compiled = {"_socket", "_stat", "_struct", "errno", "fcntl", "select", "_signal", "time"}
     python = {"_collections_abc", "genericpath", "os", "os.path", "posixpath", "stat", "struct"}

@@ -9,9 +9,11 @@ import stat
 import sys
 
 from virtsupd.logkeeper import rotation
+from virtsupd.logkeeper.regular import open_regular
 
 _HALF_DONE = ".virtsupd-zst"
-_CHUNK_BYTES = 1 << 18
+_PART_BYTES = 1 << 20
+"""Compressed each by itself, so that the last lines can be read without all that precedes them."""
 _MODULE_MISSING = 3
 
 
@@ -24,6 +26,7 @@ class Compressor:
         self._keep_by_file: dict[str, int] = {}
         self._file = ""
         self._source = (0, 0)
+        self._target = (0, 0)
         self._child = 0
         self.is_missing = False
 
@@ -42,11 +45,12 @@ class Compressor:
         while self._keep_by_file and not self.is_busy:
             file, keep = self._keep_by_file.popitem()
             try:
-                if (plain := _next_plain(file, keep)) and self._begin(file, plain):
+                if plain := _next_plain(file, keep):
+                    self._begin(file, plain)
                     self._keep_by_file[file] = keep
                     return os.pidfd_open(self._child)
             except OSError:
-                # Gone, or no room or no process for it: the next rotation asks again.
+                # Gone, no log, or no room or no process for it: the next rotation asks again.
                 self.kill()
         return -1
 
@@ -73,33 +77,42 @@ class Compressor:
             os.kill(self._child, 9)
             self.finish()
 
-    def _begin(self, file: str, plain: str) -> bool:
-        """Fork the child; False if the file is not a regular one."""
+    def _begin(self, file: str, plain: str) -> None:
+        """Fork the child.
+
+        Raises:
+            OSError: a file cannot be opened, or no process made.
+        """
         target = -1
-        source = os.open(plain, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        source = open_regular(plain, os.O_RDONLY)
+        target = -1
         try:
             status = os.fstat(source)
-            if not stat.S_ISREG(status.st_mode):
-                return False
             target = _open_target(file + _HALF_DONE, stat.S_IMODE(status.st_mode))
             self._file = file
             self._source = (status.st_dev, status.st_ino)
+            written = os.fstat(target)
+            self._target = (written.st_dev, written.st_ino)
             self._child = os.fork()
             if not self._child:
                 _run_child(source, target, self._site)
-            return True
         finally:
             os.close(source)
             if target >= 0:
                 os.close(target)
 
     def _name(self, half_done: str) -> None:
-        """Give the compressed file the number that its source has by now."""
+        """Give the compressed file the number that its source has by now.
+
+        Raises:
+            OSError: it cannot be renamed, or is not what the child wrote; the plain file stays.
+        """
+        if rotation.identity(half_done) != self._target:
+            raise OSError(0, "somebody replaced it")
         slot = 1
         while rotation.is_taken(self._file, slot):
             plain, compressed = rotation.forms(self._file, slot)
             if rotation.identity(plain) == self._source:
-                os.utime(half_done, ns=(os.stat(plain).st_atime_ns, os.stat(plain).st_mtime_ns))
                 os.rename(half_done, compressed)
                 os.unlink(plain)
                 return
@@ -127,8 +140,7 @@ def _next_plain(file: str, keep: int) -> str:
 
 def _open_target(path: str, mode: int) -> int:
     rotation.remove(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(path, flags, mode)
+    return open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
 
 def _run_child(source: int, target: int, site: str) -> None:
@@ -146,7 +158,9 @@ def _run_child(source: int, target: int, site: str) -> None:
 
 
 def compress(source: int, target: int, site: str) -> int:
-    """Write `source` to `target` as one zstd frame; return the exit code that says how it went.
+    """Write `source` to `target` as zstd frames of 1 MiB each; return the exit code for it.
+
+    The target gets the times of the source, whatever has its name by then.
 
     Raises:
         OSError: reading or writing failed; part of the target may be written.
@@ -160,10 +174,10 @@ def compress(source: int, target: int, site: str) -> int:
             from backports import zstd  # noqa: PLC0415 - a megabyte that only this child needs
     except ImportError:
         return _MODULE_MISSING
-    compressor = zstd.ZstdCompressor()
-    while chunk := os.read(source, _CHUNK_BYTES):
-        write_all(target, compressor.compress(chunk))
-    write_all(target, compressor.flush())
+    while part := os.read(source, _PART_BYTES):
+        write_all(target, zstd.compress(part))
+    times = os.fstat(source)
+    os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
     os.fsync(target)
     return 0
 

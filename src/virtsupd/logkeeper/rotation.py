@@ -8,11 +8,12 @@ FILE.virtsupd-zst a compression that has not ended.
 import os
 import stat
 
+from virtsupd.logkeeper.regular import open_regular
+
 MAX_LINE_BYTES = 65536
 """A line longer than this is cut by a rotation instead of being carried over to the next file."""
 
 _FRESH = ".virtsupd-new"
-_FLAGS = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove(path: str) -> None:
@@ -37,35 +38,14 @@ def open_log(file: str, mode: int) -> int:
     What a killed rotation left is repaired first.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file (a symbolic link is not followed).
+        OSError: it cannot be opened, or `open_regular` refuses what is there.
     """
-    refuse_special(file)
     os.makedirs(os.path.dirname(file), mode=0o750, exist_ok=True)
     _repair(file)
-    fd = os.open(file, _FLAGS | os.O_CREAT, mode)
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
-        raise OSError(0, "not a regular file")
-    if stat.S_IMODE(status.st_mode) != mode:
+    fd = open_regular(file, os.O_RDWR | os.O_CREAT, mode)
+    if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
         os.fchmod(fd, mode)
     return fd
-
-
-def refuse_special(file: str) -> None:
-    """Refuse a path that is there and is no regular file, without opening it.
-
-    Raises:
-        OSError: it is one; the message says what was found.
-    """
-    try:
-        found = os.lstat(file).st_mode
-    except FileNotFoundError:
-        return
-    if stat.S_ISLNK(found):
-        raise OSError(0, "a symbolic link, which is not followed")
-    if not stat.S_ISREG(found):
-        raise OSError(0, "not a regular file")
 
 
 def rotate(file: str, fd: int, *, keep: int, mode: int) -> int:
@@ -80,7 +60,7 @@ def rotate(file: str, fd: int, *, keep: int, mode: int) -> int:
     size = os.fstat(fd).st_size
     unfinished = _unfinished_line(fd, size)
     remove(file + _FRESH)
-    fresh = os.open(file + _FRESH, _FLAGS | os.O_CREAT | os.O_EXCL, mode)
+    fresh = open_regular(file + _FRESH, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     try:
         _write_all(fresh, unfinished)
         _shift(file, keep)
@@ -160,26 +140,33 @@ def _repair(file: str) -> None:
     """Finish or undo a rotation that was cut off.
 
     With FILE gone, FILE.virtsupd-new is the new log. With FILE there and shortened to its last line
-    end, the unfinished line goes back to it. Else nothing had happened yet.
+    end, the unfinished line goes back to it. Else nothing had happened yet. What cannot be ours by
+    its kind is removed.
     """
     fresh = file + _FRESH
     if not os.path.lexists(fresh):
         return
-    if not os.path.lexists(file):
-        os.rename(fresh, file)
+    try:
+        source = open_regular(fresh, os.O_RDONLY)
+    except OSError:
+        remove(fresh)
         return
-    _put_back(file, fresh)
+    try:
+        if not os.path.lexists(file):
+            os.rename(fresh, file)
+            return
+        _put_back(file, source)
+    finally:
+        os.close(source)
     remove(fresh)
 
 
-def _put_back(file: str, fresh: str) -> None:
-    source = os.open(fresh, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    target = os.open(file, _FLAGS)
+def _put_back(file: str, source: int) -> None:
+    target = open_regular(file, os.O_RDWR)
     try:
         size = os.fstat(target).st_size
         if size and ends_in_line(target, size):
             os.lseek(target, size, os.SEEK_SET)
             _write_all(target, os.read(source, MAX_LINE_BYTES))
     finally:
-        os.close(source)
         os.close(target)

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,54 @@ def test_a_machine_out_of_processes_leaves_the_plain_file(
     assert run(compressor) == []
     assert not compressor.is_busy
     assert Path(f"{log}.1").exists() or Path(f"{log}.1.zst").exists()
+
+
+def test_a_rotated_file_is_compressed_in_parts_that_can_be_read_alone(log: Path) -> None:
+    text = os.urandom(1 << 20) + TEXT * 40
+    Path(f"{log}.1").write_bytes(text)
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    assert run(compressor) == [""]
+    whole = Path(f"{log}.1.zst").read_bytes()
+    first = zstd.get_frame_size(whole)
+    assert first < len(whole)
+    assert zstd.decompress(whole[:first]) == text[: 1 << 20]
+    assert zstd.decompress(whole) == text
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("name", ["a.log.1", "a.log.virtsupd-zst"])
+@pytest.mark.parametrize("kind", ["fifo", "link", "hard link"])
+def test_what_somebody_put_in_the_way_is_neither_read_nor_written(
+    log: Path, name: str, kind: str
+) -> None:
+    secret, place = log.with_name("secret"), log.with_name(name)
+    secret.write_text("root's own\n")
+    os.utime(secret, (1000, 1000))
+    place.unlink(missing_ok=True)
+    make: dict[str, Callable[[], None]] = {
+        "fifo": lambda: os.mkfifo(place),
+        "link": lambda: place.symlink_to(secret),
+        "hard link": lambda: place.hardlink_to(secret),
+    }
+    make[kind]()
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    run(compressor)
+    assert Path(f"{log}.1.zst").exists() == (name != "a.log.1")
+    assert secret.read_text() == "root's own\n"
+    assert secret.stat().st_mtime == 1000
+
+
+def test_a_link_put_at_the_compressed_files_name_leads_nobody_elsewhere(log: Path) -> None:
+    secret, half_done = log.with_name("secret"), Path(f"{log}.virtsupd-zst")
+    secret.touch()
+    os.utime(secret, (1000, 1000))
+    compressor = Compressor(_site())
+    compressor.add(str(log), 5)
+    os.close(compressor.start())
+    half_done.unlink()
+    half_done.symlink_to(secret)
+    assert "cannot be put in place" in compressor.finish()
+    assert secret.stat().st_mtime == 1000
+    assert Path(f"{log}.1").read_bytes() == TEXT

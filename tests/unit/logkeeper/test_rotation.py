@@ -48,7 +48,7 @@ def names(directory: Path) -> list[str]:
 
 def contents(log: Path) -> str:
     """Return all that was logged, oldest first."""
-    slots = [int(path.name.rsplit(".", 1)[1]) for path in log.parent.glob(log.name + ".*")]
+    slots = [int(path.name.rsplit(".", 1)[1]) for path in log.parent.glob(log.name + ".[0-9]*")]
     rotated = [Path(f"{log}.{slot}").read_text() for slot in sorted(slots, reverse=True)]
     return "".join(rotated) + log.read_text()
 
@@ -191,3 +191,38 @@ def test_a_rotation_that_fails_leaves_the_log_as_it_was(tmp_path: Path) -> None:
         rotate(log, keep=1)
     assert log.read_text() == "whole\nunfini"
     assert names(tmp_path) == ["a.log", "a.log.1"]
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("text", ["whole\n", "whole\nunfini"])
+@pytest.mark.parametrize("kind", ["fifo", "link", "hard link"])
+def test_what_somebody_put_at_the_next_logs_name_stops_nothing(
+    tmp_path: Path, kind: str, text: str
+) -> None:
+    log, fresh, secret = tmp_path / "a.log", tmp_path / "a.log.virtsupd-new", tmp_path / "secret"
+    secret.write_text("root's own\n")
+    make: dict[str, Callable[[], None]] = {
+        "fifo": lambda: os.mkfifo(fresh),
+        "link": lambda: fresh.symlink_to(secret),
+        "hard link": lambda: fresh.hardlink_to(secret),
+    }
+    make[kind]()
+    log.write_text(text)
+    os.close(opened(log))
+    assert log.read_text() == text
+    make[kind]()
+    rotate(log)
+    assert contents(log) == text
+    log.unlink()
+    make[kind]()
+    os.close(opened(log))
+    assert log.read_text() == ""
+    assert secret.read_text() == "root's own\n"
+    assert not fresh.exists()
+
+
+def test_a_hard_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shadow").write_text("safe\n")
+    (tmp_path / "a.log").hardlink_to(tmp_path / "shadow")
+    with pytest.raises(OSError, match="hard links"):
+        opened(tmp_path / "a.log")
