@@ -397,8 +397,8 @@ def test_log_is_followed_over_rotations() -> None:
 
 def test_log_without_names_tells_what_changed(daemon: Daemon) -> None:
     daemon.call("Restart", names=["web"])
-    assert said(daemon, "log", "-n", "1").endswith("  web running\n")
-    assert document(daemon, "log", "-n", "1")["state"] == "running"
+    assert f"  web running, pid {daemon.pid('web')}\n" in said(daemon, "log", "-n", "1")
+    assert document(daemon, "log", "-n", "1")["event"] == "service running"
 
 
 def test_several_logs_are_told_apart(daemon: Daemon) -> None:
