@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +24,8 @@ def service_environment(spec: ProcessSpec, credentials: Credentials) -> dict[str
     Bytes that are not UTF-8 are kept as os.fsdecode keeps them.
 
     Raises:
-        SpawnError: a file cannot be read or holds a line that is not NAME=value (stage
-            "environment"); permanent.
+        SpawnError: a file cannot be read, is no regular file, is larger than 1 MiB or holds a line
+            that is not NAME=value (stage "environment"); permanent.
     """
     environment = {
         "PATH": DEFAULT_PATH,
@@ -43,8 +44,7 @@ def service_environment(spec: ProcessSpec, credentials: Credentials) -> dict[str
 def _read_file(file: str) -> Iterator[tuple[str, str]]:
     path = Path(file.removeprefix("-"))
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_FILE_BYTES + 1)
+        content = _content(path)
     except FileNotFoundError as error:
         if file.startswith("-"):
             return
@@ -57,6 +57,23 @@ def _read_file(file: str) -> Iterator[tuple[str, str]]:
         text = line.strip()
         if text and text[0] not in "#;":
             yield _parse_line(text, f"{path}:{number}")
+
+
+def _content(path: Path) -> bytes:
+    """Return what a regular file holds, a little more than the limit at most.
+
+    Anything else of that name is opened without waiting for it (a FIFO has no end, or no beginning)
+    and refused before it is read.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _refusal(f"cannot read environment file {path}: not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read(_MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _parse_line(text: str, place: str) -> tuple[str, str]:

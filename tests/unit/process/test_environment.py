@@ -1,5 +1,6 @@
 """What a service finds in its environment, and in which order it is put together."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,24 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for file in (tmp_path / "missing", tmp_path):
         with pytest.raises(SpawnError, match="cannot read environment file"):
             environment(environment_files=(str(file),))
-    with pytest.raises(SpawnError, match="Is a directory"):
+    with pytest.raises(SpawnError, match="not a regular file"):
         environment(environment_files=(f"-{tmp_path}",))
 
 
-def test_a_file_without_end_is_refused() -> None:
-    with pytest.raises(SpawnError, match="more than"):
-        environment(environment_files=("/dev/zero",))
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for file in (tmp_path / "fifo", Path("/dev/zero"), Path("/dev/tty")):
+        with pytest.raises(SpawnError, match="cannot read environment file") as caught:
+            environment(environment_files=(str(file),))
+        assert (caught.value.stage, caught.value.is_permanent) == ("environment", True)
+    with pytest.raises(SpawnError, match="not a regular file"):
+        environment(environment_files=(f"-{tmp_path}/fifo",))
+
+
+def test_a_file_is_taken_up_to_its_limit(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_bytes(b"A=" + b"x" * (1024 * 1024 - 2))
+    assert len(environment(environment_files=(str(file),))["A"]) == 1024 * 1024 - 2
+    file.write_bytes(b"A=" + b"x" * (1024 * 1024 - 1))
+    with pytest.raises(SpawnError, match="more than 1048576 bytes"):
+        environment(environment_files=(str(file),))
