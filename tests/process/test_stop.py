@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -265,3 +267,32 @@ async def test_a_cancelled_watch_leaves_no_descriptor(tmp_path: Path) -> None:
             await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - a count
+
+
+WITHOUT_THE_RIGHT = """
+import sys
+from pathlib import Path
+from virtsupd.core.spec import StopMode
+from virtsupd.process.stop import Remains, kill, signal_leader, terminate
+pid = int(sys.argv[1])
+for mode in StopMode:
+    remains = Remains(pid, pid, None, mode)
+    print(*terminate(remains, "SIGTERM"), *kill(remains), *signal_leader(remains, "SIGHUP"))
+"""
+
+
+def test_who_may_not_be_signalled_is_told() -> None:
+    with subprocess.Popen(["/bin/sleep", "1000"], user=65534, start_new_session=True) as child:
+        lacking = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill", "--ambient-caps=-kill")
+        told = subprocess.run(
+            [*lacking, sys.executable, "-c", WITHOUT_THE_RIGHT, str(child.pid)],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        assert child.poll() is None
+        child.kill()
+    denied = f"process {child.pid} cannot be signalled: Operation not permitted"
+    assert told.stdout.count(denied) == 5
+    assert told.stdout.count(denied.replace("process", "process group")) == 4

@@ -7,7 +7,6 @@ epoch in which both were counted: a boot of the machine, and a pid namespace in 
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,12 +71,10 @@ class LifeWatch:
 
 def last_status(pid: int) -> ExitStatus:
     """Return how a process ended that its parent has not reaped yet; unknown if it cannot be told."""
-    try:
-        content = _stat(pid)
-    except (FileNotFoundError, ProcessLookupError):
+    fields = stat_fields(pid)
+    if fields is None or fields[0] != "Z":
         return ExitStatus()
-    fields = content.rpartition(b")")[2].split()
-    return from_wait_status(int(fields[_STATUS])) if fields[0] == b"Z" else ExitStatus()
+    return from_wait_status(int(fields[_STATUS]))
 
 
 def life_of(pid: int) -> Life | None:
@@ -120,38 +117,61 @@ def led_group(pid: int) -> int | None:
     return int(fields[_GROUP])
 
 
+def is_member(pid: int, group: int) -> bool:
+    """Whether a process is alive and in a group that began a session of its own."""
+    fields = _fields(pid)
+    return fields is not None and fields[_GROUP] == fields[_SESSION] == str(group)
+
+
+def children_since(parent: int, started: int) -> tuple[Life, ...]:
+    """Return the living children of a process that began at `started` (clock ticks) or later, sorted."""
+    found = (life_of(pid) for pid in _pids() if parent_of(pid) == parent)
+    lives = (life for life in found if life is not None and life.started >= started)
+    return tuple(sorted(lives, key=lambda life: life.pid))
+
+
 def group_lives(group: int) -> tuple[Life, ...]:
     """Return the living processes of a group that began a session of its own, sorted by pid."""
-    with suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(group, 0)
-        return tuple(sorted(_members(group), key=lambda life: life.pid))
-    return ()
+    except ProcessLookupError:
+        return ()
+    except PermissionError:
+        pass  # somebody is there who may not be signalled
+    found = (life_of(pid) for pid in _pids() if is_member(pid, group))
+    return tuple(sorted((life for life in found if life is not None), key=lambda life: life.pid))
 
 
-def _members(group: int) -> Iterator[Life]:
-    for name in os.listdir("/proc"):  # noqa: PTH208  (plain names)
-        fields = _fields(int(name)) if name.isdigit() else None
-        if fields is not None and fields[_GROUP] == fields[_SESSION] == str(group):
-            yield Life(int(name), int(fields[_STARTED]), epoch())
+def stat_fields(pid: int) -> list[str] | None:
+    """Return /proc/PID/stat from the state on: state, parent, group, session …; None if it is gone.
+
+    A process that has ended and was not reaped yet has some, with the state Z.
+    """
+    # Neither a Path nor a buffer: every start of a service asks.
+    try:
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            content = os.read(file, 4096)
+        finally:
+            os.close(file)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return content.rpartition(b")")[2].decode("ascii").split()
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no process of this pid, or one that nobody has reaped yet."""
+    return _fields(pid) is None
 
 
 def _fields(pid: int) -> list[str] | None:
-    """Return /proc/PID/stat from the state on; None for one that is gone or has ended."""
-    try:
-        content = _stat(pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = content.rpartition(b")")[2].decode("ascii").split()
-    return fields if fields[0] not in ("Z", "X") else None
+    """Return the fields of a process that lives; None for one that is gone or has ended."""
+    fields = stat_fields(pid)
+    return fields if fields is not None and fields[0] not in ("Z", "X") else None
 
 
-def _stat(pid: int) -> bytes:
-    # Neither a Path nor a buffer: every start of a service asks.
-    file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(file, 4096)
-    finally:
-        os.close(file)
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  (plain names)
 
 
 def _nothing() -> None:

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
+
+from virtsupd.process.lives import has_ended
 
 _PID_FILE_BYTES = 64
 
@@ -33,8 +34,4 @@ def read_pid(path: str) -> int | None:
 
 def is_alive(pid: int) -> bool:
     """Whether a process of this pid exists and has not ended (a zombie has)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return False
-    return fields[0] not in (b"Z", b"X")
+    return not has_ended(pid)

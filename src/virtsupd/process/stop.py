@@ -18,6 +18,7 @@ import anyio
 from virtsupd.core.spec import StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.clock import Clock
+from virtsupd.process.lives import group_lives, has_ended, is_member, stat_fields
 
 _FIRST_LOOK_AGAIN_SECONDS = 0.02
 _LAST_LOOK_AGAIN_SECONDS = 1.0
@@ -37,36 +38,44 @@ class Remains:
     """A pidfd of the leader, needed when it is not our child: then its number can change hands."""
 
 
-def terminate(remains: Remains, signal_name: str) -> None:
-    """Send the stop signal ("SIGTERM") as the mode says.
+def terminate(remains: Remains, signal_name: str) -> tuple[str, ...]:
+    """Send the stop signal ("SIGTERM") as the mode says; return who may not be signalled by us.
 
     The leader's group gets it; under `process` the leader alone. When the leader is gone and the
-    mode is `cgroup`, whatever it left in the cgroup gets it: nobody else could pass it on.
+    mode is `cgroup`, whatever it left in the cgroup gets it: nobody else could pass it on. One that
+    is denied (virtsupd without CAP_KILL) keeps the signal from no other; each is told in words.
 
     Raises:
         ValueError: there is no signal of that name.
     """
-    number = signal_number(signal_name)
+    sender = _Sender(remains, signal_number(signal_name))
     if remains.mode is StopMode.PROCESS:
-        _signal_leader(remains, number)
-        return
-    reached = _signal_group(remains, number)
+        sender.to_leader()
+        return sender.denied
+    reached = sender.to_group()
     if not reached and remains.mode is StopMode.CGROUP and remains.cgroup is not None:
-        _signal_members(remains.cgroup, number)
+        sender.to_members(remains.cgroup)
+    return sender.denied
 
 
-def kill(remains: Remains) -> None:
+def kill(remains: Remains) -> tuple[str, ...]:
     """Send KILL to all that the mode covers: the cgroup with all below it, the group, or the leader.
+
+    Who may not be signalled is returned, as by `terminate`; a cgroup is killed as a whole by writing
+    to a file, which asks for no such right.
 
     Raises:
         OwnCgroupError: virtsupd is in that cgroup; nothing was signalled.
+        OSError: the cgroup cannot be written to; nothing was signalled.
     """
+    sender = _Sender(remains, signal.SIGKILL)
     if remains.mode is StopMode.PROCESS:
-        _signal_leader(remains, signal.SIGKILL)
-        return
+        sender.to_leader()
+        return sender.denied
     if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
         remains.cgroup.kill()
-    _signal_group(remains, signal.SIGKILL)
+    sender.to_group()
+    return sender.denied
 
 
 def is_gone(remains: Remains) -> bool:
@@ -99,13 +108,17 @@ def signal_number(name: str) -> int:
         raise ValueError(f"{name!r} is not a signal, as SIGTERM is one") from error
 
 
-def signal_leader(remains: Remains, signal_name: str) -> None:
+def signal_leader(remains: Remains, signal_name: str) -> tuple[str, ...]:
     """Send a signal to the leader alone, for instance to have it read its configuration again.
+
+    A denial is returned, as by `terminate`.
 
     Raises:
         ValueError: there is no signal of that name.
     """
-    _signal_leader(remains, signal_number(signal_name))
+    sender = _Sender(remains, signal_number(signal_name))
+    sender.to_leader()
+    return sender.denied
 
 
 class GoneWatch:
@@ -208,29 +221,68 @@ class _Wakeups:
             self._epoll.unregister(file)
 
 
-def _signal_leader(remains: Remains, number: int) -> None:
-    with suppress(ProcessLookupError):
-        if remains.leader_fd is not None:
-            signal.pidfd_send_signal(remains.leader_fd, number)
-        elif remains.leader is not None:
-            os.kill(remains.leader, number)
+class _Sender:
+    """Sends one signal to what is left of a service, and remembers who was out of reach."""
 
+    def __init__(self, remains: Remains, number: int) -> None:
+        self._remains = remains
+        self._number = number
+        self._denied: list[str] = []
 
-def _signal_group(remains: Remains, number: int) -> bool:
-    """Signal the leader's group, and the first process's; return whether there was anybody."""
-    led = _led_group(remains)
-    if led is None:
-        _signal_leader(remains, number)
-    else:
-        with suppress(ProcessLookupError):
-            os.killpg(led, number)
-        if led == remains.group:
-            return True
-    members = _group_members(remains.group)
-    for pid in members:
-        if pid != remains.leader:
-            _signal_checked(pid, number, lambda pid: _is_member(pid, remains.group))
-    return bool(members) or remains.leader is not None
+    @property
+    def denied(self) -> tuple[str, ...]:
+        return tuple(self._denied)
+
+    def to_leader(self) -> None:
+        leader, descriptor = self._remains.leader, self._remains.leader_fd
+        if descriptor is not None:
+            with self._noting(f"process {leader}"):
+                signal.pidfd_send_signal(descriptor, self._number)
+        elif leader is not None:
+            with self._noting(f"process {leader}"):
+                os.kill(leader, self._number)
+
+    def to_group(self) -> bool:
+        """Signal the leader's group, and the first process's; return whether there was anybody."""
+        remains = self._remains
+        led = _led_group(remains)
+        if led is None:
+            self.to_leader()
+        else:
+            with self._noting(f"process group {led}"):
+                os.killpg(led, self._number)
+            if led == remains.group:
+                return True
+        members = _group_members(remains.group)
+        for pid in members:
+            if pid != remains.leader:
+                self._to_checked(pid, lambda pid: is_member(pid, remains.group))
+        return bool(members) or remains.leader is not None
+
+    def to_members(self, cgroup: Cgroup) -> None:
+        for pid in cgroup.pids():
+            if pid not in (0, os.getpid()):
+                self._to_checked(pid, cgroup.contains)
+
+    def _to_checked(self, pid: int, is_still: Callable[[int], bool]) -> None:
+        """Signal a process that may not be our child, if it still is what it was looked up as."""
+        with self._noting(f"process {pid}"):
+            pidfd = os.pidfd_open(pid)
+            try:
+                # Open first, look then: the signal reaches the process that was looked at, or nobody.
+                if is_still(pid):
+                    signal.pidfd_send_signal(pidfd, self._number)
+            finally:
+                os.close(pidfd)
+
+    @contextmanager
+    def _noting(self, who: str) -> Iterator[None]:
+        try:
+            yield
+        except ProcessLookupError:
+            return
+        except OSError as error:
+            self._denied.append(f"{who} cannot be signalled: {error.strerror}")
 
 
 def _led_group(remains: Remains) -> int | None:
@@ -246,24 +298,6 @@ def _led_group(remains: Remains) -> int | None:
         return None
 
 
-def _signal_members(cgroup: Cgroup, number: int) -> None:
-    for pid in cgroup.pids():
-        if pid not in (0, os.getpid()):
-            _signal_checked(pid, number, cgroup.contains)
-
-
-def _signal_checked(pid: int, number: int, is_still: Callable[[int], bool]) -> None:
-    """Signal a process that may not be our child, if it still is what it was looked up as."""
-    with suppress(ProcessLookupError):
-        pidfd = os.pidfd_open(pid)
-        try:
-            # Open first, look then: the signal reaches the process that was looked at, or nobody.
-            if is_still(pid):
-                signal.pidfd_send_signal(pidfd, number)
-        finally:
-            os.close(pidfd)
-
-
 def _is_leader_gone(remains: Remains, *, is_zombie_gone: bool) -> bool:
     if remains.leader_fd is not None:
         poll = select.poll()
@@ -271,38 +305,11 @@ def _is_leader_gone(remains: Remains, *, is_zombie_gone: bool) -> bool:
         return bool(poll.poll(0))
     if remains.leader is None:
         return True
-    fields = _stat_fields(remains.leader)
-    return fields is None or (is_zombie_gone and fields[0] in ("Z", "X"))
+    if is_zombie_gone:
+        return has_ended(remains.leader)
+    return stat_fields(remains.leader) is None
 
 
 def _group_members(group: int) -> tuple[int, ...]:
-    """Return the living processes of a group, sorted."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return ()
-    except PermissionError:
-        pass
-    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - plain names
-    return tuple(sorted(pid for pid in pids if _is_member(pid, group)))
-
-
-def _is_member(pid: int, group: int) -> bool:
-    """Tell whether a process is alive and in the group that the leader's own session began with."""
-    fields = _stat_fields(pid)
-    if fields is None or fields[0] in ("Z", "X"):
-        return False
-    return int(fields[2]) == group == int(fields[3])
-
-
-def _stat_fields(pid: int) -> list[str] | None:
-    """Return /proc/PID/stat from the state on: state, parent, group, session …; None if gone."""
-    try:
-        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            content = os.read(file, 4096)
-        finally:
-            os.close(file)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return content.rpartition(b")")[2].decode("ascii").split()
+    """Return the living processes of the group that the leader's own session began with, sorted."""
+    return tuple(life.pid for life in group_lives(group))

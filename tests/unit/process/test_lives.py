@@ -12,14 +12,18 @@ from virtsupd.core.exits import ExitStatus
 from virtsupd.process.lives import (
     Life,
     LifeWatch,
+    children_since,
     descends_from,
     epoch,
     group_lives,
+    has_ended,
     is_alive,
+    is_member,
     last_status,
     led_group,
     life_of,
     parent_of,
+    stat_fields,
 )
 
 pytestmark = pytest.mark.process
@@ -122,3 +126,24 @@ async def test_one_that_is_gone_already_is_told_in_the_next_turn() -> None:
     LifeWatch(NOBODY, lambda: told.append(1)).close()
     await anyio.lowlevel.checkpoint()
     assert told == []
+
+
+def test_children_are_found_by_when_they_began(child: subprocess.Popen[bytes]) -> None:
+    life = life_of(child.pid)
+    assert life is not None
+    assert life in children_since(os.getpid(), life.started)
+    assert children_since(os.getpid(), life.started + 1) == ()
+    assert children_since(child.pid, 0) == ()
+
+
+def test_a_zombie_has_fields_and_has_ended(child: subprocess.Popen[bytes]) -> None:
+    assert is_member(child.pid, child.pid)
+    assert not has_ended(child.pid)
+    os.kill(child.pid, signal.SIGKILL)
+    wait_zombie(child.pid)
+    fields = stat_fields(child.pid)
+    assert fields is not None
+    assert fields[0] == "Z"
+    assert has_ended(child.pid)
+    assert not is_member(child.pid, child.pid)
+    assert stat_fields(NOBODY) is None
