@@ -1,4 +1,4 @@
-"""The daemon's command: `virtsupd --config host.toml`, and `--check`, which starts nothing."""
+"""The daemon's command: `virtsupd --config host.toml`, and `--check` and `--example`, which start nothing."""
 
 import argparse
 import gc
@@ -14,6 +14,9 @@ _DEFAULT_CONFIG = Path("/etc/virtsupd/host.toml")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 ended as asked, 1 failed, 2 refused."""
     options = _parser().parse_args(arguments)
+    if options.example:
+        sys.stdout.write(_example().read_text(encoding="utf-8"))
+        return 0
     # Nearly all that is made while virtsupd starts stays until it ends: the collector would look at
     # it again and again, for a tenth of the time until the first service runs. `Daemon.run` turns it
     # on again.
@@ -23,6 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         return supervise.check(options.config)
     return supervise.supervise(options.config)
+
+
+def _example() -> Path:
+    """Return the complete host file: of the installed package, or of a checkout."""
+    package = Path(__file__).parent.parent
+    installed = package / "examples" / "host.toml"
+    return installed if installed.is_file() else package.parent.parent / "config" / "host.toml"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         "--check",
         action="store_true",
         help="check the host file and all that belongs to it, and end",
+    )
+    parser.add_argument(
+        "--example",
+        action="store_true",
+        help="print a host file with every key and a comment on each, and end",
     )
     parser.add_argument("--version", action="version", version=f"virtsupd {__version__}")
     return parser

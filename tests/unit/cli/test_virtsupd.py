@@ -26,6 +26,14 @@ def test_a_sound_host_file_is_0_and_a_bad_one_2(tmp_path: Path) -> None:
     assert main(["-c", str(host)]) == 2, "nothing of it is run"
 
 
+def test_the_example_is_a_host_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--example"]) == 0
+    host = tmp_path / "host.toml"
+    host.write_text(capsys.readouterr().out)
+    assert host.read_text().startswith("# The complete host file of virtsupd")
+    assert main(["--check", "--config", str(host)]) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
