@@ -319,9 +319,9 @@ class Daemon:
             place = error.filename2 or error.filename
             text = f"{loaded.path}: cannot write {place}: {error.strerror}"
             raise ConfigError((f"{text}; the configuration in force stays",)) from error
+        self._server.change_access(loaded.access)
         outcome = _difference(engine, loaded)
         self._loaded = loaded
-        self._server.change_access(loaded.access)
         self._supervisor.post(Reloaded(loaded.graph))
         log.info("configuration reloaded", changed=outcome.changed, added=outcome.added)
         return outcome

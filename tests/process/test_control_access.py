@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from virtsupd.control.connection import Limits
 from virtsupd.core.commands import Touch
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
+from virtsupd.errors import ConfigError
 
 pytestmark = pytest.mark.process
 
@@ -159,3 +161,54 @@ async def test_new_rules_cut_those_who_lose_by_them(path: Path) -> None:
                 await anyio.lowlevel.checkpoint()
             server.change_access(AccessSettings())
         assert "error" not in await root.call("Status", {"names": []})
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+async def test_a_new_mode_cuts_those_whom_it_keeps_out(path: Path, mode: int) -> None:
+    rules = (AccessRule("viewer", uid=UID),)
+    daemon = backend()
+    watch = '{"method":"org.virtsupd.Supervisor.Watch","parameters":{"names":[]},"more":true}^'
+    shown: list[str] = []
+
+    async def look() -> None:
+        shown.append(await as_user(path, watch))
+
+    access = AccessSettings(mode=0o666, rules=rules)
+    async with running_server(daemon, path, access=access) as server:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+            while not daemon.subscriptions:
+                await anyio.lowlevel.checkpoint()
+            server.change_access(AccessSettings(mode=mode, rules=rules))
+            daemon.change("service running", daemon.by_name[Name("web")])
+        assert bool(shown[0]) is (mode == 0o666)
+
+
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def lose(path: Path) -> None:
+    """Put a link in place of a socket's directory that leads nowhere but to itself."""
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.symlink_to(path.parent)
+
+
+async def test_when_one_socket_cannot_change_all_stays_as_it_was(path: Path) -> None:
+    access = AccessSettings(mode=0o660, rules=(AccessRule("viewer", uid=UID),))
+    herd_path = path.parent / "herd/socket"
+    async with running_server(backend(), path, access=access, herd_path=herd_path) as server:
+        lose(herd_path)
+        with pytest.raises(ConfigError, match=r"cannot change mode and owner of .*herd/socket: "):
+            server.change_access(AccessSettings(mode=0o666))
+        assert permissions(path) == 0o660
+        assert server._access_settings == access
+
+
+async def test_a_socket_whose_path_is_gone_hinders_no_new_rules(path: Path) -> None:
+    herd_path = path.parent / "herd"
+    async with running_server(backend(), path, herd_path=herd_path) as server:
+        herd_path.unlink()
+        server.change_access(AccessSettings(mode=0o666))
+        assert permissions(path) == 0o666

@@ -5,9 +5,12 @@ import os
 import pwd
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from virtsupd.config.settings import AccessSettings
+from virtsupd.control.access import Peer
 from virtsupd.errors import AlreadyRunningError, ConfigError
 
 _LONGEST_PATH_BYTES = 107
@@ -31,6 +34,7 @@ class Listener:
             ConfigError: the path cannot be used; the message says why.
         """
         self.path = path
+        self._born = (_UNCHANGED, _UNCHANGED)
         self._refuse_long_path()
         try:
             path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -39,6 +43,43 @@ class Listener:
         except OSError as error:
             raise self._problem(error.strerror or str(error)) from error
         self._identity = _identity(path)
+
+    def change_access(self, access: AccessSettings) -> bool:
+        """Give the socket another mode and owner; False if it is no longer at its path.
+
+        On the way from one to the other it admits nobody whom both keep out. Whoever has taken the
+        path meanwhile is left alone.
+
+        Raises:
+            ConfigError: there is no such user or group, or the kernel refuses; on the way the
+                socket may have been left with fewer permissions, never with more.
+        """
+        try:
+            with _opened(self.path) as (found, name):
+                if (found.st_dev, found.st_ino) != self._identity:
+                    return False
+                wanted = self._wanted_owner(access)
+                os.chmod(name, found.st_mode & access.mode)  # noqa: PTH101 - no path of a file
+                if (found.st_uid, found.st_gid) != wanted:
+                    os.chown(name, *wanted)
+                os.chmod(name, access.mode)  # noqa: PTH101 - as above
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            text = f"cannot change mode and owner of {self.path}: {error.strerror}"
+            raise ConfigError((text,)) from error
+        return True
+
+    def admits(self, peer: Peer) -> bool:
+        """Return whether the socket's mode lets the peer connect. True if it is not at its path."""
+        if _identity(self.path) != self._identity:
+            return True
+        found = self.path.lstat()
+        if peer.uid in (0, found.st_uid):
+            return peer.uid == 0 or bool(found.st_mode & stat.S_IWUSR)
+        if found.st_gid in (peer.gid, *peer.groups):
+            return bool(found.st_mode & stat.S_IWGRP)
+        return bool(found.st_mode & stat.S_IWOTH)
 
     def close(self) -> None:
         """Stop listening and remove the path, unless somebody else has taken it meanwhile."""
@@ -77,6 +118,14 @@ class Listener:
                 return True  # its queue is full
         return True
 
+    def _wanted_owner(self, access: AccessSettings) -> tuple[int, int]:
+        owner, group = self._user(access.owner), self._group(access.group)
+        born_owner, born_group = self._born
+        return (
+            born_owner if owner == _UNCHANGED else owner,
+            born_group if group == _UNCHANGED else group,
+        )
+
     def _bind(self, access: AccessSettings) -> socket.socket:
         owner, group = self._user(access.owner), self._group(access.group)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -95,6 +144,8 @@ class Listener:
     def _open_up(self, listener: socket.socket, owner: int, group: int) -> None:
         # Between bind and listen every connection is refused, so nobody enters before the chown.
         try:
+            found = self.path.lstat()
+            self._born = (found.st_uid, found.st_gid)
             if (owner, group) != (_UNCHANGED, _UNCHANGED):
                 os.chown(self.path, owner, group)
             listener.listen(_BACKLOG)
@@ -120,6 +171,19 @@ class Listener:
 
     def _problem(self, reason: str) -> ConfigError:
         return ConfigError((f"cannot listen on {self.path}: {reason}",))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[os.stat_result, str]]:
+    """Hold on to what is at a path, no link followed: yield what it is, and a name that stays its.
+
+    A descriptor made with O_PATH takes neither fchmod nor fchown, but its name in /proc does.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield os.fstat(descriptor), f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

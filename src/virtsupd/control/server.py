@@ -9,6 +9,7 @@ import resource
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from virtsupd.control.backend import Backend
 from virtsupd.control.connection import Commons, Connection, Limits
 from virtsupd.control.listener import Listener
 from virtsupd.control.turns import Account, Turns
-from virtsupd.errors import ProtocolError
+from virtsupd.errors import ConfigError, ProtocolError
 from virtsupd.process.clock import Clock
 
 _ACCEPTS_IN_A_PASS = 64
@@ -123,14 +124,33 @@ class ControlServer:
                 await self._is_empty.wait()
 
     def change_access(self, access: AccessSettings) -> None:
-        """Take new rules; connections whose peer may do something else now are cut.
+        """Take new rules, and a new mode and owner of the sockets.
 
-        Mode and owner of the sockets change when they are next made.
+        Connections are cut whose peer may do something else now, or could not connect any more.
+
+        Raises:
+            ConfigError: a socket cannot have the mode or owner; all stays as it was.
         """
+        try:
+            self._change_sockets(access)
+        except ConfigError:
+            with suppress(ConfigError):
+                self._change_sockets(self._access_settings)
+            raise
+        self._access_settings = access
         self._access = Access(access)
         for seat in list(self._seats):
-            if self._access.grant(seat.grant.peer) != seat.grant:
+            peer = seat.grant.peer
+            if self._access.grant(peer) != seat.grant or not self._admits(peer):
                 seat.scope.cancel()
+
+    def _change_sockets(self, access: AccessSettings) -> None:
+        for listener, _ in self._listeners:
+            if not listener.change_access(access):
+                self._complaints.warn("socket gone from its path", path=str(listener.path))
+
+    def _admits(self, peer: Peer) -> bool:
+        return any(listener.admits(peer) for listener, _ in self._listeners)
 
     def close(self) -> None:
         """Close and remove the sockets. To be called after `serve` has ended, or without it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from virtsupd.config.settings import AccessSettings
+from virtsupd.control.access import Peer
 from virtsupd.control.listener import Listener
 from virtsupd.errors import AlreadyRunningError, ConfigError
 
@@ -129,3 +130,73 @@ def test_a_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
 def test_a_place_for_no_socket_is_told() -> None:
     with pytest.raises(ConfigError, match=r"cannot listen on /proc/self/control: "):
         Listener(Path("/proc/self/control"), PLAIN)
+
+
+def permissions(path: Path) -> tuple[int, int, int]:
+    """Return mode, owner and group."""
+    found = path.stat()
+    return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+
+
+def test_mode_and_owner_change_while_it_listens_and_go_back(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    user, group = pwd.getpwnam("daemon"), grp.getgrnam("mail")
+    listener = Listener(path, PLAIN)
+    born = permissions(path)
+    owned = AccessSettings(mode=0o660, owner=user.pw_name, group=group.gr_name)
+    assert listener.change_access(owned)
+    assert permissions(path) == (0o660, user.pw_uid, group.gr_gid)
+    assert listener.change_access(PLAIN)
+    assert permissions(path) == born
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    listener.close()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("by", ["nothing", "file", "link"])
+def test_what_has_taken_its_path_is_left_alone(tmp_path: Path, by: str) -> None:
+    path, precious = tmp_path / "control", tmp_path / "precious"
+    precious.write_text("")
+    precious.chmod(0o640)
+    listener = Listener(path, PLAIN)
+    path.unlink()
+    if by == "file":
+        precious.rename(path)
+        precious = path
+    elif by == "link":
+        path.symlink_to(precious)
+    assert not listener.change_access(AccessSettings(mode=0o666))
+    assert stat.S_IMODE(precious.stat().st_mode) == 0o640
+    assert listener.admits(Peer(1, 12345, 12345))
+    listener.close()
+
+
+def test_a_user_who_is_gone_changes_nothing(tmp_path: Path) -> None:
+    listener = Listener(tmp_path / "control", PLAIN)
+    before = permissions(tmp_path / "control")
+    with pytest.raises(ConfigError, match="is no user of this host"):
+        listener.change_access(AccessSettings(mode=0o666, owner="nobody-of-that-name"))
+    assert permissions(tmp_path / "control") == before
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("mode", "peer", "is_admitted"),
+    [
+        (0o000, Peer(1, 0, 0), True),
+        (0o600, Peer(1, 1, 1), True),
+        (0o066, Peer(1, 1, 8), False),
+        (0o660, Peer(1, 2, 8), True),
+        (0o660, Peer(1, 2, 2, frozenset({8})), True),
+        (0o606, Peer(1, 2, 8), False),
+        (0o606, Peer(1, 2, 2), True),
+        (0o664, Peer(1, 2, 2), False),
+    ],
+)
+def test_who_is_admitted(tmp_path: Path, mode: int, peer: Peer, *, is_admitted: bool) -> None:
+    access = AccessSettings(mode=mode, owner="daemon", group="mail")
+    listener = Listener(tmp_path / "control", access)
+    assert permissions(tmp_path / "control") == (mode, 1, 8)
+    assert listener.admits(peer) is is_admitted
+    listener.close()
