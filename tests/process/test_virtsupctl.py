@@ -154,6 +154,18 @@ def test_exit_status_of_one_service(supervisor: FakeSupervisor) -> None:
     assert unknown.stderr.startswith("virtsupctl: no service is named 'nosuch'")
 
 
+def test_a_pattern_is_expanded_before_the_verb_sees_it(supervisor: FakeSupervisor) -> None:
+    supervisor.answers["Status"] = status_of([service("vm", kind="guest"), service("web")])
+    supervisor.answers["Stop"] = [reports(("web", "done", "web is stopped"))]
+    assert run(supervisor, "stop", "*").returncode == 0
+    assert supervisor.calls[-1] == ("Stop", {"names": ["web"], "guests": False})
+    unknown = run(supervisor, "status", "x*")
+    assert (unknown.returncode, unknown.stdout) == (4, "")
+    supervisor.answers["Act"] = [{"lines": []}]
+    assert run(supervisor, "poke", "web", "*").returncode == 0
+    assert supervisor.calls[-1][1]["arguments"] == ["*"]
+
+
 ERRORS: list[tuple[dict[str, Any], int, str]] = [
     ({"error": "ActionFailed", "message": "no luck"}, 1, "no luck"),
     ({"error": "Internal", "message": "a defect"}, 1, "a defect"),

@@ -81,10 +81,11 @@ def _circumstances(event: Event) -> str:
     if name == _EXITED or (service["failed"] and name != _FAILED):
         return ""
     is_alive = service["state"] != "stopped"
+    restarts = restarts_text(service) if name == "service running" else ""
     parts = [
         _reason(event),
         harmless(service["status_text"]) if is_alive else "",
-        restarts_text(service) if name == "service running" else "",
+        f"{restarts} so far" if restarts else "",
         "changed, restart it to apply" if service["replacement_pending"] else "",
     ]
     return "; ".join(part for part in parts if part)

@@ -35,6 +35,7 @@ def overview() -> str:
             "exit status:",
             *_columns([(str(code), meaning) for code, meaning in EXIT_STATUS]),
             "",
+            "A NAME behind a verb can be a pattern: 'child*'.",
             "virtsupctl VERB -h explains a verb; the manual page is virtsupctl(1).",
         ]
     )

@@ -9,7 +9,7 @@ EXIT = {"code": 3, "signal": None, "text": "exited with code 3", "at": 50.0}
 FAILED = stopped("a", failed=True, since=50.0, reason=reason("failed", "exited with code 3; limit"))
 LINES: list[tuple[dict[str, Any], str]] = [
     (event(service("a")), "a running, pid 4711"),
-    (event(service("a", restarts=2)), "a running, pid 4711, restarted 2 times"),
+    (event(service("a", restarts=2)), "a running, pid 4711, restarted 2 times so far"),
     (event(service("a", state="starting", restarts=2, pid=None)), "a starting"),
     (event(service("a", warnings=["cannot set limit"])), "a running, pid 4711"),
     (
