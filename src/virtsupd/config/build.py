@@ -172,6 +172,10 @@ def _socket_faults(sockets: tuple[SocketTable, ...]) -> Iterator[Fault]:
         if socket.type == "seqpacket" and socket.listen[0] not in "/@":
             text = "seqpacket is for Unix sockets; a port takes stream or datagram"
             yield ("sockets", index, "type"), text
+        if not socket.listen.startswith("/"):
+            for key in sorted({"mode", "owner", "group"} & socket.model_fields_set):
+                text = "means nothing here: only a socket with a path has permissions"
+                yield ("sockets", index, key), text
 
 
 def _kind(probe: ProbeTable) -> str:

@@ -103,7 +103,7 @@ def test_every_key_reaches_the_process() -> None:
             "sockets": [
                 "/run/x",
                 {
-                    "listen": "80",
+                    "listen": "/run/http",
                     "name": "http",
                     "type": "stream",
                     "mode": "0660",
@@ -140,7 +140,7 @@ def test_every_key_reaches_the_process() -> None:
         nice=5,
         sockets=(
             spec.SocketSpec("web", "/run/x"),
-            spec.SocketSpec("http", "80", "stream", 0o660, "o", "g", 5),
+            spec.SocketSpec("http", "/run/http", "stream", 0o660, "o", "g", 5),
         ),
         secret_environment=frozenset({"API_TOKEN"}),
     )
@@ -255,6 +255,11 @@ RUN: dict[str, object] = {"command": ["x"]}
             RUN | {"sockets": ["/x", {"listen": 80, "type": "seqpacket"}]},
             ("sockets", 1, "type"),
             "for Unix sockets",
+        ),
+        (
+            RUN | {"sockets": [{"listen": "@x", "mode": "0600"}]},
+            ("sockets", 0, "mode"),
+            "only a socket with a path",
         ),
         (
             RUN | {"respawn": {"delay": 9, "max_delay": 1}},
