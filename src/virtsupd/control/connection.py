@@ -14,11 +14,14 @@ from dataclasses import dataclass
 import anyio
 import anyio.lowlevel
 
+from virtsupd.control.complaints import Complaints, DefectError
 from virtsupd.control.turns import Account, Turns
 from virtsupd.errors import ProtocolError
 from virtsupd.process.clock import Clock
 
 _CHUNK_BYTES = 64 * 1024
+_MOST_SHOWN = 100
+"""Characters of what a peer sent, in log lines and messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,13 @@ class Limits:
 
 
 class Commons:
-    """What all connections share: the clock, the limits, the hang-up watch and the queues."""
+    """What all connections share: clock, limits, complaints, the hang-up watch and the queues."""
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         """Start with empty queues; `close` it after the last connection."""
         self.limits = limits
         self.clock = clock
+        self.complaints = Complaints(clock)
         self.hangups = HangUps()
         self.large = anyio.Semaphore(limits.large_messages)
         self.turns = Turns(clock)
@@ -218,6 +222,12 @@ class Connection:
     async def turn(self) -> None:
         """Wait until it is this peer's turn to use the event loop."""
         await self._commons.turns.turn(self.account)
+
+    def defect(self, what: str, error: Exception) -> DefectError:
+        """Log what went wrong unforeseen while `what` was carried out; return what to answer."""
+        shown = what[:_MOST_SHOWN]
+        self._commons.complaints.defect("request failed", error, request=shown)
+        return DefectError(shown, error)
 
     def _peer_hung_up(self) -> None:
         self._hung_up = True

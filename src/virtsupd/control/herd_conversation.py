@@ -61,6 +61,11 @@ class HerdConversation:
             return [await self._perform(request)]
         except VirtsupdError as error:
             return [herd.render_error(error, command)]
+        except ConnectionError:
+            raise  # the peer is gone
+        except Exception as error:  # noqa: BLE001 - logged by defect; a command is always answered
+            defect = self._connection.defect(f"{command.action} {command.service}", error)
+            return [herd.render_error(defect, command)]
 
     async def _show_all(self) -> Parts:
         self._require_any_role("status")

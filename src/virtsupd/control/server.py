@@ -16,7 +16,6 @@ from pathlib import Path
 
 import anyio
 import anyio.lowlevel
-import structlog
 from anyio.abc import TaskGroup
 
 from virtsupd.config.settings import AccessSettings
@@ -33,7 +32,6 @@ _ACCEPT_SECONDS = 0.0001
 """What a connection counts as of its peer's share of the event loop."""
 _LARGEST_PART = 8
 """A process with more than this part of all seats gets no other when they are full."""
-_SILENCE_SECONDS = 10.0
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_SECONDS = 0.1
 
@@ -72,7 +70,7 @@ class ControlServer:
         self._others: Counter[int] = Counter()
         """How many seats each user has that is no admin."""
         self._is_empty = anyio.Event()
-        self._complaints = Complaints(clock)
+        self._complaints = self._commons.complaints
 
     @property
     def limits(self) -> Limits:
@@ -268,30 +266,6 @@ class ControlServer:
         finally:
             seat.connection.close()
             self._leave(seat)
-
-
-class Complaints:
-    """Log lines about clients, so few that no client can fill the log."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Begin with nothing said."""
-        self._clock = clock
-        self._log = structlog.get_logger()
-        self._next: dict[str, float] = {}
-        self._unsaid: Counter[str] = Counter()
-
-    def warn(self, event: str, **facts: str | int) -> None:
-        """Say it, unless the same was said within ten seconds; then count it."""
-        now = self._clock.now().monotonic
-        if now < self._next.get(event, now):
-            self._unsaid[event] += 1
-            return
-        self._next[event] = now + _SILENCE_SECONDS
-        self._log.warning(event, **facts, unsaid=self._unsaid.pop(event, 0))
-
-    def defect(self, event: str, error: Exception) -> None:
-        """Say where an error of our own comes from."""
-        self._log.error(event, exc_info=error)
 
 
 def _within_descriptors(limits: Limits) -> Limits:

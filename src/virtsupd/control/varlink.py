@@ -191,6 +191,10 @@ class Conversation:
             raise
         except VirtsupdError as error:
             raise service.error(error) from error
+        except ConnectionError:
+            raise  # the peer is gone
+        except Exception as error:
+            raise service.error(self._connection.defect(call.method, error)) from error
 
     def _check(self, service: Service, call: Call, method: Method) -> None:
         if self._grant.is_empty:

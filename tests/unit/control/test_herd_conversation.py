@@ -135,6 +135,14 @@ async def test_failures_are_told(
     assert part in await ask(daemon, tmp_path, sent)
 
 
+async def test_a_defect_is_told(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.failure = KeyError("web")  # type: ignore[assignment] # what no backend should raise
+    found = await ask(daemon, tmp_path, command("poke", "web"))
+    assert b"(error (version 0) action-exception poke web misc-error" in found
+    assert b"cannot carry out poke web: a defect of virtsupd (KeyError)" in found
+
+
 async def test_a_failed_start_has_no_result(tmp_path: Path) -> None:
     daemon = backend()
     daemon.result = Result.FAILED

@@ -62,6 +62,13 @@ def test_replies_end_with_one_nul() -> None:
     )
 
 
+class Unreadable:
+    """Services that a disk keeps to itself."""
+
+    def __iter__(self) -> Any:
+        raise OSError(5, "Input/output error")
+
+
 def daemon() -> HandBackend:
     return HandBackend(snapshot_of(spec_of("web")))
 
@@ -110,6 +117,21 @@ async def test_wrong_calls_are_answered_and_the_connection_goes_on(
     async with running_server(daemon(), path), connected(path) as caller:
         found = await caller.call(method, parameters)
         assert found == {"error": f"{SERVICE}.{error}", "parameters": details}
+        assert "error" not in await caller.call("Status", {"names": []})
+
+
+async def test_a_defect_is_answered_and_the_connection_goes_on(tmp_path: Path) -> None:
+    backend = daemon()
+    services = backend.by_name
+    async with running_server(backend, tmp_path / "s"), connected(tmp_path / "s") as caller:
+        for defect in (None, Unreadable()):
+            backend.by_name = defect  # type: ignore[assignment] # what no backend should do
+            found = await caller.call("Status", {"names": []})
+            assert found["error"] == "org.virtsupd.Supervisor.Internal"
+            assert found["parameters"]["message"].startswith(
+                "cannot carry out Status: a defect of virtsupd ("
+            )
+        backend.by_name = services
         assert "error" not in await caller.call("Status", {"names": []})
 
 
