@@ -67,16 +67,22 @@ async def test_a_signal_is_told_from_an_exit_code() -> None:
     assert ends.statuses[pid] == ExitStatus(signal=signal.SIGUSR2)
 
 
-async def test_strangers_are_reaped_and_told_to_whoever_asked() -> None:
-    reaper, ends = Reaper(), Ends()
-    end = reaper.on_stranger(ends)
+async def test_strangers_are_reaped() -> None:
+    reaper = Reaper()
     async with reaper.running():
-        pid = start("exit 4")
-        await ends.wait(1)
-        end()
         unseen = start("exit 5")
-        eventually(lambda: reaper.drain() or not _is_child(unseen), "the second stranger is reaped")
-    assert ends.statuses == {pid: ExitStatus(code=4)}
+        eventually(lambda: reaper.drain() or not _is_child(unseen), "the stranger is reaped")
+
+
+async def test_a_watch_is_not_taken_over() -> None:
+    reaper, ends = Reaper(), Ends()
+    pid = ended("exit 7")
+    reaper.watch(pid, lambda status: ends(pid, status))
+    with pytest.raises(ValueError, match=f"process {pid} is watched already"):
+        reaper.watch(pid, lambda _: pytest.fail("was refused"))
+    reaper.drain()
+    assert ends.statuses == {pid: ExitStatus(code=7)}
+    assert not reaper.watches(pid)
 
 
 async def test_children_that_ended_before_are_reaped_at_the_start() -> None:
@@ -100,15 +106,13 @@ async def test_a_callback_that_fails_keeps_nobody_from_being_reaped() -> None:
     assert ends.statuses == {second: ExitStatus(code=2)}
 
 
-async def test_a_forgotten_child_is_a_stranger() -> None:
-    reaper, ends = Reaper(), Ends()
-    reaper.on_stranger(ends)
-    pid = start("exit 3")
+def test_a_forgotten_child_is_a_stranger() -> None:
+    reaper = Reaper()
+    pid = ended("exit 3")
     reaper.watch(pid, lambda _: pytest.fail("was forgotten"))
     reaper.forget(pid)
-    async with reaper.running():
-        await ends.wait(1)
-    assert ends.statuses == {pid: ExitStatus(code=3)}
+    assert reaper.drain() == 1
+    assert not _is_child(pid)
 
 
 def test_a_subreaper_inherits_and_reaps_orphans() -> None:

@@ -43,24 +43,24 @@ class Reaper:
 
     def __init__(self) -> None:
         self._on_exit: dict[int, Callable[[ExitStatus], None]] = {}
-        self._on_stranger: list[Callable[[int, ExitStatus], None]] = []
 
     def watch(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
-        """Call `on_exit` once, right after the child `pid` was reaped; replaces an earlier watch."""
+        """Call `on_exit` once, right after the child `pid` was reaped.
+
+        Raises:
+            ValueError: somebody watches it already, and goes on to do so.
+        """
+        if pid in self._on_exit:
+            raise ValueError(f"process {pid} is watched already")
         self._on_exit[pid] = on_exit
+
+    def watches(self, pid: int) -> bool:
+        """Tell whether somebody watches a process."""
+        return pid in self._on_exit
 
     def forget(self, pid: int) -> None:
         """Take back a watch, if there is one; the child becomes a stranger and is still reaped."""
         self._on_exit.pop(pid, None)
-
-    def on_stranger(self, callback: Callable[[int, ExitStatus], None]) -> Callable[[], None]:
-        """Call `callback` for every reaped child that nobody watched; return what ends that."""
-        self._on_stranger.append(callback)
-
-        def end() -> None:
-            self._on_stranger.remove(callback)
-
-        return end
 
     def drain(self) -> int:
         """Reap all children that have ended; return how many. Never waits."""
@@ -85,15 +85,10 @@ class Reaper:
 
     def _tell(self, pid: int, status: ExitStatus) -> None:
         on_exit = self._on_exit.pop(pid, None)
-        if on_exit is not None:
-            self._guard(lambda: on_exit(status), pid)
+        if on_exit is None:
             return
-        for callback in tuple(self._on_stranger):
-            self._guard(lambda callback=callback: callback(pid, status), pid)  # type: ignore[misc]  # a default binds the loop's value
-
-    def _guard(self, call: Callable[[], None], pid: int) -> None:
         try:
-            call()
+            on_exit(status)
         except Exception:  # noqa: BLE001 - one bad listener must not keep other children unreaped
             _log.exception("exit callback failed", pid=pid)
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from virtsupd.core.exits import ExitStatus
 from virtsupd.process.reaper import Reaper
 
 
@@ -18,14 +17,13 @@ def test_forgetting_whom_nobody_watched_is_allowed() -> None:
     reaper.forget(1)
 
 
-def test_a_stranger_s_listener_ends_once() -> None:
-    def listener(pid: int, status: ExitStatus) -> None:
-        pytest.fail(f"{pid} {status}")
-
-    end = Reaper().on_stranger(listener)
-    end()
-    with pytest.raises(ValueError, match="not in list"):
-        end()
+def test_a_process_has_one_watch() -> None:
+    reaper = Reaper()
+    reaper.watch(1, lambda _: None)
+    assert reaper.watches(1)
+    with pytest.raises(ValueError, match="watched already"):
+        reaper.watch(1, lambda _: None)
+    assert not reaper.watches(2)
 
 
 async def test_running_ends_without_a_trace() -> None:
