@@ -7,7 +7,6 @@ in a way nobody foresaw is logged and its service told; it never ends the daemon
 
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import assert_never
 
 import anyio
@@ -45,20 +44,29 @@ from virtsupd.core.events import (
 )
 from virtsupd.core.exits import ExitStatus, signal_name
 from virtsupd.core.names import Name
-from virtsupd.core.spec import NotifyProbe, Stop
-from virtsupd.errors import SpawnError
-from virtsupd.process.cgroup import Cgroup
+from virtsupd.core.spec import NotifyProbe, PidFileProbe, Stop
+from virtsupd.errors import SpawnError, VirtsupdError
 from virtsupd.process.inspect import descendants
-from virtsupd.process.lives import LifeWatch, last_status, led_group, parent_of
+from virtsupd.process.lives import (
+    Life,
+    LifeWatch,
+    children_since,
+    last_status,
+    led_group,
+    parent_of,
+)
 from virtsupd.process.notify import NotifyMessage
+from virtsupd.process.pidfile import owned_pid
 from virtsupd.process.probe_context import ProbeContext
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.stop import GoneWatch, Remains, is_gone, kill, signal_leader, terminate
 from virtsupd.supervisor.commands import Commands
+from virtsupd.supervisor.hearing import told_by
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.memory import Memory
 from virtsupd.supervisor.probes import watch_health, watch_readiness
 from virtsupd.supervisor.runs import Run
+from virtsupd.supervisor.spare_cgroups import SpareCgroups
 from virtsupd.supervisor.timers import Timers
 
 log = structlog.get_logger()
@@ -88,10 +96,7 @@ class Interpreter:
         self._tasks = tasks
         self._runs: dict[Name, Run] = {}
         self._conditions: dict[Name, anyio.CancelScope] = {}
-        self._idle_cgroups: dict[Name, Cgroup] = {}
-        """Of stopped services, to be used again or removed."""
-        self._spent_cgroups: list[Cgroup] = []
-        """Not to be used again."""
+        self._spare = SpareCgroups()
         self.post: Callable[[Event], None] = _nowhere
 
     def carry_out(self, effect: Effect) -> None:
@@ -135,14 +140,8 @@ class Interpreter:
         return (run.leader, *descendants(run.leader)) if run.leader is not None else ()
 
     def tidy(self) -> None:
-        """Remove the cgroups of services that have stopped and were not started again.
-
-        A group cannot be removed for up to a tick after its last process was reaped (Linux 6.18);
-        then it is tried again a little later. One in which guests or jobs live on is left alone.
-        """
-        self._idle_cgroups = {n: c for n, c in self._idle_cgroups.items() if _lingers(c)}
-        self._spent_cgroups = [cgroup for cgroup in self._spent_cgroups if _lingers(cgroup)]
-        if self._idle_cgroups or self._spent_cgroups:
+        """Remove the cgroups of services that have stopped and were not started again."""
+        if self._spare.tidy():
             self._timers.soon(self.tidy)
 
     def leave(self) -> None:
@@ -168,7 +167,7 @@ class Interpreter:
     def _spawn(self, effect: Spawn) -> None:
         name, generation = effect.name, effect.generation
         try:
-            run, child = self._launcher.launch(effect, self._idle_cgroups.pop(name, None))
+            run, child = self._launcher.launch(effect, self._spare.take(name))
         except SpawnError as error:
             self.post(SpawnFailed(name, generation, error.stage, str(error), error.is_permanent))
             return
@@ -177,6 +176,7 @@ class Interpreter:
             self.post(SpawnFailed(name, generation, "prepare", text, is_permanent=False))
             return
         self._runs[name] = run
+        run.is_others = lambda pid: pid != run.leader and self._is_taken(pid)
         self._reaper.watch(child.pid, lambda status: self._exited(run, child.pid, status))
         self.post(Spawned(name, generation, child.pid, child.warnings))
         if effect.ready.probe is not None and not isinstance(effect.ready.probe, NotifyProbe):
@@ -202,17 +202,31 @@ class Interpreter:
     def _ready(self, event: Event) -> None:
         """Post what the probe found; a leader that it named is watched from here on."""
         if isinstance(event, BecameReady) and event.pid is not None:
-            self._take_leader(self._runs[event.name], event.pid)
+            run = self._runs.get(event.name)
+            if run is None or run.generation != event.generation or run.ending is not None:
+                return
+            if event.pid != run.leader and self._is_taken(event.pid):
+                text = f"its pid file names process {event.pid}, which is something else"
+                self.post(NeverReady(event.name, event.generation, text))
+                return
+            self._take_leader(run, event.pid)
         self.post(event)
 
+    def _is_taken(self, pid: int) -> bool:
+        """Whether a process is known to be something: a service's leader, a command, the log keeper."""
+        return self._reaper.watches(pid) or pid == self._launcher.outputs.keeper_pid
+
     def _take_leader(self, run: Run, pid: int) -> None:
-        if run.leader == pid:
-            return
+        run.is_settled = True
+        if run.leader != pid:
+            self._watch_leader(run, pid)
+        self._launcher.records.note(run.name, pid, run.group)
+
+    def _watch_leader(self, run: Run, pid: int) -> None:
         if run.leader is not None:
             self._reaper.forget(run.leader)
         run.leader = pid
         run.group = led_group(pid) or run.group
-        self._launcher.records.note(run.name, pid, run.group)
         self._reaper.watch(pid, lambda status: self._exited(run, pid, status))
         if parent_of(pid) != os.getpid():
             run.elsewhere = LifeWatch(pid, lambda: self._ended_elsewhere(run, pid))
@@ -264,26 +278,12 @@ class Interpreter:
     def _noter(self, run: Run | AwaitReady) -> Callable[[str], None]:
         return lambda text: self.post(Told(run.name, run.generation, "waiting", text))
 
-    # What a service says
-
     def heard(self, name: Name, generation: int, message: NotifyMessage) -> None:
         """Take a message from a service's notify socket; others than the service are not heard."""
         run = self._runs.get(name)
-        if run is None or run.generation != generation or not _is_from(run, message):
-            return
-        fields = message.fields
-        if run.watchdog is not None:
-            run.watchdog.feed(message, self._launcher.clock.now().monotonic)
-            if fields.get("WATCHDOG") == "trigger":
-                self.post(HealthChanged(name, generation, "it said WATCHDOG=trigger"))
-        if "STATUS" in fields:
-            self.post(Told(name, generation, "status", fields["STATUS"]))
-        if fields.get("STOPPING") == "1":
-            self.post(Told(name, generation, "stopping"))
-        if fields.get("RELOADING") == "1":
-            self.post(Told(name, generation, "reloading"))
-        if fields.get("READY") == "1" and isinstance(run.ready_probe, NotifyProbe):
-            self.post(BecameReady(name, generation))
+        if run is not None and run.generation == generation:
+            for event in told_by(run, message, self._launcher.clock.now().monotonic):
+                self.post(event)
 
     # Ending
 
@@ -304,20 +304,43 @@ class Interpreter:
         if run is None or run.generation != effect.generation:
             self.post(Gone(effect.name, effect.generation))
             return
-        remains = self._remains(run, effect.stop)
-        if isinstance(effect, Terminate):
-            terminate(remains, effect.stop.signal)
-        else:
-            run.was_killed = True
-            kill(remains)
         run.ending = lambda: self._look(run, effect.stop)
+        try:
+            self._take_named(run)
+            denied = self._send_end(run, effect)
+        except (OSError, VirtsupdError) as error:
+            denied = (str(error),)
+        if denied:
+            log.error("service cannot be signalled", service=run.name, reason=denied)
+            text = f"cannot be ended: {'; '.join(denied)}"
+            self.post(Told(run.name, run.generation, "status", text))
         run.ending()
+
+    def _send_end(self, run: Run, effect: Terminate | Kill) -> tuple[str, ...]:
+        """Send the signal; return, in words, who may not be signalled."""
+        remains = run.remains(effect.stop)
+        if isinstance(effect, Terminate):
+            return terminate(remains, effect.stop.signal)
+        run.was_killed = True
+        return kill(remains)
+
+    def _take_named(self, run: Run) -> None:
+        """Where no cgroup tells what a start made, take the process that its pid file names by now."""
+        if (
+            run.is_settled
+            or run.cgroup is not None
+            or not isinstance(run.ready_probe, PidFileProbe)
+        ):
+            return
+        pid = owned_pid(run.ready_probe.path, run.owns)
+        if pid is not None:
+            self._take_leader(run, pid)
 
     def _look(self, run: Run, stop: Stop) -> None:
         """Post Gone if nothing is left; while the leader is there, its exit asks again."""
         if run.is_waiting or self._runs.get(run.name) is not run:
             return
-        remains = self._remains(run, stop)
+        remains = run.remains(stop)
         if is_gone(remains):
             self._gone(run)
         elif run.leader is None:
@@ -331,27 +354,24 @@ class Interpreter:
     def _gone(self, run: Run) -> None:
         if self._runs.get(run.name) is run:
             del self._runs[run.name]
-            self._launcher.records.forget(run.name)
+            self._close_record(run)
+            if run.leader is not None:  # another process's child, whose end nobody reaps here
+                self._reaper.forget(run.leader)
             run.close()
-            self._keep_cgroup(run)
+            if run.cgroup is not None:
+                self._spare.keep(run.name, run.cgroup, is_spent=run.was_killed)
         self.post(Gone(run.name, run.generation))
 
-    def _keep_cgroup(self, run: Run) -> None:
-        if run.cgroup is None:
-            return
-        if run.was_killed:
-            self._spent_cgroups.append(run.cgroup)
+    def _close_record(self, run: Run) -> None:
+        """Forget the start; or, if what it made never showed and may live, record who may be that."""
+        suspects: tuple[Life, ...] = ()
+        if not run.is_settled and run.cgroup is None:
+            children = children_since(os.getpid(), run.began)
+            suspects = tuple(life for life in children if not run.is_others(life.pid))
+        if suspects:
+            self._launcher.records.suspect(run.name, suspects)
         else:
-            self._idle_cgroups[run.name] = run.cgroup
-
-    def _remains(self, run: Run, stop: Stop) -> Remains:
-        return Remains(
-            leader=run.leader,
-            group=run.group,
-            cgroup=run.cgroup,
-            mode=stop.mode,
-            leader_fd=run.elsewhere.pidfd if run.elsewhere is not None else None,
-        )
+            self._launcher.records.forget(run.name)
 
     def _forget(self, name: Name) -> None:
         self._launcher.forget(name)
@@ -363,8 +383,8 @@ class Interpreter:
         if run is None or run.leader is None:
             self.post(ReloadEnded(effect.name, effect.generation, "it has no process"))
         elif effect.reload.signal is not None:
-            signal_leader(self._remains(run, Stop()), effect.reload.signal)
-            self.post(ReloadEnded(effect.name, effect.generation, None))
+            denied = signal_leader(run.remains(Stop()), effect.reload.signal)
+            self.post(ReloadEnded(effect.name, effect.generation, "; ".join(denied) or None))
         else:
             self._start(
                 lambda: self._run_reload(run, effect),
@@ -393,18 +413,6 @@ async def _guard(
     except Exception as error:
         log.exception("task of a service failed", service=name)
         on_defect(f"a defect of virtsupd: {error!r}")
-
-
-def _lingers(cgroup: Cgroup) -> bool:
-    """Remove an empty group; return whether it is empty and yet cannot be removed."""
-    return not cgroup.remove() and not cgroup.pids()
-
-
-def _is_from(run: Run, message: NotifyMessage) -> bool:
-    """Whether a message comes from the run: by pid, or, if that is gone already, by its user."""
-    if run.owns(message.pid):
-        return True
-    return not Path(f"/proc/{message.pid}").exists() and message.uid in (0, run.uid)
 
 
 def _nowhere(event: Event) -> None:

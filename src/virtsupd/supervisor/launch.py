@@ -6,19 +6,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import structlog
+
 from virtsupd.core.effects import Spawn
 from virtsupd.core.names import Name, file_name
-from virtsupd.core.spec import FdProbe, LogSpec, NotifyProbe, ProcessSpec, ServiceSpec, StopMode
+from virtsupd.core.spec import (
+    FdProbe,
+    LogSpec,
+    NotifyProbe,
+    PidFileProbe,
+    ProcessSpec,
+    ServiceSpec,
+    StopMode,
+)
 from virtsupd.errors import SpawnError
 from virtsupd.process.activation import ListeningSockets, activation_environment
 from virtsupd.process.cgroup import Cgroup, CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.identity import Credentials, resolve_credentials
+from virtsupd.process.lives import life_of
 from virtsupd.process.notify import NotifyMessage, NotifySocket, Watchdog
 from virtsupd.process.output import Outputs
 from virtsupd.process.plan import Child, Spawner, SpawnPlan, plan_process
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.runs import Run
+
+log = structlog.get_logger()
 
 _LISTEN_PID = "LISTEN_PID"
 
@@ -51,19 +64,45 @@ class Launcher:
                 restarts (its log and activation sockets).
             OSError: likewise, when something could not be made for it.
         """
-        name = effect.name
-        cgroup = kept or self._cgroup(name, self.definition(name).stop.mode)
-        run = Run(name, effect.generation, effect.process, cgroup, effect.ready.probe)
+        mode = self.definition(effect.name).stop.mode
+        forks = isinstance(effect.ready.probe, PidFileProbe)
+        if forks and mode is not StopMode.CGROUP:
+            kept = None  # guests may live in it
+        cgroup = kept or self._cgroup(effect.name, mode, forks=forks)
+        run = Run(effect.name, effect.generation, effect.process, cgroup, effect.ready.probe)
+        run.is_settled = not forks
         try:
+            self._begin_record(run, mode)
             child = self._spawn(run, effect)
         except BaseException:
             run.close()
+            self.records.forget(run.name)
             if run.cgroup is not None:
                 run.cgroup.remove()
             raise
         run.leader = run.group = child.pid
-        self.records.note(name, child.pid, child.pid)
+        if forks:
+            life = life_of(child.pid)
+            run.began = life.started if life is not None else 0
+        if run.is_settled or run.cgroup is None:
+            self.records.note(run.name, child.pid, child.pid)
         return run, child
+
+    def _begin_record(self, run: Run, mode: StopMode) -> None:
+        """Record that a process is about to be made; without that, only a cgroup tells of it.
+
+        Raises:
+            SpawnError: it could not be written, and no cgroup of its own would show the process to
+                a successor (stage "record").
+        """
+        before = run.cgroup.pids() if run.cgroup is not None and mode is not StopMode.CGROUP else ()
+        try:
+            self.records.begin(run.name, run.generation, run.cgroup, before)
+        except OSError as error:
+            if mode is not StopMode.CGROUP or run.cgroup is None:
+                text = f"cannot record the start: {error.filename}: {error.strerror}"
+                raise SpawnError("record", text, is_permanent=False) from error
+            log.warning("start could not be recorded", service=run.name, reason=str(error))
 
     def plan_beside(self, run: Run, command: tuple[str, ...]) -> SpawnPlan:
         """Plan a command that runs as the service does and in its cgroup, its output to us.
@@ -113,14 +152,17 @@ class Launcher:
             self._sockets.pop(name).close()
         os.close(self._null)
 
-    def _cgroup(self, name: Name, mode: StopMode) -> Cgroup | None:
-        """Return a cgroup for the first start in it, none of whose processes is an earlier virtsupd's."""
+    def _cgroup(self, name: Name, mode: StopMode, *, forks: bool) -> Cgroup | None:
+        """Return a cgroup for the first start in it, none of whose processes is an earlier virtsupd's.
+
+        A program that forks away gets one that nobody was in before: until its pid file names the
+        leader, all that is in there may be it.
+        """
         groups = self.tree.groups(name) if self.tree is not None else ()
-        for group in groups or (None,):
-            self.records.refuse_leftovers(name, mode, group)
+        self.records.refuse_leftovers(name, mode, groups)
         if self.tree is None:
             return None
-        if mode is StopMode.CGROUP:
+        if forks or mode is StopMode.CGROUP:
             return self.tree.anew(name)
         cgroup = self.tree.service(name)  # guests and jobs may live in it, and go on
         cgroup.make()

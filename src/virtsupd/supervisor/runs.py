@@ -9,10 +9,11 @@ from pathlib import Path
 import anyio
 
 from virtsupd.core.names import Name
-from virtsupd.core.spec import Probe, ProcessSpec
+from virtsupd.core.spec import Probe, ProcessSpec, Stop, StopMode
 from virtsupd.process.cgroup import Cgroup
-from virtsupd.process.lives import LifeWatch, descends_from, led_group, parent_of
+from virtsupd.process.lives import LifeWatch, descends_from, led_group, life_of, parent_of
 from virtsupd.process.notify import NotifySocket, Watchdog
+from virtsupd.process.stop import Remains
 
 
 @dataclass(slots=True)
@@ -28,6 +29,12 @@ class Run:
     """None before the spawn and after the reap."""
     group: int = 0
     """Process group of the first process."""
+    is_settled: bool = True
+    """Whether `leader` is known to be the one: not before a pid file has named it."""
+    began: int = 0
+    """When its first process began, in clock ticks from the boot."""
+    is_others: Callable[[int], bool] = lambda pid: False
+    """Whether a process is known to be something else: a leader of another service, a command."""
     elsewhere: LifeWatch | None = None
     """Watches a leader that is another process's child."""
     uid: int = 0
@@ -50,17 +57,31 @@ class Run:
 
         Without a cgroup those do that are in the group of its first process or descend from its
         leader; once that has ended (a program that goes into the background), also orphans that
-        virtsupd has inherited.
+        virtsupd has inherited since, unless they are known to be something else.
         """
         if pid == self.leader:
             return True
         if self.cgroup is not None:
             return self.cgroup.contains(pid)
+        if self.is_others(pid):
+            return False
         if led_group(pid) == self.group:
             return True
         if self.leader is None:
-            return parent_of(pid) == os.getpid()
+            life = life_of(pid)
+            return life is not None and life.started >= self.began and parent_of(pid) == os.getpid()
         return descends_from(pid, self.leader)
+
+    def remains(self, stop: Stop) -> Remains:
+        """Return what is left; while its leader is not known, all in its cgroup may be the service."""
+        is_hidden = not self.is_settled and self.cgroup is not None
+        return Remains(
+            leader=self.leader,
+            group=self.group,
+            cgroup=self.cgroup,
+            mode=StopMode.CGROUP if is_hidden else stop.mode,
+            leader_fd=self.elsewhere.pidfd if self.elsewhere is not None else None,
+        )
 
     def end_watches(self) -> None:
         """Cancel its probes."""

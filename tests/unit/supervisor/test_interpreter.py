@@ -7,12 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
-from tests.support.supervising import WEB, Parts, many, service, supervising
+from tests.support.supervising import WEB, Parts, Supervising, many, service, supervising
 
 from virtsupd.core.effects import Announce, Result, RunReload, Terminate, WatchHealth
-from virtsupd.core.events import BecameReady, Gone, HealthChanged, Instant, ReloadEnded, Verb
+from virtsupd.core.events import (
+    BecameReady,
+    Gone,
+    HealthChanged,
+    Instant,
+    NeverReady,
+    Reloaded,
+    ReloadEnded,
+    Verb,
+)
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import (
@@ -23,6 +34,7 @@ from virtsupd.core.spec import (
     Readiness,
     Reload,
     Respawn,
+    ServiceSpec,
     Stop,
     StopMode,
     TcpProbe,
@@ -30,7 +42,7 @@ from virtsupd.core.spec import (
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.clock import SystemClock
-from virtsupd.process.lives import LifeWatch
+from virtsupd.process.lives import LifeWatch, has_ended
 from virtsupd.process.notify import NotifyMessage
 from virtsupd.process.plan import Child, SpawnPlan
 from virtsupd.process.reaper import become_subreaper
@@ -181,13 +193,108 @@ async def test_a_leader_that_is_somebody_elses_child_is_seen_to_end(tmp_path: Pa
         await s.ask(Verb.STOP, "web")
         # The wrapper is not the leader any more, and mode `process` leaves it alone.
         [wrapper] = [pid for pid in first if pid != int(path.read_text())]
-        ended = anyio.Event()
-        watch = LifeWatch(wrapper, ended.set)
-        os.kill(wrapper, signal.SIGKILL)
+        await end(s, wrapper)
+
+
+BACKGROUND = ("/bin/sh", "-c", "setsid sleep 1000 & echo $! >$0; exit 0")
+"""Leaves a process in a session of its own and ends; its pid goes into the file $0."""
+
+
+def forking(
+    told: Path, mode: StopMode, named: str = "/nonexistent/pid", seconds: float = 0.2
+) -> ServiceSpec:
+    """Return a service that goes into the background and names itself too late."""
+    ready = Readiness(PidFileProbe(named), seconds)
+    return service("web", *BACKGROUND, str(told), ready=ready, stop=Stop("SIGTERM", 0.2, mode))
+
+
+@pytest.mark.usefixtures("as_subreaper")
+@pytest.mark.parametrize("mode", list(StopMode))
+async def test_a_daemon_that_never_named_itself_does_not_outlive_its_start(
+    tmp_path: Path, mode: StopMode
+) -> None:
+    told = tmp_path / "told"
+    async with supervising(forking(told, mode)) as s:
+        await s.until(lambda: s.snapshot().has_failed)
+        assert "not ready within" in s.reason()
+        assert has_ended(int(told.read_text()))
+        assert not (s.run_dir / "records/web").exists()
+
+
+async def end(s: Supervising, pid: int) -> None:
+    """End a process that we have inherited, and wait until it is reaped."""
+    ended = anyio.Event()
+    watch = LifeWatch(pid, ended.set)
+    os.kill(pid, signal.SIGKILL)
+    with anyio.fail_after(10):
+        await ended.wait()
+    watch.close()
+    s.reaper.drain()
+
+
+@pytest.mark.usefixtures("as_subreaper")
+@pytest.mark.parametrize("mode", list(StopMode))
+async def test_without_cgroups_a_daemon_that_may_live_is_not_started_beside(
+    tmp_path: Path, mode: StopMode
+) -> None:
+    told = tmp_path / "told"
+    spec = forking(told, mode)
+    async with supervising(spec, parts=Parts(has_cgroups=False)) as s:
+        await s.until(lambda: s.snapshot().has_failed)
+        pid = int(told.read_text())
+        assert not has_ended(pid)
+        [report] = (await s.ask(Verb.START, "web")).reports
+        assert f"leftovers: it may have left process {pid} (sleep)" in report.message
+        await end(s, pid)
+        told.unlink()
+        [report] = (await s.ask(Verb.START, "web")).reports
+        assert "not ready within" in report.message
+        await end(s, int(told.read_text()))
+
+
+@pytest.mark.usefixtures("as_subreaper")
+async def test_without_cgroups_a_stop_takes_whom_the_pid_file_names_by_then(
+    tmp_path: Path,
+) -> None:
+    told = tmp_path / "told"
+    spec = forking(told, StopMode.PROCESS, str(tmp_path / "pid"), 10)
+    async with supervising(spec, parts=Parts(has_cgroups=False)) as s:
         with anyio.fail_after(10):
-            await ended.wait()
-        s.reaper.drain()
-        watch.close()
+            while s.interpreter.leader(WEB) is not None:
+                await anyio.lowlevel.checkpoint()
+        run = s.interpreter._runs[WEB]
+        run.end_watches()  # as if the news of the file were still on its way
+        told.rename(tmp_path / "pid")
+        await s.ask(Verb.STOP, "web")
+        assert has_ended(int((tmp_path / "pid").read_text()))
+        assert s.snapshot().state is State.STOPPED
+
+
+@pytest.mark.usefixtures("as_subreaper")
+async def test_a_pid_file_does_not_make_anothers_leader_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    ready = Readiness(PidFileProbe(str(path)), timeout_seconds=0.2)
+    spec = service("web", "/bin/true", ready=ready, stop=Stop(mode=StopMode.PROCESS))
+    async with supervising(service("victim"), parts=Parts(has_cgroups=False)) as s:
+        victim = s.snapshot("victim").pid or 0
+        path.write_text(str(victim))
+        s.supervisor.post(Reloaded(ServiceGraph.build([service("victim"), spec])))
+        await s.ask(Verb.START, "web")
+        assert s.snapshot("web").has_failed
+        assert (s.snapshot("victim").state, s.snapshot("victim").pid) == (State.RUNNING, victim)
+
+
+async def test_a_late_answer_of_a_probe_takes_no_leader() -> None:
+    async with supervising(service("web"), service("other")) as s:
+        generation = s.supervisor.engine.service(WEB).generation
+        other = s.snapshot("other").pid or 0
+        leader = s.interpreter.leader(WEB)
+        s.interpreter._ready(BecameReady(WEB, generation - 1, other))
+        s.interpreter._ready(BecameReady(Name("gone"), generation, other))
+        s.interpreter._ready(BecameReady(WEB, generation, other))
+        assert isinstance(s.posted[-1], NeverReady)
+        assert s.interpreter.leader(WEB) == leader
+        assert s.reaper.watches(other)
 
 
 def message(pid: int, **fields: str) -> NotifyMessage:
@@ -205,15 +312,6 @@ async def test_only_the_service_is_heard() -> None:
         s.interpreter.heard(WEB, generation, message(s.snapshot().pid or 0, **fields))
         assert s.snapshot().state is State.RUNNING
         assert s.snapshot().status_text == "well"
-
-
-@pytest.mark.parametrize(("uid", "is_heard"), [(0, True), (65534, False)])
-async def test_a_sender_that_is_gone_is_known_by_its_user(uid: int, *, is_heard: bool) -> None:
-    async with supervising(service(ready=Readiness(NotifyProbe()))) as s:
-        generation = s.supervisor.engine.service(WEB).generation
-        gone = NotifyMessage(2**22 + 1, uid, {"READY": "1"})
-        s.interpreter.heard(WEB, generation, gone)
-        assert (s.snapshot().state is State.RUNNING) == is_heard
 
 
 async def test_a_service_that_is_done_cannot_be_reloaded() -> None:

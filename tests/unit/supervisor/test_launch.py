@@ -19,7 +19,11 @@ from virtsupd.core.spec import (
     Stop,
     StopMode,
 )
+from virtsupd.process.lives import life_of
+from virtsupd.process.plan import Child, SpawnPlan
+from virtsupd.process.spawn import best_spawner
 from virtsupd.supervisor.launch import watchdog_seconds
+from virtsupd.supervisor.records import Record, Records
 
 pytestmark = pytest.mark.process
 
@@ -77,9 +81,41 @@ async def test_a_failed_start_leaves_nothing() -> None:
         text = "descriptor: cannot pass readiness as descriptor 3: 0 to 3 are taken"
         assert s.reason() == text
         assert list((s.run_dir / "ready").iterdir()) == []
-        assert not (s.run_dir / "records").exists()
+        assert list((s.run_dir / "records").iterdir()) == []
         assert s.launcher.tree is not None
         assert s.launcher.tree.services() == ()
+
+
+@pytest.mark.parametrize("mode", list(StopMode))
+async def test_a_start_that_nothing_would_tell_a_successor_of_is_not_made(mode: StopMode) -> None:
+    spec = service(stop=Stop(mode=mode))
+    async with supervising(spec, parts=Parts(has_booted=False)) as s:
+        (s.run_dir / "records").write_text("a file where the directory should be")
+        [report] = (await s.ask(Verb.START, "web")).reports
+        if mode is StopMode.CGROUP:  # in which a successor finds it
+            assert s.snapshot().state is State.RUNNING
+        else:
+            assert report.message.startswith("web: record: cannot record the start: ")
+            assert s.launcher.tree is not None
+            assert s.launcher.tree.services() == ()
+
+
+async def test_a_record_is_begun_before_the_spawn_and_names_the_cgroup() -> None:
+    class Looking:
+        def spawn(self, plan: SpawnPlan) -> Child:
+            seen.append(Records(s.run_dir / "records").read(WEB))
+            return best_spawner().spawn(plan)
+
+    seen: list[Record | None] = []
+    async with supervising(service(), parts=Parts(spawner=Looking(), has_booted=False)) as s:
+        await s.ask(Verb.START, "web")
+        [begun] = seen
+        after = Records(s.run_dir / "records").read(WEB)
+        assert begun is not None
+        assert after is not None
+        assert begun.leader is None
+        assert begun.cgroup == after.cgroup == s.interpreter._runs[WEB].cgroup.path  # type: ignore[union-attr]  # it has one
+        assert after.leader == life_of(s.snapshot().pid or 0)
 
 
 async def test_a_watchdog_is_told_its_interval() -> None:
