@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,13 @@ KINDS = ("stall", "flood", "megabytes", "costly", "never-read", "garbage", "disa
 SERVICES = 50
 CALLS = 300
 RESPAWNS = 20
+ROUNDS = 3
 ANSWER_SECONDS = 0.05
-"""What an answer may take. The median is held to half of it, 19 of 20 to all of it.
+"""What 99 of 100 answers may take, on a kept connection and on a new one, in the median round.
 
-The slowest are left out: some eight hundred clients, virtsupd and this test share the host's
-cores, and the scheduler alone may keep one waiting for longer.
+The slowest of each hundred, and the slowest round, are left out: some eight hundred clients,
+virtsupd and this test share the host's cores with whatever else runs there, and the scheduler alone
+may keep one of them waiting for longer.
 """
 RESPAWN_SECONDS = 0.05
 """What the median of the replacements may take, the start of a shell and of date included.
@@ -65,19 +67,24 @@ def attacked(daemon: Daemon, *kinds: str) -> Iterator[None]:
             process.wait(10)
 
 
-def answer_seconds(path: Path) -> list[float]:
-    """Return how long calls take, by turns on a kept connection and each on a new one."""
-    taken = []
+def answer_seconds(path: Path) -> tuple[list[float], list[float]]:
+    """Return how long calls take, sorted: those on a kept connection, and those each on a new one."""
+    on_kept, on_fresh = [], []
     with Client(str(path), timeout=10) as kept:
-        for number in range(CALLS):
+        for _ in range(CALLS):
             began = time.monotonic()
-            if number % 2:
-                kept.call("Status", {"names": ["s1"]})
-            else:
-                with Client(str(path), timeout=10) as fresh:
-                    fresh.call("Status", {"names": ["s1"]})
-            taken.append(time.monotonic() - began)
-    return taken
+            kept.call("Status", {"names": ["s1"]})
+            on_kept.append(time.monotonic() - began)
+            began = time.monotonic()
+            with Client(str(path), timeout=10) as fresh:
+                fresh.call("Status", {"names": ["s1"]})
+            on_fresh.append(time.monotonic() - began)
+    return sorted(on_kept), sorted(on_fresh)
+
+
+def in_median_round(rounds: Sequence[Sequence[float]], share: float) -> float:
+    """Return what so large a share of the calls took at most, in the median round."""
+    return statistics.median(taken[int(len(taken) * share)] for taken in rounds)
 
 
 def respawn_seconds(daemon: Daemon) -> list[float]:
@@ -111,18 +118,21 @@ def test_a_good_client_is_answered_and_a_respawn_is_not_delayed() -> None:
         before = len(list(descriptors.iterdir()))
         quiet = respawn_seconds(daemon)
         with attacked(daemon, *KINDS):
-            answers = sorted(answer_seconds(daemon.host.socket))
+            answers = [answer_seconds(daemon.host.socket) for _ in range(ROUNDS)]
             respawns = respawn_seconds(daemon)
         eventually(lambda: len(list(descriptors.iterdir())) <= before, "descriptors are closed")
         assert states(daemon) == {"running"}
         restarts = daemon.status("web")["restarts"]
-    median, nineteen_of_20 = statistics.median(answers), answers[CALLS * 19 // 20]
+    for kind, rounds in zip(("kept", "new"), zip(*answers, strict=True), strict=True):
+        median, most = in_median_round(rounds, 0.5), in_median_round(rounds, 0.99)
+        sys.stdout.write(
+            f"{kind} connection: median {median * 1000:.1f} ms, p99 {most * 1000:.1f} ms, "
+            f"slowest {max(taken[-1] for taken in rounds) * 1000:.1f} ms\n"
+        )
+        assert most < ANSWER_SECONDS, f"{kind} connection"
     sys.stdout.write(
-        f"answers: median {median * 1000:.1f} ms, p95 {nineteen_of_20 * 1000:.1f} ms, "
-        f"slowest {answers[-1] * 1000:.1f} ms; respawn: median {statistics.median(respawns) * 1000:.1f} ms, "
-        f"slowest {max(respawns) * 1000:.1f} ms, unattacked {statistics.median(quiet) * 1000:.1f} ms\n"
+        f"respawn: median {statistics.median(respawns) * 1000:.1f} ms, slowest "
+        f"{max(respawns) * 1000:.1f} ms, unattacked {statistics.median(quiet) * 1000:.1f} ms\n"
     )
-    assert median < ANSWER_SECONDS / 2
-    assert nineteen_of_20 < ANSWER_SECONDS
     assert statistics.median(respawns) < RESPAWN_SECONDS
     assert restarts == 2 * RESPAWNS
