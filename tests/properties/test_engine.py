@@ -110,9 +110,19 @@ class EngineMachine(RuleBasedStateMachine):
         guests = data.draw(st.booleans())
         before = {n for n, s in self.services() if s.spec.is_guest and s.is_up}
         falling = {n for n in before if self.host.engine.service(Name(n)).view.must_stop}
+        told = self.host.engine.would_touch(verb, [Name(name) for name in names]).stopped
+        staying = {n for n, s in self.services() if s.is_up and not s.view.must_stop}
         self.asked[self.host.ask(verb, *names, guests=guests)] = verb
+        self.nothing_else_ends(staying.difference(told))
         if not guests:
             self.no_other_guest_ends(before - falling - set(names))
+
+    def nothing_else_ends(self, staying: set[Name]) -> None:
+        """A peer may give a command if it may stop what `would_touch` tells."""
+        for name in staying:
+            found = self.host.engine.service(name)
+            assert found.is_up, f"{name} ended and was not told"
+            assert not found.view.must_stop, f"{name} ends and was not told"
 
     def no_other_guest_ends(self, guests: set[Name]) -> None:
         for name in guests:
