@@ -39,6 +39,7 @@ class Log:
         "_file",
         "_gap_bytes",
         "_gap_reason",
+        "_gap_told",
         "_identity",
         "_retry_at",
         "_rotation_retry_at",
@@ -71,6 +72,7 @@ class Log:
         self._begun = 0.0
         self._gap_bytes = 0
         self._gap_reason = ""
+        self._gap_told = 0
         self._retry_at = 0.0
         self._rotation_retry_at = 0.0
 
@@ -137,7 +139,9 @@ class Log:
         except OSError as error:
             self.has_more = False
             self._fail(error)
-            return not self.is_blocked and self._discard()
+            is_output_dropped = not self.is_blocked and self._discard()
+            self._complain()
+            return is_output_dropped
 
     def deadline(self) -> float:
         """Return when `on_time` has something to do, in monotonic seconds; 0 for never."""
@@ -262,11 +266,19 @@ class Log:
 
     def _fail(self, error: OSError) -> None:
         reason = error.strerror or str(error)
-        self.trouble = f"log cannot be written: {self.settings.file}: {reason}"
         self._gap_reason = reason
         self._retry_at = time.monotonic() + _RETRY_SECONDS
         if error.errno != errno.ENOSPC:
             self._close_file()
+        self._complain()
+
+    def _complain(self) -> None:
+        """Say what hinders and how much is lost by it; of the amount, each doubling is told."""
+        self.trouble = f"log cannot be written: {self.settings.file}: {self._gap_reason}"
+        if self._gap_bytes >= 2 * self._gap_told:
+            self._gap_told = self._gap_bytes
+        if self._gap_told:
+            self.trouble += f"; at least {_size(self._gap_told)} of output dropped"
 
     def _discard(self) -> bool:
         """Read what is in the FIFO and drop it, counted."""
@@ -294,7 +306,7 @@ class Log:
         if not rotation.ends_in_line(self._file, size):
             line = "\n" + line
         os.pwrite(self._file, line.encode(), size)
-        self._gap_bytes = 0
+        self._gap_bytes = self._gap_told = 0
         self.trouble = ""
 
 
@@ -311,6 +323,14 @@ def _open_fifo(path: str) -> int:
 def _open_again(fd: int, access: int) -> int:
     """Open what `fd` stands for once more, whether or not it still has a path."""
     return os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _size(count: int) -> str:
+    """Say a number of bytes, rounded down."""
+    for unit, shift in (("MiB", 20), ("KiB", 10)):
+        if count >> shift:
+            return f"{count >> shift} {unit}"
+    return f"{count} bytes"
 
 
 def _read_begun(file: int, changed: float) -> float:

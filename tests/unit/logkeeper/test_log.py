@@ -1,6 +1,7 @@
 """One log: bytes from a FIFO to the end of a file, whatever becomes of the file."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,6 +195,7 @@ def test_a_symbolic_link_is_refused_and_output_counted(bench: Bench, tmp_path: P
     bench.write("12345\n")
     assert bench.log.trouble == (
         f"log cannot be written: {bench.file}: a symbolic link, which is not followed"
+        "; at least 6 bytes of output dropped"
     )
     assert bench.log.dropped_bytes == 6
     assert target.read_text() == "safe\n"
@@ -209,6 +211,17 @@ def test_the_gap_is_said_when_it_can_be_written_again(bench: Bench) -> None:
     gap = "[virtsupd: 9 bytes of output dropped: not a regular file]\n"
     assert bench.file.read_text() == gap + "after\n"
     assert bench.log.trouble == ""
+
+
+def test_of_what_is_dropped_each_doubling_is_told(bench: Bench) -> None:
+    bench.file.mkdir(parents=True)
+    told = []
+    for text in ("1\n", "2\n", "3\n", "x" * 5000 + "\n"):
+        bench.write(text)
+        told.append(bench.log.trouble.rpartition(" at least ")[2])
+        bench.log._retry_at = 0.0
+    said = "2 bytes of output dropped", "4 bytes of output dropped", "4 KiB of output dropped"
+    assert told == [said[0], said[1], said[1], said[2]]
 
 
 def test_block_leaves_output_in_the_fifo(bench: Bench) -> None:
@@ -237,7 +250,8 @@ def test_a_full_disk_costs_a_counted_gap_on_a_line_of_its_own(tmp_path: Path) ->
         bench.write(line)
         written = bench.file.read_text()
         bench.close()
-    assert trouble == f"log cannot be written: {bench.file}: No space left on device"
+    cause = f"log cannot be written: {bench.file}: No space left on device"
+    assert re.fullmatch(f"{cause}; at least [0-9]+ KiB of output dropped", trouble)
     dropped = bench.log.dropped_bytes
     gap = f"[virtsupd: {dropped} bytes of output dropped: No space left on device]\n"
     before, found, after = written.partition(gap)
