@@ -24,7 +24,7 @@ async def main() -> None:
     )
     async with reaper.running(), outputs.running():
         outputs.open(Name(name), LogSpec(file), uid=0, gid=0)
-        await outputs.connected()
+        await outputs._link.connected.wait()
         await outputs.drained(Name(name))
         sys.stdout.write("ready\n")
         sys.stdout.flush()

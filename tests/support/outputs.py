@@ -15,6 +15,8 @@ from backports import zstd
 from virtsupd.core.exits import ExitStatus, from_wait_status
 from virtsupd.core.names import Name
 from virtsupd.process.clock import SystemClock
+from virtsupd.process.log_files import log_files
+from virtsupd.process.log_tail import tail
 from virtsupd.process.output import Outputs
 
 DEADLINE_SECONDS = 10.0
@@ -51,6 +53,23 @@ class Captured(Outputs):
 
     def _note(self, name: Name, text: str | None) -> None:
         self.troubles.append((name, text))
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The connected keeper's pid; None while there is none."""
+        return self._link.pid
+
+    async def connected(self) -> None:
+        """Return once a keeper is connected and has been told of every log."""
+        await self._link.connected.wait()
+
+    def files(self, name: Name) -> tuple[str, ...]:
+        """Return the log in use and the rotated ones."""
+        return log_files(self._outputs[name].log.file)
+
+    async def tail(self, name: Name, lines: int) -> list[str]:
+        """Return the last lines of the log."""
+        return await tail(self._outputs[name].log.file, lines)
 
 
 @asynccontextmanager

@@ -35,7 +35,8 @@ from virtsupd.errors import (
 )
 from virtsupd.process.clock import Clock
 from virtsupd.process.inspect import inspect_processes
-from virtsupd.process.log_files import follow, tail
+from virtsupd.process.log_files import follow
+from virtsupd.process.log_tail import tail
 
 NAME = "org.virtsupd.Supervisor"
 _DEFAULT_LINES = 10
@@ -174,7 +175,7 @@ class _Supervisor:
             await self._follow(request, files, count)
         else:
             for name, file in files.items():
-                await _show_lines(request, name, tail(file, count) if file else [])
+                await _show_lines(request, name, await tail(file, count) if file else [])
         return [dumps({"name": names[-1], "lines": []})]
 
     def _log_file(self, name: Name) -> str:

@@ -7,9 +7,9 @@ them dies, the writer is not ended and nothing that was written is lost.
 import fcntl
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +18,6 @@ import anyio
 from virtsupd.core.names import Name, file_name
 from virtsupd.core.spec import LogSpec
 from virtsupd.errors import SpawnError
-from virtsupd.process import log_files
 from virtsupd.process.clock import Clock
 from virtsupd.process.keeper_link import ChildWatcher, KeeperLink, remove_traces
 
@@ -34,15 +33,6 @@ class _Output:
     log: LogSpec
     path: Path
     descriptor: int
-
-
-@dataclass(slots=True)
-class _Question:
-    """A request to the keeper whose answer somebody waits for."""
-
-    request: tuple[str, ...]
-    is_answered: anyio.Event = field(default_factory=anyio.Event)
-    text: str = ""
 
 
 class Outputs:
@@ -76,8 +66,7 @@ class Outputs:
         self._outputs: dict[Name, _Output] = {}
         self._closing: dict[Name, _Output | None] = {}
         self._troubled: set[Name] = set()
-        self._questions: dict[tuple[str, str], _Question] = {}
-        self._dropped: dict[str, int] = {}
+        self._drains: dict[str, tuple[Name, anyio.Event]] = {}
         self._tokens = count(1)
         self._link_warning: str | None = None
         self._keeper_warnings: dict[str, None] = {}
@@ -86,7 +75,7 @@ class Outputs:
 
     @property
     def keeper_pid(self) -> int | None:
-        """The connected keeper's pid; None while there is none."""
+        """The connected keeper's pid; None while there is none. No pid file may name it."""
         return self._link.pid
 
     @property
@@ -150,56 +139,26 @@ class Outputs:
         self._troubled.discard(name)
         self._link.send("close", name)
 
-    async def connected(self) -> None:
-        """Return once a keeper is connected and has been told of every log."""
-        await self._link.connected.wait()
-
     async def drained(self, name: Name) -> None:
-        """Return once all that was written so far is in the log file, or after a second."""
-        if name in self._outputs:
+        """Return once all that was written so far is in the log file, or after a second.
+
+        At once for a service without a log. A log that cannot be written holds nobody up.
+        """
+        if name not in self._outputs:
+            return
+        token = str(next(self._tokens))
+        _, is_done = self._drains[token] = (name, anyio.Event())
+        self._link.send("drain", name, token)
+        try:
             with anyio.move_on_after(_DRAIN_SECONDS):
-                token = str(next(self._tokens))
-                await self._ask("drained", token, "drain", name, token)
-
-    async def rotate(self, name: Name) -> str:
-        """Rotate a log now; return why it cannot be, "" when it was (an empty one needs none)."""
-        with anyio.move_on_after(_DRAIN_SECONDS):
-            return await self._ask("rotated", name, "rotate", name)
-        return "the log keeper does not answer"
-
-    async def dropped_bytes(self) -> dict[str, int]:
-        """Return for each log the keeper holds how much it has dropped since it started.
-
-        Names that nobody opened here are what an earlier virtsupd left to it. Empty when the
-        keeper does not answer within a second.
-        """
-        self._dropped = {}
-        with anyio.move_on_after(_DRAIN_SECONDS):
-            await self._ask("status", "", "status")
-        return self._dropped
-
-    def files(self, name: Name) -> tuple[str, ...]:
-        """Return the log file in use and the rotated ones that exist, newest first."""
-        output = self._outputs.get(name)
-        return log_files.log_files(output.log.file) if output else ()
-
-    def tail(self, name: Name, lines: int) -> list[str]:
-        """Return the last lines of the log, oldest first."""
-        output = self._outputs.get(name)
-        return log_files.tail(output.log.file, lines) if output else []
-
-    def follow(self, name: Name, lines: int) -> AsyncGenerator[list[str], None]:
-        """Return batches of lines: the last `lines`, then each as it is written, over rotations.
-
-        A service without a log has none: the iterator ends at once.
-        """
-        output = self._outputs.get(name)
-        if output is None:
-            return _no_lines()
-        return log_files.follow(output.log.file, lines)
+                await is_done.wait()
+        finally:
+            del self._drains[token]
 
     async def shutdown(self) -> None:
         """Have the keeper empty all FIFOs and end, and remove what was made in the run directory.
+
+        That is the FIFOs: what else lies among them stays. It is no error if all of it is gone.
 
         Logs and rotated files stay. A keeper that has not ended after ten seconds is left alone,
         with its socket, for the next virtsupd to find.
@@ -209,11 +168,14 @@ class Outputs:
                 await self._link.connected.wait()
             self._link.end()
             await self._has_ended.wait()
-            remove_traces(self._run_dir)
+            with suppress(OSError):
+                remove_traces(self._run_dir)
         self._close_descriptors()
-        for fifo in self._fifo_dir.iterdir():
-            fifo.unlink()
-        self._fifo_dir.rmdir()
+        with suppress(OSError):
+            for path in self._fifo_dir.iterdir():
+                if path.is_fifo():
+                    path.unlink()
+            self._fifo_dir.rmdir()
 
     def leave(self) -> None:
         """Let go of every FIFO; the keeper and the services go on without us."""
@@ -238,8 +200,8 @@ class Outputs:
             self._tell(name, output)
         for name in self._closing:
             self._link.send("close", name)
-        for question in self._questions.values():
-            self._link.send(*question.request)
+        for token, (name, _) in self._drains.items():
+            self._link.send("drain", name, token)
 
     def _tell(self, name: Name, output: _Output) -> None:
         log = output.log
@@ -256,16 +218,6 @@ class Outputs:
             f"{log.mode:o}",
         )
 
-    async def _ask(self, answer: str, key: str, *request: str) -> str:
-        """Send a request, again after a reconnection, and return the text of the answer to it."""
-        question = self._questions.setdefault((answer, key), _Question(request))
-        self._link.send(*request)
-        try:
-            await question.is_answered.wait()
-        finally:
-            self._questions.pop((answer, key), None)
-        return question.text
-
     def _take(self, message: list[str]) -> None:
         """Take a message of the keeper."""
         match message:
@@ -274,24 +226,16 @@ class Outputs:
             case ["closed", name]:
                 self._finish_closing(Name(name))
             case ["drained", _, token]:
-                self._answer("drained", token, "")
-            case ["rotated", name, text]:
-                self._answer("rotated", name, text)
-            case ["log", name, _, dropped]:
-                self._dropped[name] = int(dropped)
-            case ["status", _]:
-                self._answer("status", "", "")
+                self._finish_draining(token)
             case ["warning", text]:
                 self._keeper_warnings[text] = None
             case _:
                 # A keeper of another version may say more than we know.
                 return
 
-    def _answer(self, answer: str, key: str, text: str) -> None:
-        question = self._questions.get((answer, key))
-        if question is not None:
-            question.text = text
-            question.is_answered.set()
+    def _finish_draining(self, token: str) -> None:
+        if token in self._drains:
+            self._drains[token][1].set()
 
     def _take_trouble(self, name: Name, text: str) -> None:
         """Pass on what changed: the keeper also says that nothing is wrong when nothing was."""
@@ -356,9 +300,3 @@ def _prepare(descriptor: int, uid: int, gid: int) -> None:
         os.fchown(descriptor, uid, gid)
     if not os.get_blocking(descriptor):
         os.set_blocking(descriptor, True)
-
-
-async def _no_lines() -> AsyncGenerator[list[str], None]:
-    nothing: tuple[list[str], ...] = ()
-    for batch in nothing:
-        yield batch

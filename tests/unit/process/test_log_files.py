@@ -1,4 +1,4 @@
-"""Reading log files: last lines over rotated files, and lines as they are written."""
+"""Reading log files: which there are, their newest lines, and lines as they are written."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -45,56 +45,6 @@ def test_a_compressed_file_stands_for_its_plain_one(log: Path) -> None:
     Path(f"{log}.1").touch()
     compressed(log, 1, "")
     assert log_files.log_files(str(log)) == (f"{log}.1.zst",)
-
-
-@pytest.mark.parametrize(
-    ("lines", "expected"),
-    [
-        (0, []),
-        (1, ["six"]),
-        (2, ["five", "six"]),
-        (3, ["four", "five", "six"]),
-        (5, ["two", "three", "four", "five", "six"]),
-        (99, ["one", "two", "three", "four", "five", "six"]),
-    ],
-)
-def test_last_lines_reach_into_rotated_files(log: Path, lines: int, expected: list[str]) -> None:
-    log.write_text("five\nsix\n")
-    Path(f"{log}.1").write_text("three\nfour\n")
-    compressed(log, 2, "one\ntwo\n")
-    assert log_files.tail(str(log), lines) == expected
-
-
-def test_an_unfinished_last_line_counts(log: Path) -> None:
-    log.write_text("one\ntw")
-    assert log_files.tail(str(log), 1) == ["tw"]
-
-
-def test_many_lines_are_found_over_block_boundaries(log: Path) -> None:
-    lines = [f"{number:06d} {'x' * (number % 90)}" for number in range(10_000)]
-    log.write_text("\n".join(lines) + "\n")
-    for count in (1, 999, 5000, 10_000, 20_000):
-        assert log_files.tail(str(log), count) == lines[-count:]
-
-
-def test_no_log_has_no_lines(log: Path) -> None:
-    assert log_files.tail(str(log), 5) == []
-
-
-def test_a_damaged_rotated_file_gives_what_can_be_read(log: Path) -> None:
-    log.write_text("two\n")
-    Path(f"{log}.1.zst").write_bytes(zstd.compress(b"one\n")[:-3])
-    assert log_files.tail(str(log), 5)[-1] == "two"
-
-
-def test_a_file_compressed_between_listing_and_reading_is_found(log: Path) -> None:
-    compressed(log, 1, "one\n")
-    assert log_files._last_lines(f"{log}.1", 5, end=None) == [b"one"]
-
-
-def test_bytes_that_are_no_text_are_shown_somehow(log: Path) -> None:
-    log.write_bytes(b"\xff ok\n")
-    assert log_files.tail(str(log), 1) == ["\ufffd ok"]
 
 
 def test_recent_lines_are_the_last_of_the_file_in_use_newest_first(log: Path) -> None:
@@ -183,3 +133,35 @@ async def test_an_endless_line_comes_in_pieces(log: Path) -> None:
         while found[-1] != "end":
             found += await batch(stream, 1)
     assert "".join(found[:-1]) == "x" * 200_000
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to])
+async def test_nobody_is_led_to_another_file(log: Path, make: Callable[[Path, Path], None]) -> None:
+    secret = log.with_name("secret")
+    append(secret, "root's own\n")
+    make(log, secret)
+    assert log_files.recent_lines(str(log), 5) == (0.0, [])
+    async with aclosing(log_files.follow(str(log), 5)) as stream:
+        os.unlink(log)  # noqa: PTH108 - a test of one task
+        append(log, "ours\n")
+        assert await batch(stream, 1) == ["ours"]
+
+
+async def test_following_begins_with_lines_that_lie_before_a_rotation(log: Path) -> None:
+    append(log, "one\n")
+    rotate(log)
+    append(log, "two\n")
+    async with aclosing(log_files.follow(str(log), 9)) as stream:
+        rotate(log)
+        append(log, "three\n")
+        assert await batch(stream, 3) == ["one", "two", "three"]
+
+
+def test_in_the_middle_of_a_rotation_nothing_is_shown_again(log: Path) -> None:
+    append(log, "one\ntwo\nthr")
+    reader = log_files._Reader(str(log))
+    reader.skip_to_end()
+    assert reader.read() == []
+    os.truncate(log, len("one\ntwo\n"))
+    assert [reader.read() for _ in range(3)] == [[], [], []]
+    assert not reader.has_more

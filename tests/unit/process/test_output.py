@@ -50,8 +50,6 @@ def test_without_a_file_output_goes_to_dev_null(outputs: Captured, tmp_path: Pat
     assert outputs.open(Name("other"), LogSpec(""), uid=0, gid=0) == null
     fd = outputs.open(WEB, LOG, uid=0, gid=0)
     assert outputs.open(WEB, LogSpec(""), uid=0, gid=0) == null != fd
-    assert outputs.files(WEB) == ()
-    assert outputs.tail(WEB, 3) == []
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/etc/passwd")])
@@ -103,15 +101,11 @@ def test_warnings_are_kept_once(outputs: Captured) -> None:
     for _ in range(2):
         outputs._take(["warning", "zstd is missing"])
     outputs._take(["of a later version"])
-    outputs._take(["rotated", "unasked", ""])
+    outputs._take(["drained", "web", "unasked"])
     seen = [outputs.warnings]
     outputs._take_link_warning(None)
     seen.append(outputs.warnings)
     assert seen == [("no keeper", "zstd is missing"), ("zstd is missing",)]
-
-
-async def test_following_what_has_no_log_ends_at_once(outputs: Captured) -> None:
-    assert [lines async for lines in outputs.follow(WEB, 5)] == []
 
 
 async def test_draining_what_is_not_open_returns(outputs: Captured) -> None:
