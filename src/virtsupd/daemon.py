@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal
@@ -30,8 +29,8 @@ from virtsupd.errors import ActionError, ConfigError, UnknownActionError, Virtsu
 from virtsupd.process.cgroup import CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.extension import ExtensionSpawner
-from virtsupd.process.files import make_directory, write_atomically
-from virtsupd.process.lock import RunLock
+from virtsupd.process.files import UnsafeDirectoryError
+from virtsupd.process.lock import RunLock, StateLock
 from virtsupd.process.log_files import log_files
 from virtsupd.process.output import Outputs
 from virtsupd.process.own_notify import OwnNotify
@@ -40,6 +39,7 @@ from virtsupd.process.reaper import Reaper
 from virtsupd.process.signals import handling, is_in_foreground
 from virtsupd.process.stop import GoneWatch
 from virtsupd.supervisor.commands import last_line
+from virtsupd.supervisor.host_files import HostFiles
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.memory import Memory
@@ -54,7 +54,6 @@ End = Literal["shutdown", "quit"]
 _LAST_ANSWERS_SECONDS = 1.0
 _LAST_CGROUP_SECONDS = 1.0
 _CGROUP_PAUSE_SECONDS = 0.004
-_RUN_DIRECTORIES = ("generated", "notify", "ready")
 
 
 class Daemon:
@@ -66,7 +65,7 @@ class Daemon:
         """Take the run directory. The reaper is to be running already, and we a subreaper.
 
         Raises:
-            AlreadyRunningError: another virtsupd holds the run directory or the socket.
+            AlreadyRunningError: another virtsupd holds the run or state directory or the socket.
             VirtsupdError: a directory, the state file or a socket cannot be used. In both cases
                 nothing stays open; directories that were made stay.
             OSError: a directory or file cannot be made; as above.
@@ -81,10 +80,13 @@ class Daemon:
         self._spawner = spawner
         self._reaper = reaper
         host = loaded.host
-        _make_directories(loaded)
+        self._files = HostFiles(host)
+        self._files.make_directories(loaded)
         with contextlib.ExitStack() as undo:
             self._lock = RunLock(host.run_dir / "lock")
             undo.callback(self._lock.release, remove=True)
+            self._state_lock = StateLock(host.state_dir)
+            undo.callback(self._state_lock.release)
             self._take_over(loaded, undo)
             undo.pop_all()
         self._supervisor: Supervisor
@@ -105,13 +107,14 @@ class Daemon:
         self._server.listen(host.socket)
         if host.herd_socket is not None:
             self._server.listen(host.herd_socket, is_herd_only=True)
-        _write_generated(loaded)
+        self._files.write_generated(loaded)
 
     async def run(self) -> None:
         """Start what is to be started, serve, and return when virtsupd was asked to end.
 
-        After a shutdown nothing is left of the services and the run directory; after `quit` the
-        services and the log keeper run on.
+        After a shutdown nothing is left of the services, and nothing in the run directory that
+        virtsupd made, the directory included unless it was there before; after `quit` the services
+        and the log keeper run on.
         """
         async with self._outputs.running():
             with handling(self._signal_handlers()):
@@ -128,9 +131,10 @@ class Daemon:
                     await self._server.finish(_LAST_ANSWERS_SECONDS)
                     tasks.cancel_scope.cancel()
                 await self._let_go()
+        self._state_lock.release()
         self._lock.release(remove=self._end == "shutdown")
-        with contextlib.suppress(OSError):
-            self._loaded.host.run_dir.rmdir()
+        if self._end == "shutdown":
+            self._files.remove_run_dir()
 
     def _compose(self, tasks: TaskGroup) -> None:
         host = self._loaded.host
@@ -173,7 +177,7 @@ class Daemon:
         if self._tree is not None:
             await self._remove_tree(self._tree)
         self._records.clear()
-        _remove_run_files(self._loaded)
+        self._files.remove()
 
     async def _remove_tree(self, tree: CgroupTree) -> None:
         """Remove our cgroups; the kernel may need a tick after the last process (Linux 6.18)."""
@@ -313,8 +317,11 @@ class Daemon:
         if problems:
             raise ConfigError(problems)
         try:
-            _make_directories(loaded)
-            _write_generated(loaded)
+            self._files.make_directories(loaded)
+            self._files.write_generated(loaded)
+        except UnsafeDirectoryError as error:
+            text = f"{loaded.path}: {error}; the configuration in force stays"
+            raise ConfigError((text,)) from error
         except OSError as error:
             place = error.filename2 or error.filename
             text = f"{loaded.path}: cannot write {place}: {error.strerror}"
@@ -339,40 +346,6 @@ class Daemon:
         if self._supervisor.trouble is not None:
             found.append(self._supervisor.trouble)
         return (*found, *self._outputs.warnings)
-
-
-def _make_directories(loaded: Loaded) -> None:
-    host = loaded.host
-    make_directory(host.run_dir, mode=0o755)
-    make_directory(host.state_dir, mode=0o700)
-    make_directory(host.log_dir, mode=0o755)
-    for name in _RUN_DIRECTORIES:
-        make_directory(host.run_dir / name, mode=0o711)
-    for directory in loaded.directories:
-        make_directory(directory.path, mode=directory.mode)
-
-
-def _write_generated(loaded: Loaded) -> None:
-    for file in loaded.generated:
-        make_directory(file.path.parent, mode=0o755)
-        write_atomically(file.path, file.content.encode(), mode=file.mode)
-
-
-def _remove_run_files(loaded: Loaded) -> None:
-    """Remove what virtsupd made in its run directory; what it did not make stays."""
-    host = loaded.host
-    for file in loaded.generated:
-        with contextlib.suppress(OSError):
-            file.path.unlink()
-    for name in _RUN_DIRECTORIES:
-        for path in sorted((host.run_dir / name).rglob("*"), reverse=True):
-            with contextlib.suppress(OSError):
-                if stat.S_ISDIR(path.lstat().st_mode):
-                    path.rmdir()
-                else:
-                    path.unlink()
-        with contextlib.suppress(OSError):
-            (host.run_dir / name).rmdir()
 
 
 def _fixed_settings(old: Loaded, new: Loaded) -> tuple[str, ...]:

@@ -4,7 +4,11 @@ import contextlib
 import io
 import os
 import secrets
+import shlex
+import stat
 from pathlib import Path
+
+from virtsupd.errors import VirtsupdError
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int, is_lasting: bool = False) -> None:
@@ -40,15 +44,55 @@ def _write_all(file: io.FileIO, content: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def make_directory(path: Path, *, mode: int) -> None:
-    """Make a directory, with its parents (0755), if it is not there; an existing one stays as it is.
+class UnsafeDirectoryError(VirtsupdError):
+    """Somebody else than root and ourselves could put files into a directory that root writes to."""
+
+    code = "unsafe-directory"
+
+
+def make_directory(path: Path, *, mode: int) -> bool:
+    """Make a directory, with its parents (0755); return whether it was missing.
+
+    An existing one stays as it is.
 
     Raises:
         OSError: it cannot be made, or something else stands in its place.
     """
     if path.is_dir():
-        return
+        return False
     if not path.parent.is_dir():
         make_directory(path.parent, mode=0o755)
     path.mkdir(mode=mode)
     path.chmod(mode)
+    return True
+
+
+def demand_own(path: Path) -> None:
+    """Refuse a directory in which another user could put a link where root is about to write.
+
+    A sticky bit does not help: it protects files that are there, not names that are not.
+
+    Raises:
+        UnsafeDirectoryError: it is a link, belongs to somebody else, or others can write to it; the
+            message says what to do.
+        OSError: it is not there.
+    """
+    found = path.lstat()
+    name = shlex.quote(str(path))
+    if stat.S_ISLNK(found.st_mode):
+        fault = f"it is a symbolic link; name {path.resolve()} instead"
+    elif found.st_uid not in (0, os.geteuid()):
+        fault = (
+            f"it belongs to uid {found.st_uid}; name another one, or: chown {os.geteuid()} {name}"
+        )
+    elif _is_open_to_others(found):
+        bits = stat.S_IMODE(found.st_mode)
+        fault = f"others can write to it (mode {bits:04o}); name another one, or: chmod go-w {name}"
+    else:
+        return
+    raise UnsafeDirectoryError(f"cannot use the directory {path}: {fault}")
+
+
+def _is_open_to_others(found: os.stat_result) -> bool:
+    is_own_group = found.st_gid in (0, os.getegid())
+    return bool(found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not is_own_group))

@@ -1,7 +1,8 @@
-"""The lock that keeps two daemons out of one run directory."""
+"""The locks that keep two daemons out of one run directory, and out of one state directory."""
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from virtsupd.errors import AlreadyRunningError
@@ -57,5 +58,34 @@ class RunLock:
     def release(self, *, remove: bool) -> None:
         """Give the lock back; with `remove`, the file goes first, while nobody else can hold it."""
         if remove:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # taken away already
+                self.path.unlink()
+        os.close(self._descriptor)
+
+
+class StateLock:
+    """Holds a directory itself for as long as the process lives; nothing is written into it.
+
+    Two daemons that kept their state in one place would each forget what the other was told.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            AlreadyRunningError: another process holds it.
+            OSError: there is no such directory.
+        """
+        self._descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise AlreadyRunningError(
+                f"another virtsupd keeps its state in {directory}; "
+                "give this one a state_dir of its own, or end the other"
+            ) from error
+
+    def release(self) -> None:
+        """Give the lock back."""
         os.close(self._descriptor)

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from virtsupd.process.files import make_directory, write_atomically
+from virtsupd.process.files import (
+    UnsafeDirectoryError,
+    demand_own,
+    make_directory,
+    write_atomically,
+)
 
 
 @pytest.mark.parametrize("is_lasting", [True, False])
@@ -61,7 +66,8 @@ def test_a_failure_leaves_no_temporary_file(tmp_path: Path) -> None:
 def test_an_existing_directory_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "directory"
     path.mkdir(mode=0o700)
-    make_directory(path, mode=0o755)
+    assert not make_directory(path, mode=0o755)
+    assert make_directory(path / "below", mode=0o755)
     assert path.stat().st_mode & 0o777 == 0o700
 
 
@@ -71,3 +77,44 @@ def test_a_file_in_the_place_of_a_directory_is_refused(tmp_path: Path) -> None:
         make_directory(tmp_path / "file", mode=0o755)
     with pytest.raises(OSError, match=r"Not a directory|File exists"):
         make_directory(tmp_path / "file/below", mode=0o755)
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "is_safe"),
+    [
+        (0o755, 0, True),
+        (0o775, 0, True),
+        (0o775, 65534, False),
+        (0o757, 0, False),
+        (0o1777, 0, False),
+    ],
+)
+def test_a_directory_that_others_can_write_to_is_refused(
+    tmp_path: Path, mode: int, group: int, *, is_safe: bool
+) -> None:
+    path = tmp_path / "run dir"
+    path.mkdir()
+    path.chmod(mode)
+    os.chown(path, -1, group)
+    if is_safe:
+        demand_own(path)
+        return
+    with pytest.raises(UnsafeDirectoryError) as refused:
+        demand_own(path)
+    assert str(refused.value) == (
+        f"cannot use the directory {path}: others can write to it (mode {mode:04o}); "
+        f"name another one, or: chmod go-w '{path}'"
+    )
+
+
+def test_somebody_elses_directory_and_a_link_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.mkdir()
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(UnsafeDirectoryError, match=f"is a symbolic link; name {path} instead"):
+        demand_own(tmp_path / "link")
+    os.chown(path, 65534, -1)
+    with pytest.raises(UnsafeDirectoryError, match=r"belongs to uid 65534; .* chown 0 "):
+        demand_own(path)
+    with pytest.raises(FileNotFoundError):
+        demand_own(tmp_path / "missing")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from virtsupd.process.lock import RunLock
+from virtsupd.process.lock import RunLock, StateLock
 
 pytestmark = pytest.mark.process
 
@@ -95,4 +95,41 @@ def test_a_file_that_nobody_else_finds_is_no_lock(tmp_path: Path) -> None:
     lock = Slow(tmp_path / "lock")
     assert lock.opened == 3
     assert "another virtsupd" in tried(tmp_path / "lock")
+    lock.release(remove=True)
+
+
+TRY_STATE = TRY.replace("RunLock", "StateLock")
+
+
+def tried_state(directory: Path) -> str:
+    """Return what another process gets that tries to take the lock of a state directory."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRY_STATE, str(directory)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_a_state_directory_is_held_itself(tmp_path: Path) -> None:
+    lock = StateLock(tmp_path)
+    assert tried_state(tmp_path) == (
+        f"another virtsupd keeps its state in {tmp_path}; "
+        "give this one a state_dir of its own, or end the other"
+    )
+    assert list(tmp_path.iterdir()) == []
+    lock.release()
+    assert tried_state(tmp_path) == "taken"
+    with pytest.raises(FileNotFoundError):
+        StateLock(tmp_path / "missing")
+
+
+def test_a_lock_is_released_though_its_directory_was_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    lock = RunLock(tmp_path / "run/lock")
+    (tmp_path / "run/lock").unlink()
+    (tmp_path / "run").rmdir()
+    (tmp_path / "run").touch()
     lock.release(remove=True)

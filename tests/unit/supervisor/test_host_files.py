@@ -1,0 +1,87 @@
+"""What virtsupd makes on the host for itself, and that it removes nothing else."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from virtsupd.config.load import Loaded, load
+from virtsupd.process.files import UnsafeDirectoryError
+from virtsupd.services.registry import KINDS
+from virtsupd.supervisor.host_files import HostFiles
+
+
+def loaded_from(root: Path) -> Loaded:
+    (root / "host.toml").write_text(
+        f'[host]\nrun_dir = "{root}/run"\nstate_dir = "{root}/state"\nlog_dir = "{root}/log"\n'
+        "unit_dirs = []\n[virtlog]\nautostart = false\n"
+    )
+    return load(root / "host.toml", KINDS)
+
+
+def made(root: Path) -> HostFiles:
+    """Make everything, and what services leave in it."""
+    loaded = loaded_from(root)
+    files = HostFiles(loaded.host)
+    files.make_directories(loaded)
+    files.write_generated(loaded)
+    os.mkfifo(root / "run/ready/web")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
+        left.bind(str(root / "run/notify/web"))
+    return files
+
+
+def test_what_was_made_is_removed(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    assert (tmp_path / "run/generated/virtlog/virtlogd.conf").exists()
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    files.remove()
+    assert list((tmp_path / "run").iterdir()) == []
+    files.remove_run_dir()
+    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "state").exists()
+
+
+def test_what_was_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "run/notify/own").mkdir(parents=True)
+    files = made(tmp_path)
+    for place in ("notify", "ready", "generated/virtlog"):
+        (tmp_path / "run" / place / "precious").touch()
+    files.remove()
+    files.remove_run_dir()
+    left = sorted(str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*"))
+    assert left == [
+        "generated",
+        "generated/virtlog",
+        "generated/virtlog/precious",
+        "notify",
+        "notify/own",
+        "notify/precious",
+        "ready",
+        "ready/precious",
+    ]
+
+
+def test_an_empty_run_directory_that_was_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    files = made(tmp_path)
+    files.remove()
+    files.remove_run_dir()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_run_directory_that_was_taken_away_is_no_error(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    shutil.rmtree(tmp_path / "run")
+    files.remove()
+    files.remove_run_dir()
+
+
+@pytest.mark.parametrize("place", ["run", "state", "run/notify", "run/generated/virtlog"])
+def test_a_directory_that_anybody_can_write_to_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place).chmod(0o1777)
+    with pytest.raises(UnsafeDirectoryError, match="chmod go-w"):
+        made(tmp_path)
