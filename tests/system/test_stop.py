@@ -223,3 +223,17 @@ def test_stop_all_at_once_leaves_nobody() -> None:
             daemon.await_state(f"s{number}", "running")
         daemon.shutdown()
         assert pids_of(made) == []
+
+
+def test_a_stopped_service_refuses_whom_it_would_not_answer(tmp_path: Path) -> None:
+    path = tmp_path / "front"
+    with virtsupd(
+        f'[service.web]\ncommand = {many("say", "here")}\nsockets = ["{path}"]\n'
+    ) as daemon:
+        daemon.host.await_log("web", "here")
+        daemon.ask("Restart", "web")
+        assert path.is_socket()
+        daemon.ask("Stop", "web")
+        assert not path.exists(), "nothing outlives its stop"
+        daemon.ask("Start", "web")
+        assert path.is_socket()

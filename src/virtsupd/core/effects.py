@@ -107,6 +107,13 @@ class Remember:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """The service is down and stays so: close the activation sockets it keeps over restarts."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """The service left the graph: remove what was made for it (FIFO, sockets, cgroup, records)."""
 
@@ -177,6 +184,7 @@ Effect = (
     | ArmTimer
     | CancelTimer
     | Remember
+    | Release
     | Forget
     | Announce
     | Answer

@@ -12,6 +12,7 @@ from virtsupd.core.effects import (
     CancelTimer,
     EndWatches,
     Kill,
+    Release,
     Spawn,
     Terminate,
     WatchHealth,
@@ -118,6 +119,7 @@ def _escalate(host: HostState, service: Service) -> None:
 def _after_end(host: HostState, service: Service) -> None:
     """Decide what becomes of a service that has just stopped."""
     name, death = service.spec.name, service.death
+    has_sockets = service.made_spec.process is not None and service.made_spec.process.sockets
     service.is_marked = False
     service.is_asked_again = False
     service.made_from = None
@@ -130,6 +132,8 @@ def _after_end(host: HostState, service: Service) -> None:
         _vanish(host, service, death.text if death is not None else "stopped")
     elif death is not None and host.is_wanted(service) and service.enabled:
         _rest_or_respawn(host, service, death)
+    if has_sockets and (not host.is_wanted(service) or service.rest is not None):
+        host.emit(Release(name))
 
 
 def _rest_or_respawn(host: HostState, service: Service, death: Death) -> None:

@@ -24,6 +24,7 @@ from virtsupd.core.effects import (
     Finish,
     Forget,
     Kill,
+    Release,
     Remember,
     RunReload,
     Spawn,
@@ -112,8 +113,8 @@ class Interpreter:
                 self._set_timer(effect)
             case Remember():
                 self._memory.note(effect.name, wanted=effect.wanted, enabled=effect.enabled)
-            case Forget():
-                self._forget(effect.name)
+            case Release() | Forget():
+                self._give_back(effect)
             case Announce() | Answer() | Finish():
                 raise AssertionError(effect)
             case _:
@@ -373,8 +374,10 @@ class Interpreter:
         else:
             self._launcher.records.forget(run.name)
 
-    def _forget(self, name: Name) -> None:
-        self._launcher.forget(name)
+    def _give_back(self, effect: Release | Forget) -> None:
+        self._launcher.release(effect.name)
+        if isinstance(effect, Forget):
+            self._launcher.outputs.close(effect.name)
 
     # Reloading
 

@@ -134,12 +134,11 @@ class Launcher:
             cgroup_fd=None,
         )
 
-    def forget(self, name: Name) -> None:
-        """Give back what a service kept over restarts."""
+    def release(self, name: Name) -> None:
+        """Close the activation sockets a service kept over restarts."""
         sockets = self._sockets.pop(name, None)
         if sockets is not None:
             sockets.close()
-        self.outputs.close(name)
 
     def leave(self) -> None:
         """Close our ends and leave every socket file where it is, for the next virtsupd."""

@@ -1,11 +1,14 @@
 """What a move means: starting, ending with escalation, and what follows an end."""
 
-from tests.support.pure_host import CLEAN, NOTIFY, PureHost, service, target
+from dataclasses import replace
 
-from virtsupd.core.effects import CancelTimer, EndWatches, Spawn, Terminate
+import pytest
+from tests.support.pure_host import CLEAN, NOTIFY, PureHost, process, service, target
+
+from virtsupd.core.effects import CancelTimer, EndWatches, Release, Spawn, Terminate
 from virtsupd.core.events import BecameReady, Timer
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ExecProbe, Health, PathProbe, Readiness, Respawn, Stop
+from virtsupd.core.spec import ExecProbe, Health, PathProbe, Readiness, Respawn, SocketSpec, Stop
 
 DB = Name("db")
 
@@ -243,3 +246,29 @@ def test_a_condition_is_waited_for_as_long_as_it_takes() -> None:
     host = PureHost.of(target("net", ready=Readiness(PathProbe("/x"), timeout_seconds=60.0)))
     host.pass_time(5000.0)
     assert "failed" not in host.reason("net")
+
+
+@pytest.mark.parametrize(
+    ("end", "is_released"),
+    [("stop", True), ("restart", False), ("crash", False), ("failure", True), ("displaced", True)],
+)
+def test_activation_sockets_are_kept_over_restarts_and_go_with_a_stop(
+    end: str, *, is_released: bool
+) -> None:
+    """Clients queue while a service comes back, and are refused when it stays away."""
+    listening = replace(process("web"), sockets=(SocketSpec("web", "/run/web"),))
+    respawn = None if end == "failure" else Respawn(delay_seconds=1)
+    host = PureHost.of(
+        service("web", process=listening, respawn=respawn),
+        service("rival", autostart=False, conflicts=["web"]),
+    )
+    match end:
+        case "stop":
+            host.stop("web")
+        case "restart":
+            host.restart("web")
+        case "displaced":
+            host.start("rival")
+        case _:
+            host.exits("web")
+    assert host.take(Release) == ([Release(Name("web"))] if is_released else [])

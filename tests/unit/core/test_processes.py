@@ -25,7 +25,15 @@ from virtsupd.core.events import (
 )
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ExecProbe, ExitProbe, Health, PidFileProbe, Readiness, Respawn
+from virtsupd.core.spec import (
+    ExecProbe,
+    ExitProbe,
+    Health,
+    NotifyProbe,
+    PidFileProbe,
+    Readiness,
+    Respawn,
+)
 
 DB = Name("db")
 EXIT = Readiness(ExitProbe())
@@ -399,7 +407,7 @@ def test_a_health_check_that_is_no_longer_asked_for_is_not_heard() -> None:
 
 
 def test_a_service_that_calls_itself_stuck_before_it_is_ready_is_started_again() -> None:
-    health = Health(NOTIFY.probe, interval_seconds=1.0)
+    health = Health(NotifyProbe(), interval_seconds=1.0)
     host = PureHost.of(service("db", ready=NOTIFY, health=health, respawn=None))
     name = Name("db")
     host.post(HealthChanged(name, host.processes[name].generation, "it said WATCHDOG=trigger"))

@@ -138,7 +138,7 @@ async def test_what_is_kept_over_restarts_goes_with_the_service() -> None:
         assert WEB in s.launcher._sockets
         await s.ask(Verb.STOP, "web")
         assert WEB not in s.launcher._sockets
-        s.launcher.forget(WEB)
+        s.launcher.release(WEB)
 
 
 async def test_a_service_without_a_log_has_no_offset() -> None:
