@@ -57,7 +57,18 @@ def demo_at_a_terminal(host: Namespaces) -> Iterator[Path]:
     enter = ["nsenter", "--target", str(host.first), "--mount", "--net", "--pid", "--root", "--wd"]
     # A shell that stays, as a newcomer's does: it is who learns that the terminal is gone.
     command = f"{shlex.quote(str(CHECKOUT / 'scripts/run'))}; echo STATUS: $?"
-    terminal = [*enter, "script", "--quiet", "--flush", "--command", command, "/dev/null"]
+    # Whoever runs the tests may have them ignore HUP (nohup), which is handed down.
+    terminal = [
+        *enter,
+        "env",
+        "--default-signal=HUP",
+        "script",
+        "--quiet",
+        "--flush",
+        "--command",
+        command,
+        "/dev/null",
+    ]
     shown = host.shared / "terminal"
     with shown.open("wb") as screen:
         emulator = subprocess.Popen(terminal, stdin=subprocess.PIPE, stdout=screen)
@@ -70,6 +81,9 @@ def demo_at_a_terminal(host: Namespaces) -> Iterator[Path]:
         eventually(control.is_socket, "a control socket", seconds=START_SECONDS)
         host.run(*run, "wait", "libvirtd")
         yield shown
+    except AssertionError as error:
+        error.add_note(f"The terminal shows:\n{text_of(shown)}")
+        raise
     finally:
         emulator.kill()
         emulator.communicate()
@@ -180,10 +194,14 @@ def descendant(demo: Namespaces, command: str) -> int:
 
 def cgroup_of_services(demo: Namespaces) -> str:
     """Return the name of the cgroup that holds the cgroups of the demo's services."""
-    libvirtd = descendant(demo, "libvirtd\0-f")
-    lines = text_of(Path(f"/proc/{libvirtd}/cgroup")).splitlines()
+    return cgroup_of(descendant(demo, "libvirtd\0-f"), Path("/proc")).parent.name
+
+
+def cgroup_of(pid: int, proc: Path) -> Path:
+    """Return the cgroup, from the top of its hierarchy, of a process in that /proc."""
+    lines = text_of(proc / f"{pid}/cgroup").splitlines()
     [path] = [line.removeprefix("0::") for line in lines if line.startswith("0::")]
-    return Path(path).parent.name
+    return Path(path)
 
 
 def test_closing_the_terminal_is_as_good_as_ctrl_c(host: Namespaces) -> None:
@@ -237,8 +255,11 @@ def test_services_without_their_virtsupd_are_not_disturbed_either(host: Namespac
 def test_the_death_of_virtsupd_is_said_with_its_last_lines(host: Namespaces) -> None:
     with demo_at_a_terminal(host) as shown:
         [virtsupd] = pids_of(host, "virtsupd\0--config")
+        libvirtd = min(pids_of(host, "libvirtd\0-f"))
+        tree = cgroup_of(libvirtd, host.root / "proc").parent.name
         host.signal(virtsupd, "KILL")
         eventually(lambda: "STATUS: 137" in text_of(shown), "its end", seconds=30.0)
         said = text_of(shown).split("run: virtsupd was ended by SIGKILL", 1)[1]
         assert "libvirtd" in said.split("the last lines of its log:", 1)[1]
         assert_only_the_host_is_left(host)
+        assert cgroups_named(tree) == []
