@@ -7,6 +7,8 @@ them dies, the writer is not ended and nothing that was written is lost.
 import fcntl
 import os
 import stat
+import sys
+import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from virtsupd.process.keeper_link import ChildWatcher, KeeperLink, remove_traces
 PIPE_BYTES = 1 << 20
 _DRAIN_SECONDS = 1.0
 _END_SECONDS = 10.0
+_LOOKS = 4
 
 
 @dataclass(slots=True)
@@ -138,6 +141,23 @@ class Outputs:
         self._closing[name] = self._outputs.pop(name, None)
         self._troubled.discard(name)
         self._link.send("close", name)
+
+    def written(self, name: Name) -> int:
+        """Return how long the log file is once all that was written so far is in it; 0 without one.
+
+        What waits in the FIFO counts, unless it will be dropped. Known exactly as long as nobody
+        writes; from a service that does, up to 1 MiB may be missing in the number.
+        """
+        output = self._outputs.get(name)
+        if output is None:
+            return 0
+        size = _size(output.log.file)
+        for _ in range(_LOOKS):
+            waiting = 0 if name in self._troubled else _waiting_bytes(output.descriptor)
+            # The keeper holds the FIFO's lock while it moves: with one size, nothing was on its way.
+            if size == (size := _size(output.log.file)):
+                return size + waiting
+        return size
 
     async def drained(self, name: Name) -> None:
         """Return once all that was written so far is in the log file, or after a second.
@@ -271,6 +291,17 @@ class Outputs:
         if self._null >= 0:
             os.close(self._null)
         self._null = -1
+
+
+def _size(file: str) -> int:
+    try:
+        return os.stat(file, follow_symlinks=False).st_size  # noqa: PTH116 - a string, at every start
+    except OSError:
+        return 0
+
+
+def _waiting_bytes(descriptor: int) -> int:
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _open_fifo(path: Path) -> int:

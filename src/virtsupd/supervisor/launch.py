@@ -172,7 +172,7 @@ class Launcher:
         credentials = resolve_credentials(process)
         run.uid = credentials.uid
         output = self.outputs.open(run.name, process.log, uid=credentials.uid, gid=credentials.gid)
-        run.log_offset = _size(process.log.file)
+        run.log_offset = self.outputs.written(run.name)
         held = self._sockets.setdefault(run.name, ListeningSockets())
         listening = held.open_all(process.sockets)
         environment = activation_environment(process.sockets)
@@ -262,10 +262,3 @@ def _cgroup_descriptor(run: Run) -> Iterator[int | None]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size if path else 0
-    except OSError:
-        return 0

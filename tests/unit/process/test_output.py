@@ -11,6 +11,7 @@ from tests.support.outputs import Captured
 from virtsupd.core.names import Name
 from virtsupd.core.spec import LogSpec
 from virtsupd.errors import SpawnError
+from virtsupd.process import output
 
 WEB = Name("web/2")
 LOG = LogSpec("/nowhere/web.log")
@@ -110,3 +111,26 @@ def test_warnings_are_kept_once(outputs: Captured) -> None:
 
 async def test_draining_what_is_not_open_returns(outputs: Captured) -> None:
     await outputs.drained(WEB)
+
+
+def test_what_waits_in_the_fifo_counts_as_written(outputs: Captured, tmp_path: Path) -> None:
+    log = tmp_path / "web.log"
+    seen = [outputs.written(WEB)]
+    fd = outputs.open(WEB, LogSpec(str(log)), uid=0, gid=0)
+    seen.append(outputs.written(WEB))
+    os.write(fd, b"last words\n")
+    seen.append(outputs.written(WEB))
+    log.write_text("earlier\n")
+    seen.append(outputs.written(WEB))
+    outputs._take(["trouble", WEB, "full"])
+    seen.append(outputs.written(WEB))
+    assert seen == [0, 0, 11, 19, 8]
+
+
+def test_a_log_that_grows_all_the_time_is_as_long_as_seen(
+    outputs: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = iter(range(100))
+    monkeypatch.setattr(output, "_size", lambda _file: next(sizes))
+    os.write(outputs.open(WEB, LOG, uid=0, gid=0), b"more\n")
+    assert outputs.written(WEB) == 4
