@@ -127,6 +127,8 @@ class Daemon:
                     await self._ended.wait()
                     if self._end == "shutdown":
                         await self._supervisor.finished.wait()
+                        if self._supervisor.has_given_up:
+                            self._end = "quit"
                     self._supervisor.close()
                     await self._server.finish(_LAST_ANSWERS_SECONDS)
                     tasks.cancel_scope.cancel()
@@ -286,6 +288,10 @@ class Daemon:
         """Return a service's log files that there are, the one in use first."""
         process = self._supervisor.engine.graph.spec_by_name[name].process
         return log_files(process.log.file) if process and process.log.file else ()
+
+    async def settle_log(self, name: Name) -> None:
+        """Return once what a service has written so far is in its log file, or after a second."""
+        await self._outputs.drained(name)
 
     def pids(self, name: Name) -> Sequence[int]:
         """Return the processes of a service."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -50,6 +51,8 @@ class HandBackend:
         self.asked: list[tuple[Verb, tuple[Name, ...], str, bool]] = []
         self.families: dict[Name, tuple[int, ...]] = {}
         """What `pids` returns, where it is not the one process of the snapshot."""
+        self.last_words: dict[Name, tuple[Path, str]] = {}
+        """What of the output of a service is not in its log file yet."""
         self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
         self.ended: list[tuple[str, str]] = []
         self.phase: Literal["running", "shutting-down"] = "running"
@@ -141,6 +144,12 @@ class HandBackend:
     def log_files(self, name: Name) -> Sequence[str]:
         process = self.by_name[name].spec.process
         return [process.log.file] if process and process.log.file else []
+
+    async def settle_log(self, name: Name) -> None:
+        file, words = self.last_words.pop(name, (None, ""))
+        if file is not None:
+            with file.open("a") as log:
+                log.write(words)
 
     def pids(self, name: Name) -> Sequence[int]:
         pid = self.by_name[name].pid

@@ -105,6 +105,10 @@ class Backend(Protocol):
         """Return the log file in use and the rotated ones, newest first."""
         ...
 
+    async def settle_log(self, name: Name) -> None:
+        """Return once what a service has written so far is in its log file, or after a second."""
+        ...
+
     def pids(self, name: Name) -> Sequence[int]:
         """Return the processes of a service: all in its cgroup, or its leader's family without one."""
         ...

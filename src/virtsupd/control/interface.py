@@ -174,6 +174,9 @@ class _Supervisor:
         if request.parameters.get("follow"):
             await self._follow(request, files, count)
         else:
+            async with anyio.create_task_group() as tasks:
+                for name in names:
+                    tasks.start_soon(self._backend.settle_log, name)
             for name, file in files.items():
                 await _show_lines(request, name, await tail(file, count) if file else [])
         return [dumps({"name": names[-1], "lines": []})]

@@ -203,6 +203,15 @@ async def test_the_log_is_shown_and_followed(tmp_path: Path) -> None:
         assert good("Log", await caller.receive())["lines"] == ["four"]
 
 
+async def test_last_words_on_their_way_to_the_log_are_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "web.log"
+    daemon = backend(str(file))
+    daemon.last_words[Name("web")] = (file, "cannot go on\n")
+    async with calling(daemon, tmp_path) as caller:
+        await caller.send("Log", {"names": ["web"], "lines": 2}, more=True)
+        assert good("Log", await caller.receive())["lines"] == ["cannot go on"]
+
+
 async def test_a_long_log_comes_in_several_replies(tmp_path: Path) -> None:
     file = tmp_path / "web.log"
     lines = [f"{number} {'x' * 1000}" for number in range(200)]
