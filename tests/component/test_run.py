@@ -47,7 +47,7 @@ def host(tmp_path: Path) -> Iterator[Namespaces]:
     """A host on which nothing runs, and which a demo may leave in disorder."""
     program = ["sh", "-ec", OWN_DIRECTORIES, "sh", "sleep", "infinity"]
     with isolated(program, shared=tmp_path / "shared") as host:
-        eventually(lambda: pids_of(host, "sleep\0infinity"), "the host's own process")
+        await_silence(host)
         yield host
 
 
