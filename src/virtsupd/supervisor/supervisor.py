@@ -17,7 +17,7 @@ import structlog
 from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
-from virtsupd.core.effects import Announce, Answer, Effect, Finish, Spawn
+from virtsupd.core.effects import Announce, Answer, Effect, Finish, Report, Result, Spawn
 from virtsupd.core.engine import Engine
 from virtsupd.core.events import Asked, Event, Hung, SpawnFailed, Verb
 from virtsupd.core.names import Name
@@ -48,7 +48,9 @@ class Supervisor:
     ) -> None:
         self.engine = engine
         self.finished = anyio.Event()
-        """Set when a shutdown is complete."""
+        """Set when a shutdown is complete, or given up."""
+        self.has_given_up = False
+        """Whether a defect kept a shutdown from stopping the services."""
         self.trouble: str | None = None
         """Why a loss of virtsupd would forget commands."""
         self._interpreter = interpreter
@@ -137,6 +139,18 @@ class Supervisor:
             self._effects.extend(self.engine.advance(event, self._clock.now()))
         except Exception:
             log.exception("event could not be taken", event_taken=repr(event))
+            if isinstance(event, Asked):
+                self._give_up(event)
+
+    def _give_up(self, asked: Asked) -> None:
+        """Answer a command that met a defect; a shutdown ends virtsupd all the same."""
+        text = "a defect of virtsupd, see its log"
+        reports = tuple(Report(name, Result.FAILED, text) for name in asked.names)
+        self._effects.append(Answer(asked.ticket, reports))
+        if asked.verb is Verb.SHUTDOWN:
+            log.critical("shutdown given up: virtsupd ends, the services run on")
+            self.has_given_up = True
+            self.finished.set()
 
     def _reschedule(self) -> None:
         if self._effects or self._events:

@@ -7,8 +7,18 @@ import pytest
 import structlog.testing
 from tests.support.supervising import SECONDS, WEB, Parts, service, supervising
 
-from virtsupd.core.effects import Announce, Result
-from virtsupd.core.events import BecameReady, Booted, Fired, Timer, Verb
+from virtsupd.core.effects import Announce, Effect, Result
+from virtsupd.core.engine import Engine
+from virtsupd.core.events import (
+    Asked,
+    BecameReady,
+    Booted,
+    Event,
+    Fired,
+    Instant,
+    Timer,
+    Verb,
+)
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, State
 from virtsupd.core.spec import Reload, Respawn
@@ -148,3 +158,40 @@ async def test_the_log_says_what_matters_of_a_change() -> None:
     assert by_event["service failed"]["log_level"] == "warning"
     assert by_event["service failed"]["reason"] == "exited with code 1"
     assert "service starting" not in by_event
+
+
+class Defective(Engine):
+    """An engine that cannot take one verb."""
+
+    def __init__(self, engine: Engine, verb: Verb) -> None:
+        super().__init__(engine.graph, {})
+        self.verb: Verb | None = verb
+        self._host = engine._host
+
+    def advance(self, event: Event, now: Instant) -> tuple[Effect, ...]:
+        if isinstance(event, Asked) and event.verb is self.verb:
+            raise ZeroDivisionError("unforeseen")
+        return super().advance(event, now)
+
+
+async def test_a_command_that_meets_a_defect_is_answered() -> None:
+    async with supervising(service()) as s:
+        s.supervisor.engine = Defective(s.supervisor.engine, Verb.STOP)
+        [report] = (await s.ask(Verb.STOP, "web")).reports
+        assert (report.name, report.result) == (WEB, Result.FAILED)
+        assert report.message == "a defect of virtsupd, see its log"
+        assert s.snapshot().state is State.RUNNING
+        [report] = (await s.ask(Verb.RESTART, "web")).reports
+        assert report.result is Result.DONE
+
+
+async def test_a_shutdown_that_meets_a_defect_ends_virtsupd_and_nothing_else() -> None:
+    async with supervising(service()) as s:
+        engine = Defective(s.supervisor.engine, Verb.SHUTDOWN)
+        s.supervisor.engine = engine
+        s.supervisor.shut_down("a test")
+        assert s.supervisor.finished.is_set()
+        assert s.supervisor.has_given_up
+        assert s.snapshot().state is State.RUNNING
+        s.supervisor.finished = anyio.Event()
+        engine.verb = None
