@@ -73,8 +73,6 @@ class Keeper:
             "open": self._open,
             "close": self._close,
             "drain": self._drain,
-            "rotate": self._rotate,
-            "status": self._status,
             "end": self._end,
         }
 
@@ -263,22 +261,6 @@ class Keeper:
             log.drain()
             self._review(log)
         self._send("drained", name, token)
-
-    def _rotate(self, fields: list[str]) -> None:
-        name = fields[0]
-        log = self._logs.get(name)
-        if log is None:
-            self._send("rotated", name, "no such log")
-            return
-        log.drain()
-        log.rotate()
-        self._review(log)
-        self._send("rotated", name, log.trouble or log.rotation_trouble)
-
-    def _status(self, _fields: list[str]) -> None:
-        for log in self._logs.values():
-            self._send("log", log.name, log.settings.file, str(log.dropped_bytes))
-        self._send("status", str(len(self._logs)))
 
     def _end(self, _fields: list[str]) -> None:
         self._is_ending = True

@@ -43,7 +43,6 @@ class Log:
         "_identity",
         "_retry_at",
         "_rotation_retry_at",
-        "dropped_bytes",
         "fifo",
         "has_more",
         "name",
@@ -66,7 +65,6 @@ class Log:
         self.trouble = ""
         self.rotation_trouble = ""
         self.wants_compression = settings.compress
-        self.dropped_bytes = 0
         self._file = -1
         self._identity = (0, 0)
         self._begun = 0.0
@@ -287,7 +285,6 @@ class Log:
         except BlockingIOError:
             return False
         self._gap_bytes += dropped
-        self.dropped_bytes += dropped
         return True
 
     def _write_gap(self) -> None:

@@ -8,8 +8,6 @@ own. Then virtsupd asks, and the keeper answers with the same name in the second
 | open NAME FIFO FILE MAX_SIZE MAX_AGE KEEP COMPRESS ON_FULL MODE | trouble NAME TEXT (empty: none) |
 | close NAME | closed NAME, once the FIFO is empty |
 | drain NAME TOKEN | drained NAME TOKEN, once the FIFO is empty |
-| rotate NAME | rotated NAME TEXT (empty: done) |
-| status | log NAME FILE DROPPED for each log, then status COUNT |
 | end | none: all FIFOs are emptied and the keeper ends |
 
 `trouble NAME TEXT` also comes unasked whenever it changes, and `warning TEXT` for what concerns
@@ -18,7 +16,7 @@ every log. Opening an open log again changes its settings, or nothing.
 
 import os
 
-PROTOCOL = "1"
+PROTOCOL = "2"
 """Changes with every change of a message."""
 MAX_BYTES = 65536
 

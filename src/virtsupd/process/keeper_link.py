@@ -20,7 +20,7 @@ from virtsupd.core.exits import ExitStatus
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.clock import Clock
 
-PROTOCOL = "1"
+PROTOCOL = "2"
 SOCKET = "keeper"
 ERRORS = "keeper.err"
 LOCK = "keeper.lock"

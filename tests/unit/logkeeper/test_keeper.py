@@ -104,8 +104,9 @@ def test_opening_again_changes_nothing_but_what_is_asked(bench: Bench) -> None:
     other = bench.directory / "b.log"
     assert bench.open(file=str(other)) == ["trouble", "a", ""]
     assert bench.text() == "one\n"
-    assert bench.ask("status") == ["log", "a", str(other), "0"]
-    assert bench.hear() == ["status", "1"]
+    os.write(bench.writer, b"two\n")
+    assert bench.ask("drain", "a", "1") == ["drained", "a", "1"]
+    assert (bench.text(), other.read_text()) == ("one\n", "two\n")
 
 
 def test_a_fifo_made_anew_is_opened(bench: Bench) -> None:
@@ -135,19 +136,11 @@ def test_close_empties_the_fifo_first(bench: Bench) -> None:
     assert bench.ask("close", "a") == ["closed", "a"]
     assert bench.text() == "last words\n"
     assert bench.ask("close", "a") == ["closed", "a"]
-    assert bench.ask("status") == ["status", "0"]
+    assert not bench.keeper._logs
 
 
 def test_drain_of_an_unknown_log_is_answered(bench: Bench) -> None:
     assert bench.ask("drain", "b", "1") == ["drained", "b", "1"]
-
-
-def test_rotate_is_answered_with_what_hinders_it(bench: Bench) -> None:
-    assert bench.ask("rotate", "a") == ["rotated", "a", "no such log"]
-    bench.open()
-    os.write(bench.writer, b"one\n")
-    assert bench.ask("rotate", "a") == ["rotated", "a", ""]
-    assert Path(f"{bench.file}.1").read_text() == "one\n"
 
 
 def test_rotated_files_are_compressed(bench: Bench) -> None:
@@ -199,15 +192,17 @@ def test_what_is_no_request_ends_the_connection_alone(
     bench.open()
     assert bench.ask(*request_fields) == []
     bench.connect()
-    assert bench.ask("status") == ["log", "a", str(bench.file), "0"]
+    assert bench.ask("drain", "a", "1") == ["drained", "a", "1"]
+    assert list(bench.keeper._logs) == ["a"]
 
 
 def test_a_peer_that_left_is_forgotten(bench: Bench) -> None:
     bench.open()
-    bench.connection.send(encode("status"))
+    bench.connection.send(encode("drain", "a", "1"))
     bench.connection.close()
     bench.connect()
-    assert bench.ask("status") == ["log", "a", str(bench.file), "0"]
+    assert bench.ask("drain", "a", "1") == ["drained", "a", "1"]
+    assert list(bench.keeper._logs) == ["a"]
 
 
 def test_answers_wait_for_a_peer_that_reads_late(bench: Bench) -> None:
@@ -285,7 +280,8 @@ def test_a_keeper_that_can_be_found_waits_for_its_next_virtsupd(bench: Bench) ->
     look_around(bench)
     assert not bench.keeper._is_ending
     bench.connect()
-    assert bench.ask("status") == ["log", "a", str(bench.file), "0"]
+    assert bench.ask("drain", "a", "1") == ["drained", "a", "1"]
+    assert list(bench.keeper._logs) == ["a"]
 
 
 def test_a_socket_that_took_the_place_of_its_own_stays(bench: Bench) -> None:

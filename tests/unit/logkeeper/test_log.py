@@ -197,7 +197,6 @@ def test_a_symbolic_link_is_refused_and_output_counted(bench: Bench, tmp_path: P
         f"log cannot be written: {bench.file}: a symbolic link, which is not followed"
         "; at least 6 bytes of output dropped"
     )
-    assert bench.log.dropped_bytes == 6
     assert target.read_text() == "safe\n"
 
 
@@ -252,12 +251,10 @@ def test_a_full_disk_costs_a_counted_gap_on_a_line_of_its_own(tmp_path: Path) ->
         bench.close()
     cause = f"log cannot be written: {bench.file}: No space left on device"
     assert re.fullmatch(f"{cause}; at least [0-9]+ KiB of output dropped", trouble)
-    dropped = bench.log.dropped_bytes
-    gap = f"[virtsupd: {dropped} bytes of output dropped: No space left on device]\n"
-    before, found, after = written.partition(gap)
-    assert found
+    gap = r"\[virtsupd: ([0-9]+) bytes of output dropped: No space left on device\]\n"
+    before, dropped, after = re.split(gap, written)
     assert after == line
-    assert len(before) + dropped == pytest.approx(100_000, abs=1)
+    assert len(before) + int(dropped) == pytest.approx(100_000, abs=1)
 
 
 def test_a_fifo_made_anew_is_noticed(bench: Bench) -> None:
