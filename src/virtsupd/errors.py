@@ -87,12 +87,6 @@ class NotReadyError(VirtsupdError):
     code = "not-ready"
 
 
-class UnkillableError(VirtsupdError):
-    """A process was still there after KILL and a second delay."""
-
-    code = "unkillable"
-
-
 class ProtocolError(VirtsupdError):
     """A peer sent what is not a message of its language; that connection ends, nothing else."""
 

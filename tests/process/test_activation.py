@@ -259,16 +259,3 @@ def test_a_file_that_a_successor_bound_is_not_removed(tmp_path: Path) -> None:
         successor.bind(str(path))
         sockets.close()
         assert path.exists()
-
-
-def test_a_listener_is_handed_on_with_its_queue(tmp_path: Path) -> None:
-    spec = SocketSpec(name="web", listen=str(tmp_path / "web.sock"))
-    before, after = ListeningSockets(), ListeningSockets()
-    kept = os.dup(before.open_socket(spec))
-    before.leave()
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(spec.listen)
-        after.adopt(spec, kept)
-        assert after.open_socket(spec) == kept
-    after.close()
-    assert not (tmp_path / "web.sock").exists()

@@ -30,7 +30,6 @@ from virtsupd.core.spec import (
     FdProbe,
     HttpProbe,
     LogLineProbe,
-    NotifyProbe,
     PathProbe,
     PidFileProbe,
     SocketProbe,
@@ -229,13 +228,6 @@ async def test_a_log_line_is_found_over_a_rotation(tmp_path: Path) -> None:
     async with waiting(LogLineProbe("ready"), log_path=str(log), log_offset=4):
         log.rename(tmp_path / "web.log.1")
         log.write_text("ready\n")
-
-
-async def test_ready_comes_with_the_message_and_not_before() -> None:
-    said = anyio.Event()
-    async with waiting(NotifyProbe(), notify_ready=said) as wait:
-        assert not wait.done.is_set()
-        said.set()
 
 
 def in_namespace(*arguments: str, flags: tuple[str, ...], first: str = ":") -> list[str]:

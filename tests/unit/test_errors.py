@@ -21,7 +21,6 @@ CODES = {
     "TransitionError": "impossible-transition",
     "SpawnError": "spawn-failed",
     "NotReadyError": "not-ready",
-    "UnkillableError": "unkillable",
     "ProtocolError": "bad-message",
     "PeerDeniedError": "permission-denied",
     "UnreachableError": "unreachable",

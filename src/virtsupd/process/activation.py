@@ -83,16 +83,6 @@ class ListeningSockets:
             self._remember_file(spec)
         return self._held[spec].fileno()
 
-    def adopt(self, spec: SocketSpec, descriptor: int) -> None:
-        """Hold a socket that already listens as `spec` says: kept over a re-exec, or got back from a service.
-
-        The descriptor belongs to this object from now on.
-        """
-        self._drop_quietly(spec)
-        os.set_inheritable(descriptor, False)
-        self._held[spec] = socket.socket(fileno=descriptor)
-        self._remember_file(spec)
-
     @property
     def descriptors(self) -> tuple[int, ...]:
         """The open descriptors, in the order in which they were opened."""

@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import anyio
-
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.process.clock import Clock
@@ -43,8 +41,6 @@ class ProbeContext:
     """Whether a pid belongs to the service."""
     run: Callable[[tuple[str, ...], float], Awaitable[Outcome]] | None = None
     """Run a command as the service does: arguments and time limit (seconds)."""
-    notify_ready: anyio.Event | None = None
-    """Set when the service says READY=1."""
     watchdog: Watchdog | None = None
     """Fed with the service's messages."""
     ready_fd: int | None = None

@@ -53,7 +53,8 @@ _PIECE_BYTES = 4096
 async def wait_ready(probe: Probe | None, context: ProbeContext) -> int | None:
     """Return once the service is ready; the pid of its leader if the probe named another.
 
-    Never returns for `ExitProbe`: whoever reaps the process tells. Cancelling leaves nothing behind.
+    Never returns for `ExitProbe` and `NotifyProbe`: whoever reaps the process, or hears the service,
+    tells. Cancelling leaves nothing behind.
 
     Raises:
         NotReadyError: it can never hold: the service closed its readiness pipe, a program is
@@ -62,13 +63,13 @@ async def wait_ready(probe: Probe | None, context: ProbeContext) -> int | None:
     match probe:
         case PidFileProbe(path):
             return await _wait_pid_file(path, context)
-        case NotifyProbe() | FdProbe() | LogLineProbe():
+        case FdProbe() | LogLineProbe():
             await _wait_told(probe, context)
         case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe():
             await retry(probe, context)
         case SocketProbe() | MountProbe() | PathProbe() | HostProbe():
             await _wait_seen(probe, context)
-        case ExitProbe():
+        case ExitProbe() | NotifyProbe():
             await anyio.sleep_forever()
         case None:
             pass
@@ -103,21 +104,12 @@ async def check(probe: Probe, context: ProbeContext) -> None:
 # What the service says
 
 
-async def _wait_told(probe: NotifyProbe | FdProbe | LogLineProbe, context: ProbeContext) -> None:
+async def _wait_told(probe: FdProbe | LogLineProbe, context: ProbeContext) -> None:
     match probe:
-        case NotifyProbe():
-            await _wait_notified(context)
         case FdProbe():
             await _wait_newline(context)
         case LogLineProbe(pattern):
             await _wait_line(pattern, context)
-
-
-async def _wait_notified(context: ProbeContext) -> None:
-    if context.notify_ready is None:
-        raise NotReadyError("there is no notify socket")
-    context.note("it has not said READY=1")
-    await context.notify_ready.wait()
 
 
 async def _wait_newline(context: ProbeContext) -> None:

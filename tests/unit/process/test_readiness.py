@@ -43,7 +43,7 @@ async def test_what_holds_already_is_not_waited_for(probe: Probe | None) -> None
     assert await wait_ready(probe, context()) is None
 
 
-@pytest.mark.parametrize("probe", [NotifyProbe(), FdProbe(), LogLineProbe("ready")])
+@pytest.mark.parametrize("probe", [FdProbe(), LogLineProbe("ready")])
 async def test_what_the_service_cannot_say_is_never_ready(probe: Probe) -> None:
     with pytest.raises(NotReadyError):
         await wait_ready(probe, context())
