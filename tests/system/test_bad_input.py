@@ -293,7 +293,8 @@ def test_a_state_that_cannot_be_written_is_told_and_ends_nothing() -> None:
         state.parent.unlink()
         state.parent.mkdir()
         assert daemon.ask("Start", "good")[0] == "done"
-        assert json.loads(state.read_text())["services"]["good"]["wanted"] is True
+        wanted = json.loads((state.parent / "wanted.json").read_text())
+        assert wanted["services"]["good"] is True
         assert daemon.call("Status", names=[])["daemon"]["warnings"] == []
 
 

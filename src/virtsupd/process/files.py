@@ -15,10 +15,11 @@ def write_atomically(path: Path, content: bytes, *, mode: int, is_lasting: bool 
     """Replace `path` by a file with this content and mode, owned by us.
 
     A link in its place is replaced, not followed. Readers see the old file or the new one; with
-    `is_lasting` that holds for a reader after a loss of power too (and the call takes longer).
+    `is_lasting` those after a loss of power see the new one (and the call takes longer).
 
     Raises:
-        OSError: nothing changed; no temporary file is left behind.
+        OSError: nothing changed (or the new file is there, and the disk refuses to say that it will
+            stay); no temporary file is left behind.
     """
     # Strings, not Paths: every start of a service writes a file.
     temporary = f"{path.parent}/.{path.name}.{secrets.token_hex(4)}"
@@ -31,10 +32,21 @@ def write_atomically(path: Path, content: bytes, *, mode: int, is_lasting: bool 
             if is_lasting:
                 os.fsync(descriptor)
         os.replace(temporary, path)  # noqa: PTH105 - see above
+        if is_lasting:
+            _sync_directory(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)  # noqa: PTH108 - see above
         raise
+
+
+def _sync_directory(path: Path) -> None:
+    """Force the names in a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(file: io.FileIO, content: bytes) -> None:

@@ -1,18 +1,25 @@
 """What outlives virtsupd: which services are enabled, and what was asked of them in this boot.
 
-One small JSON file in the state directory, replaced as a whole. `enabled` holds for ever; `wanted`
-holds for the boot it was asked in, and not after a shutdown: then the definitions decide again.
+Two small JSON files in the state directory, each replaced as a whole. `services.json` says what is
+disabled, for ever, and is forced to the disk: that holds up virtsupd for as long as the disk takes,
+once for each command that changes it. `wanted.json` says what is wanted, in this boot and before a
+shutdown; it is not forced to the disk, since a loss of power ends what it is about.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from virtsupd.core.engine import Remembered
 from virtsupd.core.names import Name
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.files import write_atomically
+
+log = structlog.get_logger()
 
 _VERSION = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -31,31 +38,39 @@ class _Entry:
 
 
 class Memory:
-    """The state file, read once and written whenever it changed."""
+    """The state files, read once and written whenever they changed."""
 
-    def __init__(self, path: Path, boot_id: str) -> None:
-        self._path = path
+    def __init__(self, state_dir: Path, boot_id: str) -> None:
+        self._lasting = state_dir / "services.json"
+        self._of_boot = state_dir / "wanted.json"
         self._boot_id = boot_id
         self._entries: dict[Name, _Entry] = {}
-        self._is_dirty = False
+        self._is_enabled_new = False
+        self._is_wanted_new = False
 
     @classmethod
     def load(cls, state_dir: Path) -> "Memory":
-        """Read `services.json` in the state directory; a missing file remembers nothing.
+        """Read the files in the state directory; a missing one remembers nothing.
+
+        A `wanted.json` that cannot be used is logged and remembers nothing either.
 
         Raises:
-            StateFileError: the file cannot be read or is not what virtsupd wrote.
+            StateFileError: `services.json` cannot be read or is not what virtsupd wrote.
         """
-        memory = cls(state_dir / "services.json", _BOOT_ID.read_text(encoding="ascii").strip())
+        memory = cls(state_dir, _BOOT_ID.read_text(encoding="ascii").strip())
         try:
-            memory._take(json.loads(memory._path.read_bytes()))
-        except FileNotFoundError:
-            pass
+            memory._take_lasting(_content(memory._lasting))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateFileError(
-                f"cannot use {memory._path}: {error}; "
+                f"cannot use {memory._lasting}: {error}; "
                 "move it away to forget which services were disabled"
             ) from error
+        try:
+            memory._take_of_boot(_content(memory._of_boot))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning(
+                "what was wanted is not known", file=str(memory._of_boot), reason=str(error)
+            )
         return memory
 
     def remembered(self) -> Mapping[Name, Remembered]:
@@ -67,42 +82,61 @@ class Memory:
 
     def note(self, name: Name, *, wanted: bool, enabled: bool) -> None:
         """Remember; `flush` writes it down."""
+        before = self._entries.get(name, _Entry())
         self._entries[name] = _Entry(enabled=enabled, wanted=wanted)
-        self._is_dirty = True
+        self._is_enabled_new |= before.enabled != enabled
+        self._is_wanted_new |= before.wanted != wanted
 
     def forget_wanted(self) -> None:
         """After a shutdown: what is wanted at the next start is up to the definitions."""
         for entry in self._entries.values():
             entry.wanted = None
-        self._is_dirty = True
+        self._is_wanted_new = True
 
     def flush(self) -> None:
         """Write what changed, so that it is there whatever happens next.
 
         Raises:
-            OSError: it could not be written; the old file is untouched and flush may be tried again.
+            OSError: it could not be written; the file is as it was and flush may be tried again.
         """
-        if not self._is_dirty:
-            return
-        services = {
-            name: {"enabled": entry.enabled, "wanted": entry.wanted}
-            for name, entry in sorted(self._entries.items())
-            if not entry.enabled or entry.wanted is not None
-        }
-        content = {"version": _VERSION, "boot_id": self._boot_id, "services": services}
-        text = json.dumps(content, indent=1) + "\n"
-        write_atomically(self._path, text.encode(), mode=0o600, is_lasting=True)
-        self._is_dirty = False
+        if self._is_enabled_new:
+            disabled = {n: {"enabled": False} for n, e in self._entries.items() if not e.enabled}
+            self._write(self._lasting, {"services": disabled}, is_lasting=True)
+            self._is_enabled_new = False
+        if self._is_wanted_new:
+            wanted = {n: e.wanted for n, e in self._entries.items() if e.wanted is not None}
+            if wanted:
+                content = {"boot_id": self._boot_id, "services": wanted}
+                self._write(self._of_boot, content, is_lasting=False)
+            else:
+                self._of_boot.unlink(missing_ok=True)
+            self._is_wanted_new = False
 
-    def _take(self, content: dict[str, object]) -> None:
-        if content["version"] != _VERSION:
-            raise ValueError(f"version {content['version']!r} is not {_VERSION}")
-        same_boot = content["boot_id"] == self._boot_id
-        services = content["services"]
-        if not isinstance(services, dict):
-            raise TypeError("services is not a table")
-        for name, entry in services.items():
-            wanted = entry["wanted"] if same_boot else None
-            if not isinstance(entry["enabled"], bool) or not isinstance(wanted, bool | None):
+    def _write(self, path: Path, content: Mapping[str, object], *, is_lasting: bool) -> None:
+        text = json.dumps({"version": _VERSION} | dict(content), indent=1, sort_keys=True) + "\n"
+        write_atomically(path, text.encode(), mode=0o600, is_lasting=is_lasting)
+
+    def _take_lasting(self, content: dict[str, Any]) -> None:
+        for name, entry in content["services"].items():
+            if not isinstance(entry["enabled"], bool):
                 raise TypeError(f"{name!r} is neither true nor false")
-            self._entries[Name(name)] = _Entry(enabled=entry["enabled"], wanted=wanted)
+            self._entries[Name(name)] = _Entry(enabled=entry["enabled"])
+
+    def _take_of_boot(self, content: dict[str, Any]) -> None:
+        if content.get("boot_id", self._boot_id) != self._boot_id:
+            return
+        for name, wanted in content["services"].items():
+            if not isinstance(wanted, bool):
+                raise TypeError(f"{name!r} is neither true nor false")
+            self._entries.setdefault(Name(name), _Entry()).wanted = wanted
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return what a state file says; one that is not there names no service."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {"services": {}}
+    if content["version"] != _VERSION:
+        raise ValueError(f"version {content['version']!r} is not {_VERSION}")
+    return content

@@ -46,7 +46,7 @@ async def test_a_cancelled_client_leaves_its_command_in_force() -> None:
 async def test_what_is_wanted_is_written_before_the_answer() -> None:
     async with supervising(service()) as s:
         await s.ask(Verb.STOP, "web")
-        assert '"wanted": false' in (s.run_dir / "state/services.json").read_text()
+        assert '"web": false' in (s.run_dir / "state/wanted.json").read_text()
 
 
 async def test_subscribers_hear_every_change_in_order() -> None:
@@ -146,7 +146,7 @@ async def test_a_state_that_cannot_be_written_is_told_once_and_made_up_for() -> 
         state.mkdir()
         await s.ask(Verb.START, "web")
         assert not s.supervisor.trouble
-        assert (state / "services.json").exists()
+        assert (state / "wanted.json").exists()
 
 
 async def test_the_log_says_what_matters_of_a_change() -> None:
