@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 from tests.support.outputs import PidfdWatcher, until
 
@@ -171,6 +172,7 @@ async def test_a_keeper_that_starts_too_slowly_is_given_up(
         await link._start()
     fifo = os.open(tmp_path / "fifo", os.O_WRONLY)  # lets it end
     os.close(fifo)
+    await until(lambda: not psutil.Process().children(), "its end")
 
 
 async def test_an_end_that_nobody_could_be_told_yet_is_told_first(tmp_path: Path) -> None:
