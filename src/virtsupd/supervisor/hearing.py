@@ -13,10 +13,10 @@ from virtsupd.supervisor.runs import Run
 def told_by(run: Run, message: NotifyMessage, now: float) -> Iterator[Event]:
     """Feed the run's watchdog and yield what a message says; nothing if it is not the service's.
 
-    `now` is monotonic seconds. A sender that has ended already, as systemd-notify(1) has, cannot be
-    looked up any more: one of the service's user, or root, is believed in what does little harm.
-    So any process of that user can call the service ready, set its status text and feed its
-    watchdog; to have it restarted, or its watchdog switched off, takes a process of the service.
+    `now` is monotonic seconds. A sender that has ended and was reaped cannot be looked up any more:
+    one of the service's user, or root, is believed in what does little harm, a status text and a
+    sign of life. All else, READY=1 above all, takes a process that is there to be looked up:
+    systemd-notify(1) waits until its message was read (BARRIER=1, since version 246).
     """
     if not run.owns(message.pid):
         if not _is_vanished_kin(run, message):
@@ -49,6 +49,6 @@ def _harmless(message: NotifyMessage) -> NotifyMessage:
     fields = {
         name: value
         for name, value in message.fields.items()
-        if name != "WATCHDOG_USEC" and (name, value) != ("WATCHDOG", "trigger")
+        if name == "STATUS" or (name, value) == ("WATCHDOG", "1")
     }
     return replace(message, fields=fields)
