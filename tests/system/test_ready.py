@@ -209,6 +209,8 @@ ready = {{ kind = "path", path = "{made.root}/disk" }}
 [service.never]
 ready = {{ kind = "path", path = "{made.root}/never", timeout = "50ms" }}
 respawn = false
+[service.late]
+requires = ["never"]
 [service.web]
 command = {many()}
 requires = ["disk"]
