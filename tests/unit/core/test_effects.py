@@ -9,7 +9,15 @@ from virtsupd.core import effects
 from virtsupd.core.effects import Answer, Effect, Report, Result
 from virtsupd.core.names import Name
 
-WITHOUT_GENERATION = {"CancelTimer", "Remember", "Forget", "Announce", "Answer", "Finish"}
+WITHOUT_GENERATION = {
+    "CancelTimer",
+    "Remember",
+    "Release",
+    "Forget",
+    "Announce",
+    "Answer",
+    "Finish",
+}
 KINDS = get_args(Effect)
 
 
