@@ -18,7 +18,7 @@ from virtsupd.core.names import Name, file_name
 from virtsupd.core.spec import StopMode
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
-from virtsupd.process.files import make_directory, write_atomically
+from virtsupd.process.files import BLOCK_BYTES, make_directory, write_atomically, write_block
 from virtsupd.process.holders import program_of
 from virtsupd.process.lives import Life, epoch, group_lives, is_alive, life_of
 
@@ -93,6 +93,7 @@ class Records:
         Raises:
             OSError: it could not be written; what was recorded before stays.
         """
+        make_directory(self._directory, mode=0o700)
         path = cgroup.path if cgroup is not None else None
         self._write(name, Record(epoch(), generation, path, tuple(before)))
 
@@ -166,9 +167,11 @@ class Records:
             log.warning("process could not be recorded", service=name, reason=str(error))
 
     def _write(self, name: Name, record: Record) -> None:
-        make_directory(self._directory, mode=0o700)
-        text = json.dumps(_content(record))
-        write_atomically(self._path(name), text.encode(), mode=0o600)
+        content = json.dumps(_content(record)).encode()
+        if len(content) > BLOCK_BYTES:  # hundreds of jobs were in the cgroup before
+            write_atomically(self._path(name), content, mode=0o600)
+        else:
+            write_block(str(self._path(name)), content)
         self._records[name] = record
 
     def _path(self, name: Name) -> Path:

@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.outputs import small_disk
 
 from virtsupd.process.files import (
+    BLOCK_BYTES,
     UnsafeDirectoryError,
     demand_own,
     make_directory,
     write_atomically,
+    write_block,
 )
 
 
@@ -118,3 +121,49 @@ def test_somebody_elses_directory_and_a_link_are_refused(tmp_path: Path) -> None
         demand_own(path)
     with pytest.raises(FileNotFoundError):
         demand_own(tmp_path / "missing")
+
+
+def test_a_block_is_made_and_overwritten_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    write_block(str(path), b"a long first content")
+    made = path.stat()
+    write_block(str(path), b"short")
+    assert path.read_bytes() == b"short".ljust(BLOCK_BYTES)
+    assert (path.stat().st_ino, path.stat().st_mode & 0o777) == (made.st_ino, 0o600)
+
+
+def test_what_was_longer_than_a_block_is_cut_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    path.write_bytes(b"x" * (3 * BLOCK_BYTES))
+    write_block(str(path), b"short")
+    assert path.read_bytes() == b"short".ljust(BLOCK_BYTES)
+
+
+def test_a_content_longer_than_a_block_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    write_block(str(path), b"old")
+    with pytest.raises(ValueError, match="do not fit"):
+        write_block(str(path), b"x" * (BLOCK_BYTES + 1))
+    assert path.read_bytes().rstrip() == b"old"
+
+
+def test_a_block_follows_no_link(tmp_path: Path) -> None:
+    target = tmp_path / "shadow"
+    target.write_text("secret")
+    (tmp_path / "record").symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        write_block(str(tmp_path / "record"), b"new")
+    assert target.read_text() == "secret"
+
+
+def test_on_a_full_disk_no_half_block_is_left_and_an_old_one_still_changes(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", kib=64) as disk:
+        old, new = disk / "old", disk / "new"
+        write_block(str(old), b"old")
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "ballast").write_bytes(b"x" * 65536)
+        with pytest.raises(OSError, match="No space left"):
+            write_block(str(new), b"new")
+        write_block(str(old), b"newer")
+        assert old.read_bytes().rstrip() == b"newer"
+        assert not new.exists()
