@@ -141,7 +141,8 @@ class Interpreter:
         return (run.leader, *descendants(run.leader)) if run.leader is not None else ()
 
     def tidy(self) -> None:
-        """Remove the cgroups of services that have stopped and were not started again."""
+        """Remove cgroups and records of services that have stopped and were not started again."""
+        self._launcher.records.sweep()
         if self._spare.tidy():
             self._timers.soon(self.tidy)
 

@@ -84,6 +84,8 @@ class Records:
         self._directory = directory
         self._records: dict[Name, Record] = {}
         """Of the starts of this virtsupd."""
+        self._spent: set[Name] = set()
+        """Forgotten ones whose file is still there: a respawn overwrites it, `sweep` removes it."""
 
     def begin(
         self, name: Name, generation: int, cgroup: Cgroup | None, before: Sequence[int] = ()
@@ -94,6 +96,7 @@ class Records:
             OSError: it could not be written; what was recorded before stays.
         """
         make_directory(self._directory, mode=0o700)
+        self._spent.discard(name)
         path = cgroup.path if cgroup is not None else None
         self._write(name, Record(epoch(), generation, path, tuple(before)))
 
@@ -113,17 +116,24 @@ class Records:
             self._write_or_log(name, replace(record, suspects=tuple(lives)))
 
     def forget(self, name: Name) -> None:
-        """Remove the record of a service of which nothing is left."""
+        """Let the record of a service go of which nothing is left: at the latest `sweep` removes it."""
         self._records.pop(name, None)
-        with suppress(OSError):
-            self._path(name).unlink()
+        self._spent.add(name)
+
+    def sweep(self) -> None:
+        """Remove the records of services that were not started again meanwhile."""
+        for name in self._spent:
+            with suppress(OSError):
+                self._path(name).unlink()
+        self._spent.clear()
 
     def read(self, name: Name) -> Record | None:
         """Return what was written last; None if nothing was, or nothing that can be read."""
-        return _read(self._path(name))
+        return None if name in self._spent else _read(self._path(name))
 
     def clear(self) -> None:
         """Remove the records of processes that have ended, and the directory if none is left."""
+        self.sweep()
         with suppress(OSError):
             for path in self._directory.iterdir():
                 record = _read(path)

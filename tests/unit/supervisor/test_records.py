@@ -53,6 +53,19 @@ def test_what_was_noted_is_read(records: Records, child: subprocess.Popen[bytes]
     records.forget(WEB)
 
 
+def test_a_forgotten_record_is_overwritten_by_a_respawn_and_else_swept(
+    tmp_path: Path, records: Records, child: subprocess.Popen[bytes]
+) -> None:
+    noted(records, child.pid)
+    records.forget(WEB)
+    noted(records, child.pid)
+    records.sweep()
+    assert records.read(WEB) is not None, "the service was started again"
+    records.forget(WEB)
+    records.sweep()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_of_one_that_ended_meanwhile_the_begin_is_kept(records: Records) -> None:
     noted(records, 2**22 + 1)
     found = records.read(WEB)
