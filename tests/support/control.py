@@ -30,13 +30,13 @@ async def running_server(
     herd_path: Path | None = None,
 ) -> AsyncIterator[ControlServer]:
     """Serve at `path` until the block ends."""
-    server = ControlServer(backend, access or AccessSettings(), clock=SystemClock(), limits=limits)
+    server = ControlServer(access or AccessSettings(), clock=SystemClock(), limits=limits)
     try:
         server.listen(path)
         if herd_path is not None:
             server.listen(herd_path, is_herd_only=True)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve)
+            tasks.start_soon(server.serve, backend)
             yield server
             tasks.cancel_scope.cancel()
     finally:

@@ -45,7 +45,7 @@ def imported_before_the_loop(services: str) -> set[str]:
 
 def test_the_first_service_waits_for_no_module_that_it_does_not_need() -> None:
     found = imported_before_the_loop(WEB)
-    assert {"virtsupd.daemon", "pydantic", "structlog"} <= found
+    assert {"virtsupd.daemon.daemon", "pydantic", "structlog"} <= found
     assert not found & AT_FIRST_REQUEST
     assert not found & FOR_THEIR_TABLES
     assert not found & AFTER_THE_FIRST_SERVICES

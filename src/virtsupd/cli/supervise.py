@@ -12,7 +12,7 @@ import anyio
 
 from virtsupd.cli.daemon_log import configure_log
 from virtsupd.config.load import Loaded, load
-from virtsupd.daemon import Daemon
+from virtsupd.daemon.daemon import Daemon
 from virtsupd.errors import ConfigError, VirtsupdError
 from virtsupd.process.clock import SystemClock
 from virtsupd.process.limits import raise_own_descriptors

@@ -54,14 +54,12 @@ class ControlServer:
 
     def __init__(
         self,
-        backend: Backend,
         access: AccessSettings,
         *,
         clock: Clock,
         limits: Limits | None = None,
     ) -> None:
         """Prepare; nothing is opened before `listen`."""
-        self._backend = backend
         self._access_settings = access
         self._access = Access(access)
         self._commons = Commons(_within_descriptors(limits or Limits()), clock)
@@ -96,13 +94,16 @@ class ControlServer:
         """
         self._listeners.append((Listener(path, self._access_settings), is_herd_only))
 
-    async def serve(self) -> None:
-        """Serve until cancelled. Cancelling cuts all connections; the sockets go with `close`."""
+    async def serve(self, backend: Backend) -> None:
+        """Serve clients until cancelled, as `backend` answers.
+
+        Cancelling cuts all connections; the sockets go with `close`.
+        """
         # Imported now, when the first services are on their way, and not when a client comes: after
         # an upgrade in place that would be another version's.
         from virtsupd.control.languages import Languages  # noqa: PLC0415 - see above
 
-        languages = Languages(self._backend, self._commons.clock)
+        languages = Languages(backend, self._commons.clock)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._commons.hangups.run)
             tasks.start_soon(self._commons.turns.run)

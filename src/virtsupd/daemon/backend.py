@@ -1,0 +1,152 @@
+"""What the control socket may ask: questions and commands, passed on to the part that answers."""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from anyio.abc import ObjectReceiveStream
+
+from virtsupd import __version__
+from virtsupd.config.show import definition_text
+from virtsupd.control.backend import DaemonFacts, ReloadOutcome
+from virtsupd.core.commands import Touch
+from virtsupd.core.effects import Answer
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import Change, ServiceSnapshot
+from virtsupd.core.spec import ServiceSpec
+from virtsupd.daemon.ending import End, Ending
+from virtsupd.daemon.reloading import Configuration
+from virtsupd.errors import ActionError, UnknownActionError, VirtsupdError
+from virtsupd.process.log_files import log_files
+from virtsupd.process.output import Outputs
+from virtsupd.supervisor.commands import last_line
+from virtsupd.supervisor.interpreter import Interpreter
+from virtsupd.supervisor.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What holds from the start of virtsupd to its end."""
+
+    since: float
+    """Wall clock."""
+    lacks: tuple[str, ...]
+    """What this host does not provide, and what that means for every service."""
+
+
+class DaemonBackend:
+    """The `Backend` of the control socket, which says what each method means and raises."""
+
+    def __init__(
+        self,
+        *,
+        beginning: Beginning,
+        configuration: Configuration,
+        supervisor: Supervisor,
+        interpreter: Interpreter,
+        outputs: Outputs,
+        ending: Ending,
+    ) -> None:
+        self._beginning = beginning
+        self._configuration = configuration
+        self._supervisor = supervisor
+        self._interpreter = interpreter
+        self._outputs = outputs
+        self._ending = ending
+
+    def facts(self) -> DaemonFacts:
+        """Return what `status root` shows."""
+        loaded = self._configuration.loaded
+        trouble = self._supervisor.trouble
+        return DaemonFacts(
+            pid=os.getpid(),
+            version=__version__,
+            since=self._beginning.since,
+            config=str(loaded.path),
+            socket=str(loaded.host.socket),
+            phase="shutting-down" if self._ending.how == "shutdown" else "running",
+            warnings=(
+                *loaded.warnings,
+                *self._beginning.lacks,
+                *((trouble,) if trouble is not None else ()),
+                *self._outputs.warnings,
+            ),
+        )
+
+    def resolve(self, name: str) -> Name:
+        """Return the canonical name of the service that provides `name`."""
+        return self._supervisor.engine.graph.resolve(name)
+
+    def snapshot(self, name: Name) -> ServiceSnapshot:
+        """Return one service."""
+        return self._supervisor.engine.snapshot(name)
+
+    def snapshots(self) -> Sequence[ServiceSnapshot]:
+        """Return all services, sorted by name."""
+        engine = self._supervisor.engine
+        return [engine.snapshot(name) for name in engine.names()]
+
+    def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
+        """Return what a command would stop and start now."""
+        return self._supervisor.engine.would_touch(verb, names)
+
+    async def ask(
+        self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
+    ) -> Answer:
+        """Carry out a command on the graph and wait for its end."""
+        return await self._supervisor.ask(verb, names, who=who, guests=guests)
+
+    def changes(self) -> AbstractAsyncContextManager[ObjectReceiveStream[Change]]:
+        """Subscribe to changes of all services."""
+        return self._supervisor.changes()
+
+    async def reload_configuration(self) -> ReloadOutcome:
+        """Read the configuration again and apply the difference."""
+        return self._configuration.reload(self._supervisor)
+
+    async def act(self, name: Name, action: str, arguments: Sequence[str]) -> Sequence[str]:
+        """Carry out a service's own action."""
+        spec = self._spec(name)
+        found = next((a for a in spec.actions if a.name == action), None)
+        if found is None:
+            raise UnknownActionError(action, name)
+        command = (*found.command, *arguments)
+        try:
+            outcome = await self._interpreter.commands.run_action(
+                spec, command, found.timeout_seconds
+            )
+        except VirtsupdError as error:
+            raise ActionError(f"cannot run {action} of {name}: {error}") from error
+        lines = outcome.output.decode(errors="replace").splitlines()
+        if outcome.timed_out:
+            raise ActionError(f"{action} of {name}: no end within {found.timeout_seconds:g} s")
+        if outcome.status.code != 0:
+            raise ActionError(f"{action} of {name} {outcome.status}: {last_line(outcome.output)}")
+        return lines
+
+    def log_files(self, name: Name) -> Sequence[str]:
+        """Return a service's log files that there are, the one in use first."""
+        process = self._spec(name).process
+        return log_files(process.log.file) if process and process.log.file else ()
+
+    async def settle_log(self, name: Name) -> None:
+        """Return once what a service has written so far is in its log file, or after a second."""
+        await self._outputs.drained(name)
+
+    def pids(self, name: Name) -> Sequence[int]:
+        """Return the processes of a service."""
+        return self._interpreter.pids(name)
+
+    def definition(self, name: Name) -> str:
+        """Return the definition in force as TOML."""
+        sources = self._configuration.loaded.sources.get(name, ())
+        return definition_text(self._spec(name), sources)
+
+    def end(self, how: End, *, who: str) -> None:
+        """Begin to end virtsupd; a shutdown that has begun is not turned into a quit."""
+        self._ending.begin(how, who=who)
+
+    def _spec(self, name: Name) -> ServiceSpec:
+        return self._supervisor.engine.graph.spec_by_name[name]

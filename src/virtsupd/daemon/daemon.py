@@ -1,0 +1,234 @@
+"""The composition root and life of virtsupd: the one place that knows everybody."""
+
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Mapping
+
+import anyio
+import anyio.lowlevel
+import structlog
+from anyio.abc import TaskGroup
+
+from virtsupd.config.kinds import Registry
+from virtsupd.config.load import Loaded
+from virtsupd.control.server import ControlServer
+from virtsupd.core.engine import Engine
+from virtsupd.core.events import Booted, OutputChanged
+from virtsupd.core.names import Name
+from virtsupd.daemon.backend import Beginning, DaemonBackend
+from virtsupd.daemon.ending import Ending, meant_by_interrupt, meant_by_term
+from virtsupd.daemon.reloading import Configuration
+from virtsupd.errors import ConfigError
+from virtsupd.process.cgroup import CgroupTree
+from virtsupd.process.clock import Clock
+from virtsupd.process.extension import ExtensionSpawner
+from virtsupd.process.lock import RunLock, StateLock
+from virtsupd.process.output import Outputs
+from virtsupd.process.own_notify import OwnNotify
+from virtsupd.process.plan import Spawner
+from virtsupd.process.reaper import Reaper
+from virtsupd.process.signals import handling
+from virtsupd.process.stop import GoneWatch
+from virtsupd.supervisor.host_files import HostFiles
+from virtsupd.supervisor.interpreter import Interpreter
+from virtsupd.supervisor.launch import Launcher
+from virtsupd.supervisor.memory import Memory
+from virtsupd.supervisor.records import Records
+from virtsupd.supervisor.supervisor import Supervisor
+from virtsupd.supervisor.timers import Timers
+
+log = structlog.get_logger()
+
+_LAST_ANSWERS_SECONDS = 1.0
+_LAST_CGROUP_SECONDS = 1.0
+_CGROUP_PAUSE_SECONDS = 0.004
+
+
+class Daemon:
+    """One virtsupd: everything it holds, from taking its directories to letting go of them."""
+
+    def __init__(
+        self, loaded: Loaded, kinds: Registry, *, spawner: Spawner, reaper: Reaper, clock: Clock
+    ) -> None:
+        """Take the run directory. The reaper is to be running already, and we a subreaper.
+
+        Raises:
+            AlreadyRunningError: another virtsupd holds the run or state directory or the socket.
+            VirtsupdError: a directory, the state file or a socket cannot be used. In both cases
+                nothing stays open; directories that were made stay.
+            OSError: a directory or file cannot be made; as above.
+        """
+        self._clock = clock
+        self._since = clock.now().wall
+        self._own_notify = OwnNotify()
+        self._spawner = spawner
+        self._reaper = reaper
+        host = loaded.host
+        self._files = HostFiles(host)
+        self._files.make_directories(loaded)
+        with contextlib.ExitStack() as undo:
+            self._lock = RunLock(host.run_dir / "lock")
+            undo.callback(self._lock.release, remove=True)
+            self._state_lock = StateLock(host.state_dir)
+            undo.callback(self._state_lock.release)
+            self._take_over(loaded, undo)
+            undo.pop_all()
+        self._configuration = Configuration(loaded, kinds, files=self._files, server=self._server)
+        self._supervisor: Supervisor
+
+    def _take_over(self, loaded: Loaded, undo: contextlib.ExitStack) -> None:
+        """See what is there, open the sockets, write the files; `undo` closes what was opened."""
+        host = loaded.host
+        self._memory = Memory.load(host.state_dir)
+        self._records = Records(host.run_dir / "records")
+        self._tree, self._no_tree = CgroupTree.find(host.cgroup, host.run_dir)
+        if self._tree is not None:
+            undo.callback(self._tree.remove)
+        self._outputs = Outputs(
+            host.run_dir, children=self._reaper, clock=self._clock, on_trouble=self._output_changed
+        )
+        self._server = ControlServer(loaded.access, clock=self._clock)
+        undo.callback(self._server.close)
+        self._server.listen(host.socket)
+        if host.herd_socket is not None:
+            self._server.listen(host.herd_socket, is_herd_only=True)
+        self._files.write_generated(loaded)
+
+    async def run(self) -> None:
+        """Start what is to be started, serve, and return when virtsupd was asked to end.
+
+        After a shutdown nothing is left of the services, and nothing in the run directory that
+        virtsupd made, the directory included unless it was there before; after `quit` the services
+        and the log keeper run on.
+        """
+        async with self._outputs.running():
+            with handling(self._signal_handlers()):
+                async with anyio.create_task_group() as tasks:
+                    self._compose(tasks)
+                    tasks.start_soon(self._server.serve, self._backend)
+                    self._begin()
+                    await anyio.lowlevel.checkpoint()  # the server imports its languages
+                    _keep_for_good()
+                    await self._ending.complete()
+                    self._supervisor.close()
+                    await self._server.finish(_LAST_ANSWERS_SECONDS)
+                    tasks.cancel_scope.cancel()
+                await self._let_go()
+        is_shutdown = self._ending.how == "shutdown"
+        self._state_lock.release()
+        self._lock.release(remove=is_shutdown)
+        if is_shutdown:
+            self._files.remove_run_dir()
+
+    # Composing
+
+    def _compose(self, tasks: TaskGroup) -> None:
+        loaded = self._configuration.loaded
+        self._launcher = Launcher(
+            spawner=self._spawner,
+            outputs=self._outputs,
+            tree=self._tree,
+            run_dir=loaded.host.run_dir,
+            clock=self._clock,
+            records=self._records,
+            definition=lambda name: self._supervisor.engine.graph.spec_by_name[name],
+            on_message=lambda *message: self._interpreter.heard(*message),  # noqa: PLW0108  (it is made below),
+        )
+        self._interpreter = Interpreter(
+            launcher=self._launcher,
+            reaper=self._reaper,
+            gone_watch=GoneWatch(self._clock),
+            timers=Timers(lambda event: self._supervisor.post(event)),  # noqa: PLW0108  (it is made below)
+            memory=self._memory,
+            tasks=tasks,
+        )
+        engine = Engine(loaded.graph, self._memory.remembered())
+        self._supervisor = Supervisor(engine, self._interpreter, self._memory, self._clock)
+        self._ending = Ending(self._supervisor, self._own_notify)
+        self._backend = DaemonBackend(
+            beginning=Beginning(self._since, self._lacks()),
+            configuration=self._configuration,
+            supervisor=self._supervisor,
+            interpreter=self._interpreter,
+            outputs=self._outputs,
+            ending=self._ending,
+        )
+
+    def _lacks(self) -> tuple[str, ...]:
+        slow = ExtensionSpawner.why_not()
+        found = [f"no extension: {slow}; starts are slower"] if slow else []
+        if self._tree is None:
+            found.append(f"no cgroups: {self._no_tree}; services are process groups")
+        return tuple(found)
+
+    def _output_changed(self, name: Name, why: str | None) -> None:
+        self._supervisor.post(OutputChanged(name, why))
+
+    # Beginning and end
+
+    def _begin(self) -> None:
+        loaded = self._configuration.loaded
+        for warning in self._backend.facts().warnings:
+            log.warning("configuration or host", reason=warning)
+        self._supervisor.post(Booted())
+        self._own_notify.say("READY=1", f"STATUS=supervising {len(loaded.specs)} services")
+        log.info("virtsupd ready", socket=str(loaded.host.socket), pid=os.getpid())
+
+    async def _let_go(self) -> None:
+        self._server.close()
+        if self._ending.how == "quit":
+            self._interpreter.leave()
+            self._outputs.leave()
+            return
+        self._launcher.close()
+        await self._outputs.shutdown()
+        if self._tree is not None:
+            await self._remove_tree(self._tree)
+        self._records.clear()
+        self._files.remove()
+
+    async def _remove_tree(self, tree: CgroupTree) -> None:
+        """Remove our cgroups; the kernel may need a tick after the last process (Linux 6.18)."""
+        left = [pid for cgroup in tree.services() for pid in cgroup.pids()]
+        if left:
+            log.warning("processes of an earlier virtsupd run on", pids=left)
+        with anyio.move_on_after(_LAST_CGROUP_SECONDS):
+            while not tree.remove() and not left:
+                await self._clock.sleep(_CGROUP_PAUSE_SECONDS)
+
+    # Signals
+
+    def _signal_handlers(self) -> Mapping[str, Callable[[], None]]:
+        return {
+            "SIGTERM": self._on_term,
+            "SIGINT": self._on_interrupt,
+            "SIGHUP": self._on_hangup,
+            "SIGUSR1": lambda: log.warning(
+                "SIGUSR1 ignored: this virtsupd cannot re-execute itself"
+            ),
+        }
+
+    def _on_term(self) -> None:
+        on_term = self._configuration.loaded.host.on_term
+        self._ending.begin(meant_by_term(on_term), who="SIGTERM")
+
+    def _on_interrupt(self) -> None:
+        on_term = self._configuration.loaded.host.on_term
+        self._ending.begin(meant_by_interrupt(on_term), who="SIGINT")
+
+    def _on_hangup(self) -> None:
+        """Reload; nobody waits for an answer, so what is refused goes to the log."""
+        if self._ending.how is not None:
+            return
+        try:
+            self._configuration.reload(self._supervisor)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("configuration refused", problem=problem)  # noqa: TRY400  (no defect: no traceback)
+
+
+def _keep_for_good() -> None:
+    """Spare some 80,000 objects the collector: 30 ms a time in which no dead child is replaced."""
+    gc.freeze()
+    gc.enable()

@@ -1,0 +1,60 @@
+"""What the control socket may ask, of a daemon with all its parts."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.support.whole_daemon import SERVICE, WEB, whole_daemon
+
+from virtsupd.core.events import Verb
+from virtsupd.core.snapshot import State
+from virtsupd.errors import ActionError, UnknownActionError, UnknownServiceError
+
+pytestmark = pytest.mark.process
+
+
+async def test_it_answers_for_everything_the_daemon_holds(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        assert backend.facts().pid == os.getpid()
+        assert backend.facts().config == str(tmp_path / "host.toml")
+        assert backend.facts().phase == "running"
+        assert backend.resolve("web") == WEB
+        assert backend.snapshot(WEB).state is State.RUNNING
+        assert [found.spec.name for found in backend.snapshots()] == [WEB]
+        assert backend.pids(WEB) == (backend.snapshot(WEB).pid,)
+        # The log keeper makes the file as soon as it has begun.
+        assert set(backend.log_files(WEB)) <= {f"{tmp_path}/log_dir/web.log"}
+        assert 'command = ["/bin/sleep"' in backend.definition(WEB)
+        with pytest.raises(UnknownServiceError):
+            backend.resolve("wep")
+
+
+async def test_it_tells_that_virtsupd_shuts_down(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        backend.end("shutdown", who="one")
+        backend.end("quit", who="another")
+        assert backend.facts().phase == "shutting-down"
+
+
+async def test_it_tells_that_a_command_would_be_forgotten_while_it_would(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state_dir"
+    async with whole_daemon(tmp_path) as backend:
+        before = backend.facts().warnings
+        state_dir.rename(tmp_path / "away")
+        await backend.ask(Verb.STOP, [WEB], who="a test")
+        [warning] = set(backend.facts().warnings) - set(before)
+        assert warning.startswith("what is wanted could not be written down")
+        (tmp_path / "away").rename(state_dir)
+        await backend.ask(Verb.START, [WEB], who="a test")
+        assert backend.facts().warnings == before
+
+
+async def test_actions_that_are_none(tmp_path: Path) -> None:
+    services = (
+        f'{SERVICE}[service.web.actions.bad]\ndescription = "x"\ncommand = ["/nonexistent/x"]\n'
+    )
+    async with whole_daemon(tmp_path, services) as backend:
+        with pytest.raises(UnknownActionError):
+            await backend.act(WEB, "nothing", ())
+        with pytest.raises(ActionError, match="cannot run bad of web"):
+            await backend.act(WEB, "bad", ())

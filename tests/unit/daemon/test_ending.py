@@ -1,0 +1,68 @@
+"""How virtsupd ends: what the first who asks for it decides."""
+
+import os
+import socket
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.support.supervising import SECONDS, service, supervising
+
+from virtsupd.config.settings import OnTerm
+from virtsupd.core.snapshot import State
+from virtsupd.daemon.ending import Ending, meant_by_interrupt, meant_by_term
+from virtsupd.process.own_notify import OwnNotify
+
+pytestmark = pytest.mark.process
+
+
+async def test_a_quit_leaves_the_services_alone() -> None:
+    async with supervising(service()) as s:
+        ending = Ending(s.supervisor, OwnNotify())
+        ending.begin("quit", who="a test")
+        with anyio.fail_after(SECONDS):
+            await ending.complete()
+        assert ending.how == "quit"
+        assert s.snapshot().state is State.RUNNING
+
+
+async def test_a_shutdown_is_complete_when_nothing_runs_and_stays_one() -> None:
+    async with supervising(service()) as s:
+        ending = Ending(s.supervisor, OwnNotify())
+        ending.begin("shutdown", who="one")
+        ending.begin("quit", who="another")
+        with anyio.fail_after(SECONDS):
+            await ending.complete()
+        assert ending.how == "shutdown"
+        assert s.snapshot().state is State.STOPPED
+
+
+async def test_a_shutdown_that_is_given_up_becomes_a_quit() -> None:
+    async with supervising(service()) as s:
+        ending = Ending(s.supervisor, OwnNotify())
+        s.supervisor.has_given_up = True
+        ending.begin("shutdown", who="a test")
+        with anyio.fail_after(SECONDS):
+            await ending.complete()
+        assert ending.how == "quit"
+
+
+async def test_who_started_us_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        async with supervising(service()) as s:
+            ending = Ending(s.supervisor, OwnNotify())
+            ending.begin("quit", who="one")
+            ending.begin("quit", who="another")
+        assert listener.recv(100) == b"STOPPING=1"
+        with pytest.raises(BlockingIOError):
+            listener.recv(100)
+    assert "NOTIFY_SOCKET" not in os.environ
+
+
+@pytest.mark.parametrize("on_term", ["quit", "shutdown"])
+def test_term_means_what_the_configuration_says(on_term: OnTerm) -> None:
+    """What `auto` means takes a terminal to test: tests/system/test_life.py."""
+    assert meant_by_term(on_term) == on_term
+    assert meant_by_interrupt(on_term) in (on_term, "shutdown")
