@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.checks import eventually
-from tests.support.processes import cgroup_tree, plan_for
+from tests.support.processes import cgroup_tree, is_populated, plan_for
 
 from virtsupd.core.names import Name
 from virtsupd.process.cgroup import Cgroup, CgroupTree, OwnCgroupError, place_of
@@ -57,7 +57,7 @@ def test_a_run_directory_that_is_missing_is_said(tmp_path: Path) -> None:
 def test_a_group_knows_its_processes_and_ends_them_all(tmp_path: Path) -> None:
     with cgroup_tree(tmp_path) as tree:
         group = tree.service(Name("web"))
-        assert (group.pids(), group.is_populated()) == ((), False)
+        assert (group.pids(), is_populated(group)) == ((), False)
         group.make()
         pid = start_in(group, "/bin/sh", "-c", "setsid sleep 1000 & wait")
         eventually(lambda: len(group.pids()) == 2, "both are in the group")
@@ -68,7 +68,7 @@ def test_a_group_knows_its_processes_and_ends_them_all(tmp_path: Path) -> None:
         assert not group.remove()
         group.kill()
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL
-        eventually(lambda: not group.is_populated(), "the group is empty")
+        eventually(lambda: not is_populated(group), "the group is empty")
         assert group.remove()
         assert group.remove()
 
@@ -89,7 +89,7 @@ def test_groups_that_a_service_made_itself_belong_to_it(tmp_path: Path) -> None:
         below.make()
         pid = start_in(below, "/bin/sleep", "1000")
         assert group.pids() == (pid,)
-        assert group.is_populated()
+        assert is_populated(group)
         assert group.contains(pid)
         assert [service.path for service in tree.services()] == [group.path]
         group.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.support.checks import eventually
-from tests.support.processes import cgroup_tree, plan_for, script
+from tests.support.processes import cgroup_tree, is_populated, plan_for, script
 
 from virtsupd.core.names import Name
 from virtsupd.core.spec import StopMode
@@ -61,7 +61,7 @@ def service(run_dir: Path, name: str, *arguments: str) -> Iterator[Service]:
             group.kill()
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-            eventually(lambda: not group.is_populated(), "nothing is left of the service")
+            eventually(lambda: not is_populated(group), "nothing is left of the service")
 
 
 def lives(pid: int) -> bool:

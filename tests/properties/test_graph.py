@@ -54,10 +54,6 @@ def closed(pairs: Pairs) -> Pairs:
     return found
 
 
-def position(waves: tuple[tuple[Name, ...], ...]) -> dict[str, int]:
-    return {name: index for index, wave in enumerate(waves) for name in wave}
-
-
 @given(any_specs())
 def test_a_set_is_refused_exactly_if_something_waits_for_itself(specs: list[ServiceSpec]) -> None:
     cyclic = any(first == last for first, last in closed(ordered(specs)))
@@ -79,28 +75,6 @@ def test_rank_is_an_order_of_all_that_comes_before(specs: list[ServiceSpec]) -> 
     graph = ServiceGraph.build(specs)
     assert sorted(graph.rank.values()) == list(range(len(specs)))
     assert all(graph.rank[Name(a)] < graph.rank[Name(b)] for a, b in closed(ordered(specs)))
-
-
-@given(sound_specs(), st.data())
-def test_waves_hold_each_name_once_sorted_and_as_early_as_may_be(
-    specs: list[ServiceSpec], data: st.DataObject
-) -> None:
-    graph = ServiceGraph.build(specs)
-    chosen = data.draw(st.sets(st.sampled_from([s.name for s in specs])))
-    waves = graph.start_order(chosen)
-    assert sorted(n for wave in waves for n in wave) == sorted(chosen)
-    assert all(wave and list(wave) == sorted(wave) for wave in waves)
-    place = position(waves)
-    before = {(a, b) for a, b in closed(ordered(specs)) if a in chosen and b in chosen}
-    for name in chosen:
-        assert place[name] == max((place[a] + 1 for a, b in before if b == name), default=0)
-
-
-@given(sound_specs(), st.data())
-def test_stopping_is_starting_read_backwards(specs: list[ServiceSpec], data: st.DataObject) -> None:
-    graph = ServiceGraph.build(specs)
-    chosen = data.draw(st.sets(st.sampled_from([s.name for s in specs])))
-    assert graph.stop_order(chosen) == graph.start_order(chosen)[::-1]
 
 
 @given(sound_specs())

@@ -11,7 +11,7 @@ from typing import Any
 
 from virtsupd.core.exits import ExitStatus, from_wait_status
 from virtsupd.core.spec import LogSpec, ProcessSpec
-from virtsupd.process.cgroup import CgroupTree
+from virtsupd.process.cgroup import Cgroup, CgroupTree
 from virtsupd.process.plan import Spawner, SpawnPlan, plan_process
 
 CHILDREN = Path(__file__).resolve().parents[1] / "children"
@@ -74,6 +74,17 @@ def cgroup_tree(run_dir: Path) -> Iterator[CgroupTree]:
         yield tree
     finally:
         assert tree.remove()
+
+
+def is_populated(group: Cgroup) -> bool:
+    """Tell whether a process lives in the group or below, as the kernel does before a removal.
+
+    Since Linux 6.18 that may stay so for up to a tick after the last reap.
+    """
+    try:
+        return "populated 1" in (group.path / "cgroup.events").read_text()
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

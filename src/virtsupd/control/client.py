@@ -23,7 +23,6 @@ from virtsupd.errors import (
 
 INTERFACE = "org.virtsupd.Supervisor"
 _CHUNK_BYTES = 1 << 18
-_RETRY_SECONDS = 0.05
 _FULL_QUEUE_SECONDS = 0.005
 
 Json = dict[str, object]
@@ -95,27 +94,6 @@ class Client:
         finally:
             if not finished:
                 self.close()
-
-    def wait_until_reachable(self, timeout: float) -> None:
-        """Connect, trying again for `timeout` seconds while nobody listens.
-
-        For virtsupd that is being started or executes itself anew.
-
-        Raises:
-            UnreachableError: still nobody.
-            PeerDeniedError: the socket's mode refuses us.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            self.close()
-            try:
-                self._connected(deadline)
-            except UnreachableError:
-                if time.monotonic() + _RETRY_SECONDS >= deadline:
-                    raise
-                time.sleep(_RETRY_SECONDS)
-            else:
-                return
 
     def _deadline(self) -> float | None:
         return None if self.timeout is None else time.monotonic() + self.timeout

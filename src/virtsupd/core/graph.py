@@ -26,7 +26,6 @@ from virtsupd.core.spec import ServiceSpec
 from virtsupd.errors import ConfigError, UnknownServiceError
 
 Edges = Mapping[Name, tuple[Name, ...]]
-Wave = tuple[Name, ...]
 
 _HARD = ("requires", "binds_to")
 _SOFT = ("wants", "after", "before", "conflicts")
@@ -127,18 +126,6 @@ class ServiceGraph:
     def all_behind(self, names: Iterable[Name]) -> frozenset[Name]:
         """Return `names` and all that must stop before one of them, by need or order alone."""
         return frozenset(_reachable(names, self.needed_by, self.later))
-
-    def start_order(self, names: Collection[Name]) -> tuple[Wave, ...]:
-        """Return the waves in which `names` may start: each after what it needs and follows.
-
-        Services of one wave have no path between them and may start together; inside a wave
-        the names are sorted.
-        """
-        return _waves(names, self.needs, self.earlier)
-
-    def stop_order(self, names: Collection[Name]) -> tuple[Wave, ...]:
-        """Return the waves in which `names` must stop: dependents before what they require."""
-        return tuple(reversed(self.start_order(names)))
 
     def _reach(self, names: Iterable[Name], *edges: Edges) -> tuple[Name, ...]:
         return tuple(sorted(_reachable(names, *edges), key=self.rank.__getitem__))
@@ -268,18 +255,3 @@ def _reachable(names: Iterable[Name], *edges: Edges) -> set[Name]:
         seen |= fresh
         waiting.extend(fresh)
     return seen
-
-
-def _waves(names: Collection[Name], *edges: Edges) -> tuple[Wave, ...]:
-    """Group `names` by the longest path below them, paths through other services included."""
-    chosen = set(names)
-    everything = _reachable(chosen, *edges)
-    before = {n: {t for kind in edges for t in kind.get(n, ())} for n in everything}
-    depth: dict[Name, int] = {}
-    for name in TopologicalSorter(before).static_order():
-        below = max((depth[target] for target in before[name]), default=-1)
-        depth[name] = below + 1 if name in chosen else below
-    grouped: dict[int, list[Name]] = {}
-    for name in chosen:
-        grouped.setdefault(depth[name], []).append(name)
-    return tuple(tuple(sorted(grouped[level])) for level in sorted(grouped))

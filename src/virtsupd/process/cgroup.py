@@ -64,10 +64,6 @@ class Cgroup:
             found.update(int(pid) for pid in _read(f"{directory}/cgroup.procs").split())
         return tuple(sorted(found))
 
-    def is_populated(self) -> bool:
-        """Tell whether any process lives in it or below; zombies do not count."""
-        return "populated 1" in _read(f"{self.path}/cgroup.events")
-
     def kill(self) -> None:
         """Send KILL to everything in it and below, at one instant, frozen or not.
 

@@ -180,28 +180,11 @@ def test_nobody_there(tmp_path: Path, prepare: Callable[[Path], None], message: 
     client = Client(str(tmp_path / "s"), 1)
     with pytest.raises(UnreachableError, match=f"cannot reach virtsupd at .*{message}"):
         client.call("Status")
-    with pytest.raises(UnreachableError):
-        client.wait_until_reachable(0.1)
 
 
 def test_a_path_that_can_be_none(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match="too long"):
         Client(str(tmp_path / ("x" * 200))).call("Status")
-
-
-def test_waiting_until_somebody_is_there(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    listener = socket.socket(socket.AF_UNIX)
-
-    def appear() -> None:
-        listener.bind(str(path))
-        listener.listen()
-
-    with listener, Client(str(path), 10) as client:
-        later = threading.Timer(0.1, appear)
-        later.start()
-        client.wait_until_reachable(10)
-        later.join()
 
 
 def test_a_mode_that_forbids_it(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from tests.support.pure_host import service, target
+from tests.support.pure_host import service
 
 from virtsupd.core.graph import GraphError, ServiceGraph
 from virtsupd.core.names import Name
@@ -227,26 +227,3 @@ def test_the_closure_is_what_is_started_along() -> None:
     assert graph.dependents(names("a")) == ("b", "c")
     assert graph.dependents(names("a", "b")) == ("c",)
     assert graph.all_behind(names("b")) == {"b", "c", "x"}
-
-
-def test_independent_services_start_in_one_wave_and_stop_in_the_reverse_order() -> None:
-    graph = ServiceGraph.build(
-        [
-            target("net"),
-            service("db", requires=["net"]),
-            service("log", requires=["net"]),
-            service("web", requires=["db"], after=["log"]),
-            service("x"),
-        ]
-    )
-    everything = names("web", "x", "db", "log", "net")
-    assert graph.start_order(everything) == (("net", "x"), ("db", "log"), ("web",))
-    assert graph.stop_order(everything) == (("web",), ("db", "log"), ("net", "x"))
-
-
-def test_order_holds_through_services_that_take_no_part() -> None:
-    graph = ServiceGraph.build(
-        [service("a"), service("b", requires=["a"]), service("c", requires=["b"])]
-    )
-    assert graph.start_order(names("c", "a")) == (("a",), ("c",))
-    assert graph.start_order(()) == ()

@@ -28,7 +28,6 @@ def test_different_names_never_share_a_group() -> None:
 def test_a_group_that_was_never_made_is_empty_and_gone() -> None:
     group = TREE.service(Name("web"))
     assert group.pids() == ()
-    assert not group.is_populated()
     assert not group.contains(os.getpid())
     assert group.remove()
     assert TREE.services() == ()
