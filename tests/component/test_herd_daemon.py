@@ -7,102 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.daemon import Daemon, host, shell
+from tests.support.daemon import Daemon
+from tests.support.one_of_each import DATABASE_KEEPER, NOBODY, WEB_LINE, one_of_each, rest
 from tests.support.real_herd import Outcome, herd, herd_program
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(330)]
 
-NOBODY = 65534
-DATABASE_KEEPER = 65533
-ACCESS = f"""
-[access]
-mode = "0666"
-[[access.rule]]
-role = "operator"
-uid = {NOBODY}
-services = ["web", "database"]
-[[access.rule]]
-role = "operator"
-uid = {DATABASE_KEEPER}
-services = ["database"]
-"""
-SERVICES = f"""
-[service.web]
-description = "front page"
-provides = ["web", "www"]
-requires = ["database"]
-command = {shell("echo web is up; exec sleep 1000")}
-reload = "USR1"
-[service.web.actions.greet]
-description = "Greet somebody."
-command = ["/bin/sh", "-c", 'printf "[%s]" "$@"', "greet"]
-[service.web.actions.fail]
-description = "Fail."
-command = ["/bin/sh", "-c", "echo oops >&2; exit 3"]
-[service.database]
-command = ["/bin/sleep", "1000"]
-[service.once]
-command = {shell("echo done it")}
-one_shot = true
-[service.broken]
-command = {shell("echo cannot >&2; exit 7")}
-ready = "notify"
-respawn = {{ delay = "10ms", limit = 1 }}
-autostart = false
-[service.needs-broken]
-command = ["/bin/sleep", "1000"]
-requires = ["broken"]
-autostart = false
-[service.crashing]
-command = {shell("echo crash; exit 3")}
-respawn = {{ delay = "1min", max_delay = "1min" }}
-[service.missing]
-command = ["/no/such/program"]
-autostart = false
-[service.needs-missing]
-command = ["/bin/sleep", "1000"]
-requires = ["missing"]
-autostart = false
-[service.off]
-command = ["/bin/sleep", "1000"]
-autostart = false
-[service.needs-off]
-command = ["/bin/sleep", "1000"]
-requires = ["off"]
-autostart = false
-[service.slow]
-command = ["/bin/sleep", "1000"]
-ready = {{ kind = "notify", timeout = 0 }}
-[service.resident]
-command = ["/bin/sleep", "1000"]
-[service.rival]
-command = ["/bin/sleep", "1000"]
-conflicts = ["resident"]
-autostart = false
-[service.fleeting]
-command = ["/bin/sleep", "1000"]
-transient = true
-autostart = false
-"""
-
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    with host() as made:
-        made.settings += f'herd_socket = "{made.root}/herd"\n'
-        made.write(ACCESS + SERVICES)
-        with made.started() as started:
-            yield started
+    with one_of_each() as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)
 def at_rest(daemon: Daemon) -> None:
-    """Begin each test with what runs after the start."""
-    daemon.call("Start", names=["web", "once", "resident"])
-    daemon.call("Stop", names=["broken", "missing", "off", "rival"])
-    daemon.call("Enable", names=["off"])
-    daemon.await_status("crashing", lambda s: s["reason"], "a reason")
-    assert daemon.state("slow") == "starting"
+    rest(daemon)
 
 
 def lines(outcome: Outcome) -> list[str]:
@@ -141,7 +61,7 @@ def test_a_running_service_is_shown_with_its_process_and_log(daemon: Daemon) -> 
     assert found[1].startswith("It is running since")
     for line in [
         f"Main PID: {daemon.pid('web')}",
-        'Command: /bin/sh -c "echo web is up; exec sleep 1000"',
+        f'Command: /bin/sh -c "{WEB_LINE}"',
         "It is enabled.",
         "Provides: web www",
         "Requires: database",
@@ -330,9 +250,9 @@ def test_the_second_socket_is_for_herd_alone(daemon: Daemon) -> None:
 
 
 def test_stop_root_ends_everything() -> None:
-    with host(SERVICES) as made, made.started() as daemon:
+    with one_of_each() as daemon:
         pids = [daemon.pid(name) for name in ("web", "database", "slow")]
-        outcome = herd(made.socket, "stop", "root")
+        outcome = herd(daemon.host.socket, "stop", "root")
         assert (outcome.code, outcome.output, outcome.errors) == (0, "", "")
         assert daemon.wait() == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

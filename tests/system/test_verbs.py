@@ -14,87 +14,21 @@ from typing import Any
 
 import pytest
 from tests.support.checks import eventually
-from tests.support.daemon import CLIENT, SECONDS, Daemon, host, shell, terminal, virtsupd
+from tests.support.daemon import CLIENT, SECONDS, Daemon, host, shell, terminal
+from tests.support.one_of_each import NAMES, WEB_KEEPER, one_of_each, rest
 
 pytestmark = pytest.mark.process
-
-NOBODY = 65534
-NAMES = [
-    *("broken", "crashing", "database", "fleeting", "missing", "needs-broken", "off", "once"),
-    *("resident", "rival", "slow", "web"),
-]
-SERVICES = f"""
-[access]
-mode = "0666"
-[[access.rule]]
-role = "operator"
-uid = {NOBODY}
-services = ["web"]
-
-[service.web]
-description = "front page"
-provides = ["web", "www"]
-requires = ["database"]
-command = {shell("trap 'echo reloaded' USR1; echo web is up; while :; do sleep 1000 & wait; done")}
-reload = "USR1"
-[service.web.actions.greet]
-description = "Greet somebody."
-command = ["/bin/sh", "-c", 'printf "[%s]" "$@"', "greet"]
-[service.web.actions.fail]
-description = "Fail."
-command = ["/bin/sh", "-c", "echo oops >&2; exit 3"]
-[service.database]
-command = ["/bin/sleep", "1000"]
-[service.once]
-command = {shell("echo done it")}
-one_shot = true
-[service.broken]
-command = {shell("echo cannot >&2; exit 7")}
-ready = "notify"
-respawn = {{ delay = "10ms", limit = 1 }}
-autostart = false
-[service.needs-broken]
-command = ["/bin/sleep", "1000"]
-requires = ["broken"]
-autostart = false
-[service.crashing]
-command = {shell("echo crash; exit 3")}
-respawn = {{ delay = "1min", max_delay = "1min" }}
-[service.missing]
-command = ["/no/such/program"]
-autostart = false
-[service.off]
-command = ["/bin/sleep", "1000"]
-autostart = false
-[service.slow]
-command = ["/bin/sleep", "1000"]
-ready = {{ kind = "notify", timeout = 0 }}
-[service.resident]
-command = ["/bin/sleep", "1000"]
-[service.rival]
-command = ["/bin/sleep", "1000"]
-conflicts = ["resident"]
-autostart = false
-[service.fleeting]
-command = ["/bin/sleep", "1000"]
-transient = true
-autostart = false
-"""
 
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    with virtsupd(SERVICES) as started:
+    with one_of_each() as started:
         yield started
 
 
 @pytest.fixture(autouse=True)
 def at_rest(daemon: Daemon) -> None:
-    """Begin each test with what runs after the start."""
-    daemon.call("Start", names=["web", "once", "resident"])
-    daemon.call("Stop", names=["broken", "missing", "off", "rival"])
-    daemon.call("Enable", names=["off"])
-    daemon.await_status("crashing", lambda s: s["reason"], "a reason")
+    rest(daemon)
 
 
 def said(daemon: Daemon, *words: str, code: int = 0) -> str:
@@ -316,16 +250,16 @@ def test_reload_of_a_configuration_that_is_wrong_changes_nothing(daemon: Daemon)
 
 
 def test_another_user_may_do_what_the_rules_say(daemon: Daemon) -> None:
-    assert as_nobody(daemon, "start", "web").stdout == "web is already running\n"
+    assert as_web_keeper(daemon, "start", "web").stdout == "web is already running\n"
     for words in (
         *(("stop", "resident"), ("disable", "web"), ("shutdown",), ("quit",), ("reload",)),
         *(("status", "resident"), ("log", "resident"), ("cat", "resident"), ("stop", "database")),
     ):
-        refused = as_nobody(daemon, *words)
+        refused = as_web_keeper(daemon, *words)
         assert (refused.returncode, refused.stdout) == (5, "")
         assert "permission denied" in refused.stderr or "needs role" in refused.stderr
         assert "[access]" in refused.stderr
-    shown = as_nobody(daemon, "status", "--json").stdout
+    shown = as_web_keeper(daemon, "status", "--json").stdout
     assert [service["name"] for service in json.loads(shown)["services"]] == ["web"]
 
 
@@ -408,7 +342,7 @@ def test_several_logs_are_told_apart(daemon: Daemon) -> None:
 
 
 def test_shutdown_ends_everything_and_is_believed_when_it_has() -> None:
-    with virtsupd(SERVICES) as daemon:
+    with one_of_each() as daemon:
         pids = [daemon.pid(name) for name in ("web", "database", "slow")]
         assert said(daemon, "shutdown") == "everything is stopped, virtsupd ends\n"
         assert daemon.wait() == 0
@@ -416,7 +350,7 @@ def test_shutdown_ends_everything_and_is_believed_when_it_has() -> None:
         said(daemon, "status", code=6)
 
 
-def as_nobody(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
+def as_web_keeper(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
     """Run virtsupctl as another user, whom the files of this checkout may be closed to."""
     code = (
         "import os, sys; from virtsupd.cli import virtsupctl, arguments, commands, detail, follow\n"
@@ -425,7 +359,7 @@ def as_nobody(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
         "sys.exit(virtsupctl.main())"
     )
     return subprocess.run(
-        [sys.executable, "-c", code, str(NOBODY), "-s", str(daemon.host.socket), *words],
+        [sys.executable, "-c", code, str(WEB_KEEPER), "-s", str(daemon.host.socket), *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
