@@ -14,7 +14,7 @@ from pathlib import Path
 from virtsupd.core.exits import ExitStatus, from_wait_status
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_PARENT, _GROUP, _SESSION, _STARTED, _STATUS = 1, 2, 3, 19, 49
+_PARENT, _GROUP, _SESSION, _THREADS, _STARTED, _STATUS = 1, 2, 3, 17, 19, 49
 """Places in /proc/PID/stat, counted from the state on."""
 
 
@@ -77,6 +77,22 @@ def last_status(pid: int) -> ExitStatus:
     return from_wait_status(int(fields[_STATUS]))
 
 
+def zombie_status(pid: int) -> ExitStatus | None:
+    """Return how a process ended that nobody has reaped yet; None if there is none such, or it is hidden.
+
+    Its status is hidden from who may not trace it: it belongs to another user, and we are not root.
+    """
+    try:
+        fields = stat_fields(pid)
+    except PermissionError:  # /proc is mounted with hidepid
+        return None
+    if fields is None or fields[0] != "Z" or not _is_over(fields):
+        return None
+    status = int(fields[_STATUS])
+    # To who may not see it, the kernel shows 0, which would be success.
+    return None if status == 0 and _is_hidden(pid) else from_wait_status(status)
+
+
 def life_of(pid: int) -> Life | None:
     """Return the life of the process that has this pid now; None if there is none or it has ended."""
     fields = _fields(pid)
@@ -106,6 +122,12 @@ def parent_of(pid: int) -> int | None:
     return int(fields[_PARENT]) if fields is not None else None
 
 
+def who_waits_for(pid: int) -> int | None:
+    """Return the parent of a process, also of one that has ended; None if it was reaped."""
+    fields = stat_fields(pid)
+    return int(fields[_PARENT]) if fields is not None else None
+
+
 def led_group(pid: int) -> int | None:
     """Return the process group of a living process if a session began with it; None otherwise.
 
@@ -117,6 +139,23 @@ def led_group(pid: int) -> int | None:
     return int(fields[_GROUP])
 
 
+def led_session(pid: int) -> Life | None:
+    """Return the life of a living process if a session began with it; None otherwise, or if it is hidden."""
+    try:
+        fields = _fields(pid)
+    except PermissionError:  # /proc is mounted with hidepid
+        return None
+    if fields is None or fields[_SESSION] != str(pid):
+        return None
+    return Life(pid, int(fields[_STARTED]), epoch())
+
+
+def began_at(pid: int) -> int | None:
+    """Return when the process of this pid began, in clock ticks from the boot, ended or not."""
+    fields = stat_fields(pid)
+    return int(fields[_STARTED]) if fields is not None else None
+
+
 def is_member(pid: int, group: int) -> bool:
     """Whether a process is alive and in a group that began a session of its own."""
     fields = _fields(pid)
@@ -125,7 +164,7 @@ def is_member(pid: int, group: int) -> bool:
 
 def children_since(parent: int, started: int) -> tuple[Life, ...]:
     """Return the living children of a process that began at `started` (clock ticks) or later, sorted."""
-    found = (life_of(pid) for pid in _pids() if parent_of(pid) == parent)
+    found = (life_of(pid) for pid in all_pids() if parent_of(pid) == parent)
     lives = (life for life in found if life is not None and life.started >= started)
     return tuple(sorted(lives, key=lambda life: life.pid))
 
@@ -138,7 +177,7 @@ def group_lives(group: int) -> tuple[Life, ...]:
         return ()
     except PermissionError:
         pass  # somebody is there who may not be signalled
-    found = (life_of(pid) for pid in _pids() if is_member(pid, group))
+    found = (life_of(pid) for pid in all_pids() if is_member(pid, group))
     return tuple(sorted((life for life in found if life is not None), key=lambda life: life.pid))
 
 
@@ -164,14 +203,29 @@ def has_ended(pid: int) -> bool:
     return _fields(pid) is None
 
 
+def all_pids() -> Iterator[int]:
+    """Return the pids of all processes that we see, in no order."""
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  (plain names)
+
+
 def _fields(pid: int) -> list[str] | None:
     """Return the fields of a process that lives; None for one that is gone or has ended."""
     fields = stat_fields(pid)
-    return fields if fields is not None and fields[0] not in ("Z", "X") else None
+    return None if fields is None or _is_over(fields) else fields
 
 
-def _pids() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  (plain names)
+def _is_over(fields: list[str]) -> bool:
+    """Whether the fields are a dead process's; one lives on when its first thread alone has ended."""
+    return fields[0] == "X" or (fields[0] == "Z" and int(fields[_THREADS]) < 2)
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether we may not trace a process. Of a zombie this link is missing, which says that we may."""
+    try:
+        os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - the error alone is wanted
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def _nothing() -> None:

@@ -3,15 +3,20 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import anyio
 import pytest
+from tests.support.checks import eventually
+from tests.support.processes import CHILDREN
 
 from virtsupd.core.exits import ExitStatus
 from virtsupd.process.lives import (
     Life,
     LifeWatch,
+    all_pids,
+    began_at,
     children_since,
     descends_from,
     epoch,
@@ -21,9 +26,11 @@ from virtsupd.process.lives import (
     is_member,
     last_status,
     led_group,
+    led_session,
     life_of,
     parent_of,
     stat_fields,
+    zombie_status,
 )
 
 pytestmark = pytest.mark.process
@@ -91,7 +98,9 @@ def test_a_group_counts_when_a_session_began_with_it(child: subprocess.Popen[byt
 def test_a_zombie_tells_how_it_ended(command: str, status: ExitStatus) -> None:
     with subprocess.Popen(["/bin/sh", "-c", command]) as process:
         wait_zombie(process.pid)
-        assert last_status(process.pid) == status
+        assert last_status(process.pid) == zombie_status(process.pid) == status
+    assert zombie_status(process.pid) is None
+    assert zombie_status(os.getpid()) is None
     assert last_status(process.pid) == ExitStatus()
     assert last_status(os.getpid()) == ExitStatus()
 
@@ -147,3 +156,39 @@ def test_a_zombie_has_fields_and_has_ended(child: subprocess.Popen[bytes]) -> No
     assert has_ended(child.pid)
     assert not is_member(child.pid, child.pid)
     assert stat_fields(NOBODY) is None
+
+
+def test_a_session_is_told_by_its_leader(child: subprocess.Popen[bytes]) -> None:
+    assert led_session(child.pid) == life_of(child.pid)
+    with subprocess.Popen(["/bin/sleep", "1000"], process_group=0) as other:
+        assert led_session(other.pid) is None
+        other.kill()
+    assert led_session(NOBODY) is None
+    child.kill()
+    wait_zombie(child.pid)
+    assert led_session(child.pid) is None
+
+
+def test_the_start_is_known_until_the_reap(child: subprocess.Popen[bytes]) -> None:
+    life = life_of(child.pid)
+    assert life is not None
+    assert child.pid in all_pids()
+    child.kill()
+    wait_zombie(child.pid)
+    assert began_at(child.pid) == life.started
+    child.wait()
+    assert began_at(child.pid) is None
+    assert child.pid not in all_pids()
+
+
+def test_a_process_lives_on_when_its_first_thread_has_ended() -> None:
+    with subprocess.Popen([sys.executable, CHILDREN / "first_thread_ends.py"]) as process:
+        eventually(lambda: (stat_fields(process.pid) or "?")[0] == "Z", "the first thread ends")
+        life = life_of(process.pid)
+        assert life is not None
+        assert is_alive(life)
+        assert zombie_status(process.pid) is None
+        process.kill()
+        wait_zombie(process.pid)
+        assert not is_alive(life)
+        assert zombie_status(process.pid) == ExitStatus(signal=9)
