@@ -20,13 +20,16 @@ from virtsupd.core.snapshot import ServiceSnapshot
 from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
 from virtsupd.process.cgroup import CgroupTree
 from virtsupd.process.clock import Clock, SystemClock
+from virtsupd.process.lives import epoch
 from virtsupd.process.output import Outputs
 from virtsupd.process.plan import Spawner
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.spawn import best_spawner
 from virtsupd.process.stop import GoneWatch
+from virtsupd.process.store import DirectoryStore
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.launch import Launcher
+from virtsupd.supervisor.linux import LinuxMachine
 from virtsupd.supervisor.memory import Memory
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.supervisor import Supervisor
@@ -147,6 +150,7 @@ async def supervising(
 def _compose(specs: tuple[ServiceSpec, ...], parts: Parts, ground: Ground) -> Supervising:
     posted: list[Event] = []
     memory = Memory.load(ground.run_dir / "state")
+    records = Records(DirectoryStore(ground.run_dir / "records"), epoch())
     outputs = Outputs(
         ground.run_dir, children=ground.reaper, clock=parts.clock, on_trouble=lambda *_: None
     )
@@ -156,20 +160,22 @@ def _compose(specs: tuple[ServiceSpec, ...], parts: Parts, ground: Ground) -> Su
         tree=ground.tree,
         run_dir=ground.run_dir,
         clock=parts.clock,
-        records=Records(ground.run_dir / "records"),
+        records=records,
         definition=lambda name: supervisor.engine.graph.spec_by_name[name],
-        on_message=lambda *message: interpreter.heard(*message),  # noqa: PLW0108  (it is made below)
+        on_message=lambda *message: machine.heard(*message),  # noqa: PLW0108  (it is made below)
     )
-    interpreter = Interpreter(
+    timers = Timers(lambda event: supervisor.post(event))  # noqa: PLW0108  (it is made below)
+    machine = LinuxMachine(
         launcher=launcher,
         reaper=ground.reaper,
         gone_watch=parts.gone_watch or GoneWatch(parts.clock),
-        timers=Timers(lambda event: supervisor.post(event)),  # noqa: PLW0108  (it is made below)
-        memory=memory,
+        timers=timers,
         tasks=ground.tasks,
     )
-    engine = Engine(ServiceGraph.build(specs), {})
-    supervisor = Supervisor(engine, interpreter, memory, parts.clock)
+    interpreter = Interpreter(machine=machine, records=records, memory=memory, timers=timers)
+    machine.told = interpreter.told
+    engine = Engine(ServiceGraph.build(specs), {}, records.kept())
+    supervisor = Supervisor(engine, interpreter, memory=memory, records=records, clock=parts.clock)
     own = supervisor.post
 
     def post(event: Event) -> None:

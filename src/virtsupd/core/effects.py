@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from virtsupd.core.events import Timer
 from virtsupd.core.names import Name
+from virtsupd.core.service import Service
 from virtsupd.core.spec import Health, ProcessSpec, Readiness, Reload, Stop
 
 
@@ -27,8 +28,32 @@ class Spawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """Take over what an earlier virtsupd started.
+
+    Answer: Adopted, and Exited if its leader ended meanwhile; or NeverMade.
+    """
+
+    name: Name
+    generation: int
+    process: ProcessSpec
+    """As the definition in force has it; the process may have been made from an older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave a copy of the service for a successor, before any later effect is carried out."""
+
+    name: Name
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitReady:
-    """Watch a condition, which has no process. Answer: BecameReady or NeverReady."""
+    """Watch a condition, which has no process, or one that was adopted while it started.
+
+    Answer: BecameReady or NeverReady.
+    """
 
     name: Name
     generation: int
@@ -175,6 +200,8 @@ class Finish:
 
 Effect = (
     Spawn
+    | Adopt
+    | Keep
     | AwaitReady
     | WatchHealth
     | EndWatches

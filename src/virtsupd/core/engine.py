@@ -13,6 +13,7 @@ The state is one `HostState`, and each part of the engine owns one idea of it:
 - `settle`: the loop, which starts and stops what the difference asks for until nothing differs;
 - `commands`: when a command is refused, and when it is answered;
 - `reload`: how services pass into another configuration;
+- `restore`: how services pass from a virtsupd that died to the next one;
 - `explain`: why a service is as it is.
 
 Each start of a process has a generation. It is made at the start and every event about a process
@@ -23,10 +24,12 @@ A cascade is a *mark*, which a service loses when it has stopped; it touches nei
 respawn counts, so whatever a cascade stopped returns by itself when what it needs does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from types import MappingProxyType
 
-from virtsupd.core import commands, explain, processes, reload, wanted
-from virtsupd.core.effects import Answer, Effect, Finish
+from virtsupd.core import commands, explain, processes, reload, restore, wanted
+from virtsupd.core.effects import Answer, Effect, Finish, Keep
 from virtsupd.core.events import (
     Asked,
     Booted,
@@ -50,11 +53,18 @@ __all__ = ["Engine", "Remembered"]
 class Engine:
     """The state of the whole graph, and how it moves."""
 
-    def __init__(self, graph: ServiceGraph, remembered: Mapping[Name, Remembered]) -> None:
+    def __init__(
+        self,
+        graph: ServiceGraph,
+        remembered: Mapping[Name, Remembered],
+        kept: Mapping[Name, Service] = MappingProxyType({}),
+    ) -> None:
+        """Begin with what an earlier virtsupd was told, and the services as it left them."""
         self._host = HostState(graph, dict(remembered))
         self._is_finished = False
         for spec in graph.spec_by_name.values():
             self._host.add(spec)
+        restore.restore(self._host, kept)
 
     # What others read
 
@@ -98,19 +108,34 @@ class Engine:
     # The one way in
 
     def advance(self, event: Event, now: Instant) -> tuple[Effect, ...]:
-        """Take one event and return what to do, in order."""
+        """Take one event and return what to do, in order.
+
+        What a successor has to know comes first: whenever virtsupd dies, the state that was kept
+        is that of the last thing done, or ahead of it by what can be done again.
+        """
         host = self._host
         host.now = now
         self._take(event)
         settle(host)
         self._answer()
-        effects, host.effects = tuple(host.effects), []
+        effects, host.effects = (*self._keep(), *host.effects), []
         return effects
+
+    def _keep(self) -> Iterator[Keep]:
+        """Yield copies of the services that changed in what outlives virtsupd."""
+        host = self._host
+        touched, host.touched = host.touched, set()
+        for name in sorted(touched):
+            service = host.services.get(name)
+            if service is not None and service.has_past and service != host.kept.get(name):
+                kept = host.kept[name] = copy(service)
+                yield Keep(name, kept)
 
     def _take(self, event: Event) -> None:
         host = self._host
         match event:
             case Booted():
+                restore.adopt(host)
                 wanted.boot(host)
             case Reloaded():
                 reload.take_over(host, event.graph)
@@ -123,6 +148,7 @@ class Engine:
             case _:
                 service = host.services.get(event.name)
                 if service is not None and service.generation == event.generation:
+                    host.touched.add(event.name)
                     processes.take(host, service, event)
 
     def _output_changed(self, event: OutputChanged) -> None:

@@ -33,7 +33,10 @@ class Timer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """virtsupd has loaded its configuration: services with autostart are wanted."""
+    """virtsupd has loaded its configuration: services with autostart are wanted.
+
+    What an earlier virtsupd left (the engine was made with it) is taken over.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,26 @@ class SpawnFailed:
     stage: str
     message: str
     is_permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What an earlier virtsupd started is still there, and is watched from now on.
+
+    `pid` None: its leader is not known yet, or has ended, which an Exited tells.
+    """
+
+    name: Name
+    generation: int
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NeverMade:
+    """An earlier virtsupd was about to make a process and died before it did."""
+
+    name: Name
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +206,8 @@ Event = (
     | Reloaded
     | Spawned
     | SpawnFailed
+    | Adopted
+    | NeverMade
     | BecameReady
     | NeverReady
     | Exited

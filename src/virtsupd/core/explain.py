@@ -7,7 +7,6 @@ from typing import assert_never
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.snapshot import Reason, ReasonKind, ServiceSnapshot, State
-from virtsupd.core.spec import Probe
 from virtsupd.core.state import HostState
 
 
@@ -124,11 +123,11 @@ def _why_backing_off(service: Service) -> Reason:
 
 
 def _why_starting(service: Service) -> Reason | None:
-    probe = service.made_spec.ready.probe
-    if probe is None:
+    probe = service.origin.probe
+    if not probe:
         return None
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""
-    return Reason(ReasonKind.WAITING, f"waits until ready ({probe_name(probe)}){seen}")
+    return Reason(ReasonKind.WAITING, f"waits until ready ({probe}){seen}")
 
 
 def _why_not_well(host: HostState, service: Service) -> Reason | None:
@@ -161,12 +160,6 @@ def _in_short(host: HostState, service: Service) -> str:
         return str(service.state)
     found = reason(host, service)
     return str(found.kind) if found is not None else str(service.state)
-
-
-def probe_name(probe: Probe) -> str:
-    """Return the configuration's word for a probe: "notify", "pid-file"."""
-    words = type(probe).__name__.removesuffix("Probe")
-    return "".join(f"-{c.lower()}" if c.isupper() else c for c in words).lstrip("-")
 
 
 def snapshot(host: HostState, name: Name) -> ServiceSnapshot:

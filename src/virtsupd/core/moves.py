@@ -45,7 +45,7 @@ def _carry_out(host: HostState, service: Service, step: Step) -> None:
         case Step.SPAWN:
             _spawn(host, service)
         case Step.ARM_DEADLINE:
-            _arm_deadline(host, service)
+            arm_deadline(host, service)
         case Step.BEGIN_RUN:
             _begin_run(host, service)
         case Step.END_WATCHES:
@@ -71,7 +71,8 @@ def _spawn(host: HostState, service: Service) -> None:
         move(host, service, Move.READY)
 
 
-def _arm_deadline(host: HostState, service: Service) -> None:
+def arm_deadline(host: HostState, service: Service) -> None:
+    """Let a start fail after the time that its definition gives it from now on."""
     seconds = service.spec.ready.timeout_seconds
     if service.state is State.STARTING and service.spec.ready.probe is not None and seconds:
         host.arm(service, Timer.START_DEADLINE, seconds)
@@ -79,6 +80,7 @@ def _arm_deadline(host: HostState, service: Service) -> None:
 
 def _begin_run(host: HostState, service: Service) -> None:
     service.ready_at = host.now.monotonic
+    service.due = None
     service.is_asked_again = False
     watch_health(host, service)
     host.retry_not_needed(host.graph.needed_by[service.spec.name])
@@ -98,7 +100,7 @@ def _end_watches(host: HostState, service: Service) -> None:
 
 
 def _terminate(host: HostState, service: Service) -> None:
-    if service.made_spec.is_stage:
+    if service.origin.is_stage:
         move(host, service, Move.GONE)
         return
     stop = service.spec.stop
@@ -108,21 +110,35 @@ def _terminate(host: HostState, service: Service) -> None:
 
 def _escalate(host: HostState, service: Service) -> None:
     service.kills += 1
-    name = service.spec.name
     if service.kills == 1:
-        host.emit(Kill(name, service.generation, service.spec.stop))
-        host.arm(service, Timer.STOP_DELAY, _KILL_PATIENCE_SECONDS)
+        _kill(host, service)
     else:
-        host.announce(name, "service cannot be killed")
+        host.announce(service.spec.name, "service cannot be killed")
+
+
+def _kill(host: HostState, service: Service) -> None:
+    host.emit(Kill(service.spec.name, service.generation, service.spec.stop))
+    host.arm(service, Timer.STOP_DELAY, _KILL_PATIENCE_SECONDS)
+
+
+def end_again(host: HostState, service: Service) -> None:
+    """Go on with a stop that an earlier virtsupd began: the signal may not have been sent."""
+    if service.kills:
+        service.kills = 1
+        _kill(host, service)
+    else:
+        _terminate(host, service)
 
 
 def _after_end(host: HostState, service: Service) -> None:
     """Decide what becomes of a service that has just stopped."""
     name, death = service.spec.name, service.death
-    has_sockets = service.made_spec.process is not None and service.made_spec.process.sockets
+    has_sockets = service.origin.has_sockets
     service.is_marked = False
     service.is_asked_again = False
-    service.made_from = None
+    service.made = None
+    service.adopted_at = None
+    service.due = None
     service.pid = None
     service.death = None
     # Whatever is still under way for the last generation is void.
@@ -151,7 +167,7 @@ def _respawn(host: HostState, service: Service, death: Death) -> None:
         return
     now = host.now.monotonic
     ran = now - service.ready_at if service.ready_at is not None else None
-    if ran is None and service.made_spec.is_stage:
+    if ran is None and service.spec.is_stage:
         ran = 0.0  # a condition may come true at any time
     found = next_respawn(policy, service.respawn_record, now=now, ran_seconds=ran)
     if found is None:

@@ -6,13 +6,16 @@ doing; what follows from it is decided when nothing is left (`moves`).
 
 from typing import assert_never
 
+from virtsupd.core import restore
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import (
+    Adopted,
     BecameReady,
     Exited,
     Fired,
     Gone,
     HealthChanged,
+    NeverMade,
     NeverReady,
     ReloadEnded,
     Spawned,
@@ -31,6 +34,8 @@ from virtsupd.core.state import HostState
 ServiceEvent = (
     Spawned
     | SpawnFailed
+    | Adopted
+    | NeverMade
     | BecameReady
     | NeverReady
     | Exited
@@ -47,6 +52,8 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
     match event:
         case Spawned() | SpawnFailed():
             _spawn_ended(host, service, event)
+        case Adopted() | NeverMade():
+            restore.take_found(host, service, event)
         case BecameReady() | NeverReady():
             _probe_ended(host, service, event)
         case Exited():
@@ -55,10 +62,8 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
             _gone(host, service)
         case Fired():
             _fired(host, service, event.timer)
-        case HealthChanged() | Told():
+        case HealthChanged() | Told() | ReloadEnded():
             _heard(host, service, event)
-        case ReloadEnded():
-            _reload_ended(host, service, event)
         case _:
             assert_never(event)
 
@@ -68,7 +73,7 @@ def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed
         service.pid = event.pid
         service.warnings = event.warnings
         move(host, service, Move.SPAWNED)
-        if service.state is State.STARTING and service.made_spec.ready.probe is None:
+        if service.state is State.STARTING and not service.origin.probe:
             move(host, service, Move.READY)
         return
     text = f"{event.stage}: {event.message}"
@@ -108,7 +113,7 @@ def _is_dispensable(host: HostState, service: Service) -> bool:
 
 
 def _exited(host: HostState, service: Service, status: ExitStatus) -> None:
-    made = service.made_spec
+    made = service.origin
     is_success = status.code in service.spec.success_exit
     if service.state is State.STARTING and is_success and made.forks:
         service.pid = None
@@ -146,6 +151,10 @@ def _fired(host: HostState, service: Service, timer: Timer) -> None:
     match timer:
         case Timer.START_DEADLINE:
             seconds = service.spec.ready.timeout_seconds
+            if service.adopted_at is not None and service.origin.probe == "notify":
+                # It may have said READY=1 while there was nobody to hear it.
+                move(host, service, Move.READY)
+                return
             seen = f": {service.not_ready_because}" if service.not_ready_because else ""
             _start_failed(host, service, f"not ready within {seconds:g} s{seen}")
         case Timer.STOP_DELAY:
@@ -159,11 +168,16 @@ def _fired(host: HostState, service: Service, timer: Timer) -> None:
             assert_never(timer)
 
 
-def _heard(host: HostState, service: Service, event: HealthChanged | Told) -> None:
-    if isinstance(event, Told):
-        _told(service, event)
-    else:
-        _health_changed(host, service, event.why)
+def _heard(host: HostState, service: Service, event: HealthChanged | Told | ReloadEnded) -> None:
+    match event:
+        case Told():
+            _told(service, event)
+        case HealthChanged():
+            _health_changed(host, service, event.why)
+        case ReloadEnded():
+            _reload_ended(host, service, event)
+        case _:
+            assert_never(event)
 
 
 def _told(service: Service, event: Told) -> None:

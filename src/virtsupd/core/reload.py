@@ -69,7 +69,7 @@ def take_over(host: HostState, graph: ServiceGraph) -> None:
         staying = (n for n in host.graph.needs[name] if n in graph.spec_by_name or n in last)
         _leave(host, service, behind=tuple(staying))
     fresh = [n for n, spec in graph.spec_by_name.items() if _replace_spec(host, n, spec)]
-    host.graph = _with_leftovers(graph, [s.spec for s in last.values()])
+    host.graph = with_leftovers(graph, [s.spec for s in last.values()])
     kept = (name for name, service in host.services.items() if service.wanted)
     want_along(host, (*fresh, *kept), who=RELOAD)
     host.retry_not_needed(host.services)
@@ -119,7 +119,7 @@ def _watch_anew(host: HostState, service: Service) -> None:
     watch_health(host, service)
 
 
-def _with_leftovers(graph: ServiceGraph, leftovers: Iterable[ServiceSpec]) -> ServiceGraph:
+def with_leftovers(graph: ServiceGraph, leftovers: Iterable[ServiceSpec]) -> ServiceGraph:
     """Return `graph` with services that are only there until they have stopped."""
     last = tuple(leftovers)
     if not last:

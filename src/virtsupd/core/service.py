@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from virtsupd.core.events import Instant
+from virtsupd.core.made import Made, made_from
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.spec import ServiceSpec
@@ -59,18 +60,25 @@ _RESPAWNS_KEPT = 20
 
 @dataclass(slots=True)
 class Service:
-    """The state of one service. Owned by the engine; nobody else writes it."""
+    """The state of one service. Owned by the engine; nobody else writes it.
 
-    spec: ServiceSpec
+    A copy is what a successor is left (`Keep`): all fields but those that do not count in comparisons.
+    """
+
+    spec: ServiceSpec = field(compare=False)
     state: State = State.STOPPED
     since: float = 0.0
     generation: int = 0
-    made_from: ServiceSpec | None = None
-    """The definition that the present process was made from; None while stopped."""
+    made: Made | None = None
+    """What the present process was made from; None while stopped."""
+    adopted_at: float | None = None
+    """When its process was taken over from an earlier virtsupd (wall clock); None: we made it."""
+    due: Instant | None = None
+    """When the present start fails, or the present stop goes on with KILL; None: never."""
     wanted: bool = False
     wanted_by: str = ""
     wanted_since: float = 0.0
-    enabled: bool = True
+    enabled: bool = field(default=True, compare=False)
     is_marked: bool = False
     """A stop or restart of something it needs (or of itself) will stop it first."""
     is_removed: bool = False
@@ -91,16 +99,17 @@ class Service:
     kills: int = 0
     """KILLs sent in the present stop."""
     status_text: str = ""
-    not_ready_because: str = ""
+    not_ready_because: str = field(default="", compare=False)
     """What its readiness probe saw last."""
     unhealthy: str | None = None
-    output_trouble: str | None = None
+    output_trouble: str | None = field(default=None, compare=False)
     warnings: tuple[str, ...] = ()
     exits: tuple[ExitRecord, ...] = ()
     changes: tuple[tuple[State, float], ...] = ()
     respawns: tuple[float, ...] = ()
     start_failures: tuple[float, ...] = ()
-    view: View = View()
+    view: View = field(default=View(), compare=False)
+    _definition: tuple[ServiceSpec, Made] | None = field(default=None, compare=False)
 
     @property
     def is_alive(self) -> bool:
@@ -123,17 +132,33 @@ class Service:
         return self.state is State.RUNNING and self.pid is not None
 
     @property
-    def made_spec(self) -> ServiceSpec:
-        """The definition of its present process; the one in force while there is none."""
-        return self.made_from or self.spec
+    def definition(self) -> Made:
+        """What a process made now would be made from."""
+        if self._definition is None or self._definition[0] is not self.spec:
+            self._definition = (self.spec, made_from(self.spec))
+        return self._definition[1]
+
+    @property
+    def origin(self) -> Made:
+        """What its present process was made from; what one would be while there is none."""
+        return self.made or self.definition
 
     @property
     def has_replacement(self) -> bool:
         """Whether its process was made from an older definition than the one in force."""
-        made = self.made_from
-        return made is not None and (
-            made.process != self.spec.process or made.ready.probe != self.spec.ready.probe
-        )
+        made = self.made
+        return made is not None and made.fingerprint != self.definition.fingerprint
+
+    @property
+    def has_process(self) -> bool:
+        """Whether something was started for it that may still be there."""
+        is_done = self.state is State.RUNNING and self.pid is None
+        return self.is_alive and not self.origin.is_stage and not is_done
+
+    @property
+    def has_past(self) -> bool:
+        """Whether a successor would have to know of it: it is alive, or was."""
+        return self.is_alive or bool(self.changes or self.start_failures)
 
     def enter(self, state: State, now: Instant) -> None:
         """Note a change of state."""
@@ -170,7 +195,9 @@ class Service:
     def begin_start(self, generation: int) -> None:
         """Begin another generation; nothing of the last one is left."""
         self.generation = generation
-        self.made_from = self.spec
+        self.made = self.definition
+        self.adopted_at = None
+        self.due = None
         self.retry_at = None
         self.death = None
         self.ready_at = None

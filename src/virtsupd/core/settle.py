@@ -37,6 +37,7 @@ def _refresh_views(host: HostState) -> set[Name]:
     """Bring views up to date, causes first; return the services to judge."""
     waiting = [(host.rank(name), name) for name in host.dirty]
     heapify(waiting)
+    host.touched |= host.dirty
     host.dirty = set()
     affected: set[Name] = set()
     last = None

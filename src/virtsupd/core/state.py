@@ -50,6 +50,10 @@ class HostState:
     """The last one given out; none is used twice, so that nothing late is taken for news."""
     dirty: set[Name] = field(default_factory=set)
     """Services that changed and whose neighbourhood is to be judged."""
+    touched: set[Name] = field(default_factory=set)
+    """Services that the event at hand may have changed."""
+    kept: dict[Name, Service] = field(default_factory=dict)
+    """What a successor would find: copies of those with a past."""
     effects: list[Effect] = field(default_factory=list)
     """What the event at hand has led to so far, in order."""
 
@@ -81,6 +85,8 @@ class HostState:
     def arm(self, service: Service, timer: Timer, seconds: float) -> None:
         """Have `Fired` posted for the present generation, so many seconds from now."""
         at = self.now.monotonic + seconds
+        if timer is not Timer.BACKOFF:
+            service.due = Instant(at, self.now.wall + seconds)
         self.effects.append(ArmTimer(service.spec.name, service.generation, timer, at))
 
     def remember(self, service: Service) -> None:
@@ -127,6 +133,7 @@ class HostState:
                 ticket.close(Report(name, result, f"{name} is gone: {text}"))
         self.end_backoff(service)
         del self.services[name]
+        self.kept.pop(name, None)
         self.dirty.discard(name)
         self.effects.append(Forget(name))
         self.announce(name, "service removed")

@@ -21,7 +21,8 @@ RELOAD = "reload"
 def boot(host: HostState) -> None:
     """Want what an earlier virtsupd was told to, and for the rest what the definitions start."""
     for name, service in host.services.items():
-        service.since = host.now.wall
+        if not service.has_past:
+            service.since = host.now.wall
         kept = host.remembered.get(name)
         if kept is not None and kept.wanted is not None:
             set_wanted(host, [name], wanted=kept.wanted, who="an earlier command")

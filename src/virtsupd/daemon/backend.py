@@ -20,9 +20,9 @@ from virtsupd.daemon.ending import End, Ending
 from virtsupd.daemon.reloading import Configuration
 from virtsupd.errors import ActionError, UnknownActionError, VirtsupdError
 from virtsupd.process.log_files import log_files
-from virtsupd.process.output import Outputs
 from virtsupd.supervisor.commands import last_line
 from virtsupd.supervisor.interpreter import Interpreter
+from virtsupd.supervisor.linux import LinuxMachine
 from virtsupd.supervisor.supervisor import Supervisor
 
 
@@ -46,14 +46,14 @@ class DaemonBackend:
         configuration: Configuration,
         supervisor: Supervisor,
         interpreter: Interpreter,
-        outputs: Outputs,
+        machine: LinuxMachine,
         ending: Ending,
     ) -> None:
         self._beginning = beginning
         self._configuration = configuration
         self._supervisor = supervisor
         self._interpreter = interpreter
-        self._outputs = outputs
+        self._machine = machine
         self._ending = ending
 
     def facts(self) -> DaemonFacts:
@@ -71,7 +71,7 @@ class DaemonBackend:
                 *loaded.warnings,
                 *self._beginning.lacks,
                 *((trouble,) if trouble is not None else ()),
-                *self._outputs.warnings,
+                *self._machine.outputs.warnings,
             ),
         )
 
@@ -114,9 +114,7 @@ class DaemonBackend:
             raise UnknownActionError(action, name)
         command = (*found.command, *arguments)
         try:
-            outcome = await self._interpreter.commands.run_action(
-                spec, command, found.timeout_seconds
-            )
+            outcome = await self._machine.commands.run_action(spec, command, found.timeout_seconds)
         except VirtsupdError as error:
             raise ActionError(f"cannot run {action} of {name}: {error}") from error
         lines = outcome.output.decode(errors="replace").splitlines()
@@ -133,7 +131,7 @@ class DaemonBackend:
 
     async def settle_log(self, name: Name) -> None:
         """Return once what a service has written so far is in its log file, or after a second."""
-        await self._outputs.drained(name)
+        await self._machine.outputs.drained(name)
 
     def pids(self, name: Name) -> Sequence[int]:
         """Return the processes of a service."""

@@ -23,6 +23,7 @@ from virtsupd.errors import ConfigError
 from virtsupd.process.cgroup import CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.extension import ExtensionSpawner
+from virtsupd.process.lives import epoch
 from virtsupd.process.lock import RunLock, StateLock
 from virtsupd.process.output import Outputs
 from virtsupd.process.own_notify import OwnNotify
@@ -30,9 +31,11 @@ from virtsupd.process.plan import Spawner
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.signals import handling
 from virtsupd.process.stop import GoneWatch
+from virtsupd.process.store import DirectoryStore
 from virtsupd.supervisor.host_files import HostFiles
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.launch import Launcher
+from virtsupd.supervisor.linux import LinuxMachine
 from virtsupd.supervisor.memory import Memory
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.supervisor import Supervisor
@@ -81,7 +84,8 @@ class Daemon:
         """See what is there, open the sockets, write the files; `undo` closes what was opened."""
         host = loaded.host
         self._memory = Memory.load(host.state_dir)
-        self._records = Records(host.run_dir / "records")
+        self._store = DirectoryStore(host.run_dir / "records")
+        self._records = Records(self._store, epoch())
         self._tree, self._no_tree = CgroupTree.find(host.cgroup, host.run_dir)
         if self._tree is not None:
             undo.callback(self._tree.remove)
@@ -133,25 +137,35 @@ class Daemon:
             clock=self._clock,
             records=self._records,
             definition=lambda name: self._supervisor.engine.graph.spec_by_name[name],
-            on_message=lambda *message: self._interpreter.heard(*message),  # noqa: PLW0108  (it is made below),
+            on_message=lambda *message: machine.heard(*message),  # noqa: PLW0108  (it is made below),
         )
-        self._interpreter = Interpreter(
+        timers = Timers(lambda event: self._supervisor.post(event))  # noqa: PLW0108  (it is made below)
+        machine = LinuxMachine(
             launcher=self._launcher,
             reaper=self._reaper,
             gone_watch=GoneWatch(self._clock),
-            timers=Timers(lambda event: self._supervisor.post(event)),  # noqa: PLW0108  (it is made below)
-            memory=self._memory,
+            timers=timers,
             tasks=tasks,
         )
-        engine = Engine(loaded.graph, self._memory.remembered())
-        self._supervisor = Supervisor(engine, self._interpreter, self._memory, self._clock)
+        self._interpreter = Interpreter(
+            machine=machine, records=self._records, memory=self._memory, timers=timers
+        )
+        machine.told = self._interpreter.told
+        engine = Engine(loaded.graph, self._memory.remembered(), self._records.kept())
+        self._supervisor = Supervisor(
+            engine,
+            self._interpreter,
+            memory=self._memory,
+            records=self._records,
+            clock=self._clock,
+        )
         self._ending = Ending(self._supervisor, self._own_notify)
         self._backend = DaemonBackend(
             beginning=Beginning(self._since, self._lacks()),
             configuration=self._configuration,
             supervisor=self._supervisor,
             interpreter=self._interpreter,
-            outputs=self._outputs,
+            machine=machine,
             ending=self._ending,
         )
 
@@ -179,6 +193,7 @@ class Daemon:
         self._server.close()
         if self._ending.how == "quit":
             self._interpreter.leave()
+            self._launcher.leave()
             self._outputs.leave()
             return
         self._launcher.close()
@@ -186,6 +201,7 @@ class Daemon:
         if self._tree is not None:
             await self._remove_tree(self._tree)
         self._records.clear()
+        self._store.discard()
         self._files.remove()
 
     async def _remove_tree(self, tree: CgroupTree) -> None:

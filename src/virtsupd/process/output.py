@@ -106,6 +106,10 @@ class Outputs:
         finally:
             self._close_descriptors()
 
+    def path(self, name: Name) -> Path:
+        """Return where the FIFO of a service is, if there is one."""
+        return self._fifo_dir / file_name(name)
+
     def open(self, name: Name, log: LogSpec, *, uid: int, gid: int) -> int:
         """Return the descriptor to start the service's standard output and error with.
 
@@ -205,7 +209,7 @@ class Outputs:
         """Open the FIFO, or take back the one that is being closed."""
         output = self._closing.pop(name, None)
         if output is None:
-            path = self._fifo_dir / file_name(name)
+            path = self.path(name)
             return _Output(log, path, _open_fifo(path))
         output.log = log
         return output
@@ -275,7 +279,7 @@ class Outputs:
         output = self._closing.pop(name)
         if output is not None:
             os.close(output.descriptor)
-        (self._fifo_dir / file_name(name)).unlink(missing_ok=True)
+        self.path(name).unlink(missing_ok=True)
 
     def _open_null(self) -> int:
         if self._null < 0:

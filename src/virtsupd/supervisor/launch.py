@@ -24,10 +24,12 @@ from virtsupd.process.activation import ListeningSockets, activation_environment
 from virtsupd.process.cgroup import Cgroup, CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.identity import Credentials, resolve_credentials
-from virtsupd.process.lives import life_of
 from virtsupd.process.notify import NotifyMessage, NotifySocket, Watchdog
 from virtsupd.process.output import Outputs
 from virtsupd.process.plan import Child, Spawner, SpawnPlan, plan_process
+from virtsupd.process.survivors import ticks_now
+from virtsupd.supervisor.leftovers import refuse_leftovers
+from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.runs import Run
 
@@ -49,20 +51,19 @@ class Launcher:
     records: Records
     definition: Callable[[Name], ServiceSpec]
     """The definition in force of a service."""
-    on_message: Callable[[Name, int, NotifyMessage], None]
-    """Told what a service says on its notify socket: name, generation, message."""
+    on_message: Callable[[Run, NotifyMessage], None]
+    """Told what a service says on its notify socket."""
     _sockets: dict[Name, ListeningSockets] = field(default_factory=dict)
     _null: int = field(default_factory=lambda: os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
 
-    def launch(self, effect: Spawn, kept: Cgroup | None) -> tuple[Run, Child]:
-        """Make the run and its process; the caller watches for the exit before the loop turns.
+    def prepare(self, effect: Spawn, kept: Cgroup | None) -> tuple[Run, Record]:
+        """Choose where a process will be; nothing is made but its cgroup.
 
         `kept` is the empty cgroup of the service's last run, if it may be used again.
 
         Raises:
-            SpawnError: nothing of this start is left, apart from what the service keeps over
-                restarts (its log and activation sockets).
-            OSError: likewise, when something could not be made for it.
+            SpawnError: something of an earlier start is left, or the user is unknown.
+            OSError: the cgroup cannot be made.
         """
         mode = self.definition(effect.name).stop.mode
         forks = isinstance(effect.ready.probe, PidFileProbe)
@@ -71,38 +72,76 @@ class Launcher:
         cgroup = kept or self._cgroup(effect.name, mode, forks=forks)
         run = Run(effect.name, effect.generation, effect.process, cgroup, effect.ready.probe)
         run.is_settled = not forks
-        try:
-            self._begin_record(run, mode)
-            child = self._spawn(run, effect)
-        except BaseException:
-            run.close()
-            self.records.forget(run.name)
-            if run.cgroup is not None:
-                run.cgroup.remove()
-            raise
-        run.leader = run.group = child.pid
-        if forks:
-            life = life_of(child.pid)
-            run.began = life.started if life is not None else 0
-        if run.is_settled or run.cgroup is None:
-            self.records.note(run.name, child.pid, child.pid)
-        return run, child
+        run.has_own_cgroup = cgroup is not None and mode is StopMode.CGROUP
+        before = cgroup.pids() if cgroup is not None and not run.has_own_cgroup else ()
+        path = cgroup.path if cgroup is not None else None
+        run.began = ticks_now()
+        return run, Record(effect.generation, path, before, run.began)
 
-    def _begin_record(self, run: Run, mode: StopMode) -> None:
-        """Record that a process is about to be made; without that, only a cgroup tells of it.
+    def spawn(self, run: Run, effect: Spawn) -> Child:
+        """Make the process of a prepared run; the caller watches for its exit before the loop turns.
 
         Raises:
-            SpawnError: it could not be written, and no cgroup of its own would show the process to
-                a successor (stage "record").
+            SpawnError: nothing of this start is left but the run, and what the service keeps over
+                restarts (its log and activation sockets).
+            OSError: likewise, when something could not be made for it.
         """
-        before = run.cgroup.pids() if run.cgroup is not None and mode is not StopMode.CGROUP else ()
+        process = effect.process
+        credentials = resolve_credentials(process)
+        output = self.open_output(run, credentials)
+        run.log_offset = self.outputs.written(run.name)
+        held = self._sockets.setdefault(run.name, ListeningSockets())
+        listening = held.open_all(process.sockets)
+        environment = activation_environment(process.sockets)
+        environment |= self._notify_environment(run)
+        descriptors = [self._null, output, output, *listening]
+        child_end = self._ready_fd(run, effect.ready.probe, descriptors, environment, credentials)
         try:
-            self.records.begin(run.name, run.generation, run.cgroup, before)
-        except OSError as error:
-            if mode is not StopMode.CGROUP or run.cgroup is None:
-                text = f"cannot record the start: {error.filename}: {error.strerror}"
-                raise SpawnError("record", text, is_permanent=False) from error
-            log.warning("start could not be recorded", service=run.name, reason=str(error))
+            with _cgroup_descriptor(run) as cgroup_fd:
+                plan = plan_process(
+                    process,
+                    extra_environment=environment,
+                    descriptors=tuple(descriptors),
+                    cgroup_fd=cgroup_fd,
+                    pid_variable=_LISTEN_PID if listening else None,
+                )
+                child = self.spawner.spawn(plan)
+        finally:
+            if child_end is not None:
+                os.close(child_end)
+        run.leader = run.group = child.pid
+        return child
+
+    def open_output(self, run: Run, credentials: Credentials) -> int:
+        """Return where the run's output goes; it belongs to the run's user from then on.
+
+        Raises:
+            SpawnError: it cannot be captured (stage "output").
+        """
+        run.uid = credentials.uid
+        log_spec = run.process.log
+        return self.outputs.open(run.name, log_spec, uid=credentials.uid, gid=credentials.gid)
+
+    def take_back(self, run: Run, pidfd: int | None) -> None:
+        """Take up again what a run that was adopted had been given by an earlier virtsupd.
+
+        Each is taken as far as it can be had; what is missing is made at the next start. Output that
+        cannot be captured any more is logged: the service runs.
+        """
+        try:
+            self.open_output(run, resolve_credentials(run.process))
+        except SpawnError as error:
+            log.warning("output of an adopted service is lost", service=run.name, reason=str(error))
+        if (self.run_dir / "notify" / file_name(run.name)).exists() or self._is_notifying(run):
+            with contextlib.suppress(SpawnError, OSError):
+                self._open_notify(run)
+        ready = self.run_dir / "ready" / file_name(run.name)
+        with contextlib.suppress(OSError):
+            run.ready_fd = os.open(ready, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+            run.ready_path = ready
+        if run.process.sockets and run.leader is not None and pidfd is not None:
+            held = self._sockets.setdefault(run.name, ListeningSockets())
+            held.take_back(run.process.sockets, run.leader, pidfd)
 
     def plan_beside(self, run: Run, command: tuple[str, ...]) -> SpawnPlan:
         """Plan a command that runs as the service does and in its cgroup, its output to us.
@@ -158,7 +197,7 @@ class Launcher:
         leader, all that is in there may be it.
         """
         groups = self.tree.groups(name) if self.tree is not None else ()
-        self.records.refuse_leftovers(name, mode, groups)
+        refuse_leftovers(self.records.record(name), mode, groups)
         if self.tree is None:
             return None
         if forks or mode is StopMode.CGROUP:
@@ -167,44 +206,26 @@ class Launcher:
         cgroup.make()
         return cgroup
 
-    def _spawn(self, run: Run, effect: Spawn) -> Child:
-        process = effect.process
-        credentials = resolve_credentials(process)
-        run.uid = credentials.uid
-        output = self.outputs.open(run.name, process.log, uid=credentials.uid, gid=credentials.gid)
-        run.log_offset = self.outputs.written(run.name)
-        held = self._sockets.setdefault(run.name, ListeningSockets())
-        listening = held.open_all(process.sockets)
-        environment = activation_environment(process.sockets)
-        environment |= self._notify(run, effect)
-        descriptors = [self._null, output, output, *listening]
-        child_end = self._ready_fd(run, effect.ready.probe, descriptors, environment, credentials)
-        try:
-            with _cgroup_descriptor(run) as cgroup_fd:
-                plan = plan_process(
-                    process,
-                    extra_environment=environment,
-                    descriptors=tuple(descriptors),
-                    cgroup_fd=cgroup_fd,
-                    pid_variable=_LISTEN_PID if listening else None,
-                )
-                return self.spawner.spawn(plan)
-        finally:
-            if child_end is not None:
-                os.close(child_end)
+    def _is_notifying(self, run: Run) -> bool:
+        is_watched = watchdog_seconds(self.definition(run.name)) is not None
+        return isinstance(run.ready_probe, NotifyProbe) or is_watched
 
-    def _notify(self, run: Run, effect: Spawn) -> dict[str, str]:
-        seconds = watchdog_seconds(self.definition(run.name))
-        if not isinstance(effect.ready.probe, NotifyProbe) and seconds is None:
+    def _notify_environment(self, run: Run) -> dict[str, str]:
+        if not self._is_notifying(run):
             return {}
-        path = self.run_dir / "notify" / file_name(run.name)
-        name, generation, tell = run.name, run.generation, self.on_message
-        run.notify = NotifySocket(path, on_message=lambda heard: tell(name, generation, heard))
-        environment = {"NOTIFY_SOCKET": str(path)}
+        environment = {"NOTIFY_SOCKET": str(self._open_notify(run))}
+        seconds = watchdog_seconds(self.definition(run.name))
         if seconds is not None:
-            run.watchdog = Watchdog(seconds, self.clock.now().monotonic)
             environment["WATCHDOG_USEC"] = str(int(seconds * 1e6))
         return environment
+
+    def _open_notify(self, run: Run) -> Path:
+        path = self.run_dir / "notify" / file_name(run.name)
+        run.notify = NotifySocket(path, on_message=lambda heard: self.on_message(run, heard))
+        seconds = watchdog_seconds(self.definition(run.name))
+        if seconds is not None:
+            run.watchdog = Watchdog(seconds, self.clock.now().monotonic)
+        return path
 
     def _ready_fd(
         self,

@@ -1,252 +1,172 @@
-"""What a successor has to know of the processes that run: one small file for each service.
+"""What a successor has to know of the services: one small file for each that has a past.
 
-A record is begun before the spawn, so that no process can exist of which none tells: it names the
-cgroup to look into. Right after the spawn the leader is added, and the record is removed when
-nothing of the service is left. Today it keeps a later virtsupd from starting a service twice.
+It holds the state of the service as the engine keeps it (`image`) and, while processes of a start
+may be there, where they are (`record`). The start is recorded before the spawn, so that no process
+can exist of which no record tells; its leader is added right after. What the engine keeps is
+written before anything later is done or answered: `flush` belongs before each effect that somebody
+could notice.
 """
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from virtsupd.core.names import Name, file_name
-from virtsupd.core.spec import StopMode
-from virtsupd.errors import SpawnError
-from virtsupd.process.cgroup import Cgroup
-from virtsupd.process.files import BLOCK_BYTES, make_directory, write_atomically, write_block
-from virtsupd.process.holders import program_of
-from virtsupd.process.lives import Life, epoch, group_lives, is_alive, life_of
+from virtsupd.core.service import Service
+from virtsupd.core.spec import ServiceSpec, StopMode
+from virtsupd.process.lives import Life
+from virtsupd.process.store import Store
+from virtsupd.supervisor.image import image, service_of
+from virtsupd.supervisor.record import Record, record_content, record_of
 
 log = structlog.get_logger()
 
-_VERSION = 1
-_SHOWN = 10
-"""Pids named in a message."""
+VERSION = 2
+"""Of the files. Another one is not read: its services are neither known nor started beside."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One start of a service, as far as it is known. Pids and times are those of `epoch`."""
-
-    epoch: str
-    generation: int
-    cgroup: Path | None
-    before: tuple[int, ...] = ()
-    """Pids that were in the cgroup before the start: guests or jobs of an earlier one."""
-    leader: Life | None = None
-    """None from before the spawn until it is known for certain."""
-    group: int = 0
-    """Its process group; 0: none is known."""
-    suspects: tuple[Life, ...] = ()
-    """What may be its own, left by a start that failed where no cgroup tells."""
-
-    def pids(self, mode: StopMode) -> tuple[int, ...]:
-        """Return the processes that a start under this stop mode must not be made beside.
-
-        Under `process` the leader counts, under `group` its group too, under `cgroup` everything.
-        While the leader is not known, all that was born in the cgroup since does.
-        """
-        if self.epoch != epoch():
-            return ()
-        found = {life.pid for life in self.suspects if is_alive(life)}
-        if self.leader is not None and is_alive(self.leader):
-            found.add(self.leader.pid)
-        if mode is not StopMode.PROCESS:
-            found.update(self._group_pids())
-        if mode is StopMode.CGROUP:
-            found.update(self._cgroup_pids())
-        elif self.leader is None:
-            found.update(set(self._cgroup_pids()) - set(self.before))
-        return tuple(sorted(found))
-
-    def _cgroup_pids(self) -> tuple[int, ...]:
-        return Cgroup(self.cgroup).pids() if self.cgroup is not None else ()
-
-    def _group_pids(self) -> tuple[int, ...]:
-        """Return the living members of the group, unless its number is somebody else's by now."""
-        if self.leader is None or not self.group:
-            return ()
-        lives = group_lives(self.group)
-        first = next((life for life in lives if life.pid == self.group), None)
-        is_used_again = first is not None and first.started > self.leader.started
-        return () if is_used_again else tuple(life.pid for life in lives)
+@dataclass(slots=True)
+class _Entry:
+    service: Service | None = None
+    record: Record | None = None
 
 
 class Records:
-    """The directory of records; a file that is no record says nothing."""
+    """The files of all services, read once and written whenever they changed."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._records: dict[Name, Record] = {}
-        """Of the starts of this virtsupd."""
-        self._spent: set[Name] = set()
-        """Forgotten ones whose file is still there: a respawn overwrites it, `sweep` removes it."""
+    def __init__(self, store: Store, epoch: str) -> None:
+        """Read what a predecessor left; what belongs to another epoch is void and removed."""
+        self._store = store
+        self._epoch = epoch
+        self._entries: dict[Name, _Entry] = {}
+        self._unwritten: dict[Name, None] = {}
+        self.trouble: str | None = None
+        """Why a successor would not know how things stand."""
+        for file in store.names():
+            self._load(file)
 
-    def begin(
-        self, name: Name, generation: int, cgroup: Cgroup | None, before: Sequence[int] = ()
-    ) -> None:
-        """Write down that a process is about to be made; `before` is who is in its cgroup already.
+    def kept(self) -> Mapping[Name, Service]:
+        """Return the services as they were last kept, for the engine. Their specs are bare names."""
+        return {
+            name: entry.service
+            for name, entry in self._entries.items()
+            if entry.service is not None
+        }
+
+    def record(self, name: Name) -> Record | None:
+        """Return where the processes of a service are; None if there should be none."""
+        entry = self._entries.get(name)
+        return entry.record if entry is not None else None
+
+    def keep(self, name: Name, service: Service) -> None:
+        """Take the state of a service; `flush`, or the begin of its next start, writes it."""
+        self._entry(name).service = service
+        self._unwritten[name] = None
+
+    def begin(self, name: Name, record: Record) -> None:
+        """Write down that a process is about to be made.
 
         Raises:
             OSError: it could not be written; what was recorded before stays.
         """
-        make_directory(self._directory, mode=0o700)
-        self._spent.discard(name)
-        path = cgroup.path if cgroup is not None else None
-        self._write(name, Record(epoch(), generation, path, tuple(before)))
+        entry = self._entry(name)
+        before, entry.record = entry.record, record
+        try:
+            self._write(name)
+        except OSError:
+            entry.record = before
+            raise
 
-    def note(self, name: Name, pid: int, group: int) -> None:
-        """Add the leader of a service. What cannot be written is logged: the service runs.
+    def note(self, name: Name, leader: Life | None, group: int) -> None:
+        """Add the leader of a service, to be written by `flush`.
 
         Of a process that has ended by now only its begin stays recorded: what it left may live.
         """
-        leader, record = life_of(pid), self._records.get(name)
+        record = self.record(name)
         if leader is not None and record is not None:
-            self._write_or_log(name, replace(record, leader=leader, group=group))
+            self._change(name, replace(record, leader=leader, group=group))
 
-    def suspect(self, name: Name, lives: Sequence[Life]) -> None:
-        """Write down who may be left of a service, though its start is over."""
-        record = self._records.get(name)
+    def suspect(self, name: Name, lives: tuple[Life, ...]) -> None:
+        """Note who may be left of a service, though its start is over."""
+        record = self.record(name)
         if record is not None:
-            self._write_or_log(name, replace(record, suspects=tuple(lives)))
+            self._change(name, replace(record, suspects=lives))
+
+    def end(self, name: Name) -> None:
+        """Note that nothing is left of a service's last start."""
+        if self.record(name) is not None:
+            self._change(name, None)
+
+    def move(self, name: Name, heir: Name) -> None:
+        """Let a service that was renamed go on under its new name."""
+        self._entries[heir] = self._entries.pop(name)
+        self._unwritten[heir] = None
+        self._unwritten.pop(name, None)
+        self._store.remove(file_name(name))
 
     def forget(self, name: Name) -> None:
-        """Let the record of a service go of which nothing is left: at the latest `sweep` removes it."""
-        self._records.pop(name, None)
-        self._spent.add(name)
+        """Remove all that is known of a service that left the graph."""
+        if self._entries.pop(name, None) is not None:
+            self._unwritten.pop(name, None)
+            self._store.remove(file_name(name))
 
-    def sweep(self) -> None:
-        """Remove the records of services that were not started again meanwhile."""
-        for name in self._spent:
-            with suppress(OSError):
-                self._path(name).unlink()
-        self._spent.clear()
-
-    def read(self, name: Name) -> Record | None:
-        """Return what was written last; None if nothing was, or nothing that can be read."""
-        return None if name in self._spent else _read(self._path(name))
+    def flush(self) -> None:
+        """Write what changed. What cannot be written is logged and tried again at the next flush."""
+        if not self._unwritten:
+            return
+        trouble = None
+        for name in tuple(self._unwritten):
+            try:
+                self._write(name)
+            except OSError as error:
+                trouble = f"the state of services could not be written down: {error.strerror}"
+                if self.trouble is None:
+                    log.warning("service could not be recorded", service=name, reason=str(error))
+        self.trouble = trouble
 
     def clear(self) -> None:
-        """Remove the records of processes that have ended, and the directory if none is left."""
-        self.sweep()
-        with suppress(OSError):
-            for path in self._directory.iterdir():
-                record = _read(path)
-                if record is None or not record.pids(StopMode.GROUP):
-                    path.unlink()
-            self._directory.rmdir()
+        """After a shutdown, remove the files of services of which nothing is left."""
+        self.flush()
+        for name, entry in list(self._entries.items()):
+            if entry.record is None or not entry.record.pids(StopMode.GROUP):
+                self.forget(name)
 
-    def refuse_leftovers(self, name: Name, mode: StopMode, groups: Sequence[Cgroup]) -> None:
-        """Refuse to start a service beside processes of its own that an earlier start left.
+    def _entry(self, name: Name) -> _Entry:
+        return self._entries.setdefault(name, _Entry())
 
-        `groups` are its cgroups below ours; the record may name another one, since virtsupd may
-        have been started elsewhere. Under stop mode `process` only the leader counts, under `group`
-        its group: what else lives in the cgroup are guests or jobs that outlive their service by
-        design.
+    def _change(self, name: Name, record: Record | None) -> None:
+        self._entries[name].record = record
+        self._unwritten[name] = None
 
-        Raises:
-            SpawnError: stage "leftovers", with their pids and how to end them. Permanent: nothing
-                changes before somebody acts.
-        """
-        record = self.read(name)
-        if mode is StopMode.CGROUP:
-            for path in _places(groups, record):
-                pids = Cgroup(path).pids()
-                if pids:
-                    raise _refusal(
-                        f"{_listed(pids)} in its cgroup {path}", f"echo 1 > {path}/cgroup.kill"
-                    )
-        pids = record.pids(mode) if record is not None else ()
-        if not pids or record is None:
-            return
-        if record.suspects:
-            named = ", ".join(f"{pid} ({program_of(pid)})" for pid in pids[:_SHOWN])
-            who = f"it may have left process {named}, and no cgroup tells"
-            raise _refusal(who, f"kill what is its own of {_words(pids)}")
-        raise _refusal(_listed(pids), f"kill {_words(pids)}")
+    def _write(self, name: Name) -> None:
+        entry = self._entries[name]
+        content: dict[str, Any] = {"version": VERSION, "epoch": self._epoch, "name": name}
+        if entry.service is not None:
+            content["service"] = image(entry.service)
+        if entry.record is not None:
+            content["start"] = record_content(entry.record)
+        self._store.write(file_name(name), json.dumps(content, separators=(",", ":")).encode())
+        self._unwritten.pop(name, None)
 
-    def _write_or_log(self, name: Name, record: Record) -> None:
+    def _load(self, file: str) -> None:
         try:
-            self._write(name, record)
-        except OSError as error:
-            log.warning("process could not be recorded", service=name, reason=str(error))
-
-    def _write(self, name: Name, record: Record) -> None:
-        content = json.dumps(_content(record)).encode()
-        if len(content) > BLOCK_BYTES:  # hundreds of jobs were in the cgroup before
-            write_atomically(self._path(name), content, mode=0o600)
-        else:
-            write_block(str(self._path(name)), content)
-        self._records[name] = record
-
-    def _path(self, name: Name) -> Path:
-        return self._directory / file_name(name)
+            content = json.loads(self._store.read(file))
+            if content["version"] != VERSION:
+                log.warning("record of another version", file=file, version=content["version"])
+            elif content["epoch"] != self._epoch:
+                self._store.remove(file)
+            else:
+                self._entries[Name(content["name"])] = _entry_of(content)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("record of a service cannot be used", file=file, reason=repr(error))
 
 
-def _places(groups: Sequence[Cgroup], record: Record | None) -> list[Path]:
-    """Return every cgroup that may hold processes of the service, each once."""
-    found = dict.fromkeys(group.path for group in groups)
-    if record is not None and record.cgroup is not None and record.epoch == epoch():
-        found[record.cgroup] = None
-    return list(found)
-
-
-def _listed(pids: Sequence[int]) -> str:
-    listed = ", ".join(str(pid) for pid in pids[:_SHOWN]) + (" …" if pids[_SHOWN:] else "")
-    if len(pids) > 1:
-        return f"processes {listed} of an earlier virtsupd still run"
-    return f"process {listed} of an earlier virtsupd still runs"
-
-
-def _words(pids: Sequence[int]) -> str:
-    return " ".join(str(pid) for pid in pids)
-
-
-def _refusal(who: str, way: str) -> SpawnError:
-    return SpawnError("leftovers", f"{who}; end what is left: {way}", is_permanent=True)
-
-
-def _content(record: Record) -> dict[str, Any]:
-    leader = record.leader
-    return {
-        "version": _VERSION,
-        "epoch": record.epoch,
-        "generation": record.generation,
-        "cgroup": str(record.cgroup) if record.cgroup is not None else None,
-        "before": record.before,
-        "state": "spawning" if leader is None else "spawned",
-        "pid": leader.pid if leader is not None else None,
-        "started": leader.started if leader is not None else None,
-        "group": record.group,
-        "suspects": [[life.pid, life.started] for life in record.suspects],
-    }
-
-
-def _read(path: Path) -> Record | None:
-    try:
-        content = json.loads(path.read_bytes())
-        if content["version"] != _VERSION:
-            return None
-        return _record(content)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _record(content: dict[str, Any]) -> Record:
-    began, cgroup, leader = str(content["epoch"]), content["cgroup"], None
-    if content["state"] == "spawned":
-        leader = Life(int(content["pid"]), int(content["started"]), began)
-    return Record(
-        began,
-        int(content["generation"]),
-        Path(cgroup) if cgroup is not None else None,
-        tuple(int(pid) for pid in content["before"]),
-        leader,
-        int(content["group"]),
-        tuple(Life(int(pid), int(started), began) for pid, started in content["suspects"]),
+def _entry_of(content: Mapping[str, Any]) -> _Entry:
+    name, service, start = Name(content["name"]), content.get("service"), content.get("start")
+    return _Entry(
+        service_of(ServiceSpec(name, (name,)), service) if service is not None else None,
+        record_of(start, content["epoch"]) if start is not None else None,
     )

@@ -11,7 +11,8 @@ import anyio
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Probe, ProcessSpec, Stop, StopMode
 from virtsupd.process.cgroup import Cgroup
-from virtsupd.process.lives import LifeWatch, descends_from, led_group, life_of, parent_of
+from virtsupd.process.exit_watch import ExitWatch
+from virtsupd.process.lives import descends_from, led_group, life_of, parent_of
 from virtsupd.process.notify import NotifySocket, Watchdog
 from virtsupd.process.stop import Remains
 
@@ -32,10 +33,14 @@ class Run:
     is_settled: bool = True
     """Whether `leader` is known to be the one: not before a pid file has named it."""
     began: int = 0
-    """When its first process began, in clock ticks from the boot."""
+    """Just before its first process was made, in clock ticks from the boot."""
     is_others: Callable[[int], bool] = lambda pid: False
     """Whether a process is known to be something else: a leader of another service, a command."""
-    elsewhere: LifeWatch | None = None
+    has_own_cgroup: bool = False
+    """Whether all that is in its cgroup belongs to it."""
+    is_adopted: bool = False
+    """Made by an earlier virtsupd, perhaps in a cgroup that is not below ours."""
+    elsewhere: ExitWatch | None = None
     """Watches a leader that is another process's child."""
     uid: int = 0
     notify: NotifySocket | None = None

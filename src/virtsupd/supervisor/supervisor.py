@@ -25,6 +25,7 @@ from virtsupd.core.snapshot import Change, ServiceSnapshot
 from virtsupd.process.clock import Clock
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.memory import Memory
+from virtsupd.supervisor.records import Records
 
 log = structlog.get_logger()
 
@@ -44,17 +45,23 @@ class Supervisor:
     """Owner of the engine. All methods are called from the event loop's thread."""
 
     def __init__(
-        self, engine: Engine, interpreter: Interpreter, memory: Memory, clock: Clock
+        self,
+        engine: Engine,
+        interpreter: Interpreter,
+        *,
+        memory: Memory,
+        records: Records,
+        clock: Clock,
     ) -> None:
         self.engine = engine
         self.finished = anyio.Event()
         """Set when a shutdown is complete, or given up."""
         self.has_given_up = False
         """Whether a defect kept a shutdown from stopping the services."""
-        self.trouble: str | None = None
-        """Why a loss of virtsupd would forget commands."""
         self._interpreter = interpreter
         self._memory = memory
+        self._records = records
+        self._memory_trouble: str | None = None
         self._clock = clock
         self._events: deque[Event] = deque()
         self._effects: deque[Effect] = deque()
@@ -65,6 +72,12 @@ class Supervisor:
         self._waiters: dict[int, _Waiter] = {}
         self._subscribers: list[MemoryObjectSendStream[Change]] = []
         interpreter.post = self.post
+        interpreter.flush = self._flush
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a successor would not know all that it has to."""
+        return self._memory_trouble or self._records.trouble
 
     def post(self, event: Event) -> None:
         """Take an event now, or right after what is under way."""
@@ -185,16 +198,17 @@ class Supervisor:
                 self.post(SpawnFailed(name, generation, "defect", text, is_permanent=False))
 
     def _flush(self) -> None:
-        """Write down what is wanted, before anybody is told that it is so."""
+        """Write down what is wanted and what is, before anybody is told that it is so."""
+        self._records.flush()
         try:
             self._memory.flush()
         except OSError as error:
             trouble = f"what is wanted could not be written down: {error.strerror}"
-            if trouble != self.trouble:
+            if trouble != self._memory_trouble:
                 log.warning("what is wanted could not be written down", reason=str(error))
-            self.trouble = trouble
+            self._memory_trouble = trouble
         else:
-            self.trouble = None
+            self._memory_trouble = None
 
     def _announce(self, effect: Announce) -> None:
         if effect.name not in self.engine.graph.spec_by_name:

@@ -5,7 +5,8 @@ from tests.support.pure_host import CLEAN, NOTIFY, PureHost, service, target
 
 from virtsupd.core.events import Verb
 from virtsupd.core.exits import ExitStatus
-from virtsupd.core.explain import Hold, HoldKind, probe_name, reason
+from virtsupd.core.explain import Hold, HoldKind, reason
+from virtsupd.core.made import probe_name
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ReasonKind

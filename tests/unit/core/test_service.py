@@ -59,7 +59,7 @@ def test_a_replacement_is_pending_only_while_another_process_runs() -> None:
     for change in (replace(SPEC, process=process("new")), replace(SPEC, ready=NOTIFY)):
         found.spec = change
         assert pends(found)
-    assert found.made_spec == SPEC
+    assert found.origin == made_from(SPEC)
     found.begin_start(2)
     assert not pends(found)
 
@@ -68,7 +68,7 @@ def test_a_start_begins_with_nothing_of_the_last_one() -> None:
     found = Service(SPEC, status_text="ready", unhealthy="slow", warnings=("nice",), kills=2)
     found.ready_at = 5.0
     found.begin_start(9)
-    fresh = Service(SPEC, generation=9, made_from=SPEC)
+    fresh = Service(SPEC, generation=9, made=made_from(SPEC))
     assert found == fresh
 
 

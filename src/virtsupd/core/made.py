@@ -1,0 +1,90 @@
+"""What a process was made from, as far as anybody asks while it lives.
+
+A successor of a virtsupd that died finds processes whose definitions it no longer has. A fingerprint
+tells whether the one in force would make another process; the few facts beside it are those that
+the rest of such a run depends on.
+"""
+
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from virtsupd.core.spec import PidFileProbe, Probe, ServiceSpec, Stop
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_DIGEST_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The definition of a process, in short."""
+
+    fingerprint: str
+    """Equal for definitions that make equal processes, also in another version of virtsupd."""
+    probe: str = ""
+    """The configuration's word for its readiness probe; "" for none."""
+    is_stage: bool = False
+    """Nothing was made: a target or a condition."""
+    forks: bool = False
+    one_shot: bool = False
+    has_sockets: bool = False
+    is_guest: bool = False
+    stop: Stop = field(default_factory=Stop)
+    """How it is ended if its definition is gone."""
+
+
+def made_from(spec: ServiceSpec) -> Made:
+    """Return what stays known of a definition once a process was made from it."""
+    probe = spec.ready.probe
+    return Made(
+        fingerprint=fingerprint(spec),
+        probe=probe_name(probe) if probe is not None else "",
+        is_stage=spec.is_stage,
+        forks=isinstance(probe, PidFileProbe),
+        one_shot=spec.one_shot,
+        has_sockets=spec.process is not None and bool(spec.process.sockets),
+        is_guest=spec.is_guest,
+        stop=spec.stop,
+    )
+
+
+def fingerprint(spec: ServiceSpec) -> str:
+    """Return what names all that makes the process, and the probe it has to satisfy.
+
+    Fields at their defaults do not count, so that a version that adds one finds its predecessor's
+    processes unchanged.
+    """
+    text = f"{_words(spec.process)} {_words(spec.ready.probe)}"
+    return blake2b(text.encode(errors="surrogateescape"), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def probe_name(probe: Probe) -> str:
+    """Return the configuration's word for a probe: "notify", "pid-file"."""
+    words = type(probe).__name__.removesuffix("Probe")
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in words).lstrip("-")
+
+
+def _words(value: object) -> str:
+    if is_dataclass(value) and not isinstance(value, type):
+        inner = (
+            f"{name}={_words(found)}"
+            for name, default in _defaults(type(value))
+            if (found := getattr(value, name)) != default
+        )
+        return f"{type(value).__name__}({', '.join(inner)})"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_words, value))}]"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(repr, value)))}}}"
+    return repr(value)
+
+
+@cache
+def _defaults(kind: "type[DataclassInstance]") -> tuple[tuple[str, object], ...]:
+    return tuple(
+        (f.name, f.default_factory() if f.default_factory is not MISSING else f.default)
+        for f in fields(kind)
+    )

@@ -1,0 +1,168 @@
+"""The state of a service as JSON: what of it outlives virtsupd, beside its record.
+
+Only what differs from a fresh service is written. A reader takes what it knows and leaves the rest,
+so that a newer version can add fields; one that changes the meaning of a field changes the version
+of the records.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from virtsupd.core.events import Instant
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.made import Made
+from virtsupd.core.names import Name
+from virtsupd.core.restart import RespawnRecord
+from virtsupd.core.service import Death, Rest, RestKind, Service
+from virtsupd.core.snapshot import ExitRecord, State
+from virtsupd.core.spec import ServiceSpec, Stop, StopMode
+
+_TEXT_KEPT = 200
+_PLAIN = (
+    "since",
+    "generation",
+    "wanted",
+    "wanted_by",
+    "wanted_since",
+    "is_marked",
+    "is_asked_again",
+    "adopted_at",
+    "setback",
+    "pid",
+    "ready_at",
+    "restarts",
+    "kills",
+    "unhealthy",
+)
+_LISTS = ("warnings", "respawns", "start_failures")
+_FRESH = Service(ServiceSpec(Name("fresh"), ()))
+
+
+def image(service: Service) -> dict[str, Any]:
+    """Return what a successor has to know of a service's state."""
+    content: dict[str, Any] = {"state": service.state.value}
+    for name in _PLAIN:
+        value = getattr(service, name)
+        if value != getattr(_FRESH, name):
+            content[name] = value
+    for name in _LISTS:
+        if value := getattr(service, name):
+            content[name] = list(value)
+    if service.status_text:
+        content["status_text"] = service.status_text[:_TEXT_KEPT]
+    if service.made is not None:
+        content["made"] = _of_made(service.made)
+    return content | _instants(service) | _history(service)
+
+
+def _instants(service: Service) -> dict[str, Any]:
+    found = {"retry_at": service.retry_at, "due": service.due}
+    return {name: [at.monotonic, at.wall] for name, at in found.items() if at is not None}
+
+
+def _history(service: Service) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if service.rest is not None:
+        content["rest"] = [service.rest.kind.value, service.rest.text]
+    if service.death is not None:
+        rest = service.death.rest
+        content["death"] = [service.death.text, *([rest.kind.value, rest.text] if rest else ())]
+    if service.respawn_record != _FRESH.respawn_record:
+        kept = service.respawn_record
+        content["respawn_record"] = [list(kept.times), kept.streak, kept.unready]
+    if service.exits:
+        content["exits"] = [_of_exit(ended) for ended in service.exits]
+    if service.changes:
+        content["changes"] = [[state.value, at] for state, at in service.changes]
+    return content
+
+
+def _of_made(made: Made) -> dict[str, Any]:
+    flags = {
+        name: True
+        for name in ("is_stage", "forks", "one_shot", "has_sockets", "is_guest")
+        if getattr(made, name)
+    }
+    stop = [made.stop.signal, made.stop.delay_seconds, made.stop.mode.value]
+    return {"fingerprint": made.fingerprint, "probe": made.probe, "stop": stop} | flags
+
+
+def _of_exit(ended: ExitRecord) -> list[Any]:
+    status = ended.status
+    return [status.code, status.signal, status.dumped_core, ended.at]
+
+
+def service_of(spec: ServiceSpec, content: Mapping[str, Any]) -> Service:
+    """Return the service that an image shows.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    service = Service(spec, State(content["state"]))
+    for name in _PLAIN:
+        if name in content:
+            setattr(service, name, content[name])
+    for name in _LISTS:
+        setattr(service, name, tuple(content.get(name, ())))
+    service.status_text = str(content.get("status_text", ""))
+    for name, read in _READERS.items():
+        if name in content:
+            setattr(service, name, read(content[name]))
+    return service
+
+
+def _made(content: Mapping[str, Any]) -> Made:
+    signal, delay, mode = content["stop"]
+    return Made(
+        fingerprint=str(content["fingerprint"]),
+        probe=str(content["probe"]),
+        is_stage=bool(content.get("is_stage")),
+        forks=bool(content.get("forks")),
+        one_shot=bool(content.get("one_shot")),
+        has_sockets=bool(content.get("has_sockets")),
+        is_guest=bool(content.get("is_guest")),
+        stop=Stop(str(signal), float(delay), StopMode(mode)),
+    )
+
+
+def _death(content: list[Any]) -> Death:
+    text, *rest = content
+    return Death(str(text), _rest(rest) if rest else None)
+
+
+def _rest(content: list[Any]) -> Rest:
+    kind, text = content
+    return Rest(RestKind(kind), str(text))
+
+
+def _respawn_record(content: list[Any]) -> RespawnRecord:
+    times, streak, unready = content
+    return RespawnRecord(tuple(map(float, times)), int(streak), int(unready))
+
+
+def _exits(content: list[Any]) -> tuple[ExitRecord, ...]:
+    return tuple(
+        ExitRecord(ExitStatus(code, signal, dumped_core), float(at))
+        for code, signal, dumped_core, at in content
+    )
+
+
+def _changes(content: list[Any]) -> tuple[tuple[State, float], ...]:
+    return tuple((State(state), float(at)) for state, at in content)
+
+
+def _instant(content: list[Any]) -> Instant:
+    monotonic, wall = content
+    return Instant(float(monotonic), float(wall))
+
+
+_READERS: Mapping[str, Callable[[Any], object]] = {
+    "made": _made,
+    "retry_at": _instant,
+    "due": _instant,
+    "rest": _rest,
+    "death": _death,
+    "respawn_record": _respawn_record,
+    "exits": _exits,
+    "changes": _changes,
+}

@@ -1,0 +1,336 @@
+"""The machine that is this host: processes, cgroups, probes and what services are given."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from virtsupd.core.effects import Adopt, AwaitReady, Kill, RunReload, Spawn, Terminate, WatchHealth
+from virtsupd.core.events import Event, HealthChanged, NeverReady, ReloadEnded, Told
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.names import Name
+from virtsupd.core.spec import PidFileProbe, Stop
+from virtsupd.process.cgroup import Cgroup
+from virtsupd.process.exit_watch import ExitWatch
+from virtsupd.process.inspect import descendants
+from virtsupd.process.lives import Life, children_since, led_group, life_of, who_waits_for
+from virtsupd.process.notify import NotifyMessage
+from virtsupd.process.pidfile import owned_pid
+from virtsupd.process.plan import Child
+from virtsupd.process.probe_context import ProbeContext
+from virtsupd.process.reaper import Reaper
+from virtsupd.process.stop import GoneWatch, is_gone, kill, signal_leader, terminate
+from virtsupd.process.survivors import ended_with, hold, leader_by_output, leader_in
+from virtsupd.supervisor.commands import Commands
+from virtsupd.supervisor.hearing import told_by
+from virtsupd.supervisor.launch import Launcher
+from virtsupd.supervisor.machine import Found, OnExit, Post
+from virtsupd.supervisor.probes import watch_health, watch_readiness
+from virtsupd.supervisor.record import Record
+from virtsupd.supervisor.runs import Run
+from virtsupd.supervisor.spare_cgroups import SpareCgroups
+from virtsupd.supervisor.timers import Timers
+
+log = structlog.get_logger()
+
+_ALIVE = NotifyMessage(0, 0, {"WATCHDOG": "1"})
+
+
+class LinuxMachine:
+    """Does on this host what the interpreter asks for (`Machine`).
+
+    A task that fails in a way nobody foresaw is logged and its service told; it never ends the
+    daemon.
+    """
+
+    def __init__(
+        self,
+        *,
+        launcher: Launcher,
+        reaper: Reaper,
+        gone_watch: GoneWatch,
+        timers: Timers,
+        tasks: TaskGroup,
+    ) -> None:
+        self.commands = Commands(launcher, reaper)
+        self.outputs = launcher.outputs
+        self._launcher = launcher
+        self._reaper = reaper
+        self._gone_watch = gone_watch
+        self._timers = timers
+        self._tasks = tasks
+        self._conditions: dict[Name, anyio.CancelScope] = {}
+        self._spare = SpareCgroups()
+        self.told: Callable[[Run, Event], None] = _nowhere
+        """Told what services say of themselves."""
+
+    # Starting
+
+    def prepare(self, effect: Spawn) -> tuple[Run, Record]:
+        """Choose where the process will be; nothing exists yet but its cgroup.
+
+        Raises:
+            SpawnError: it must not or cannot be started; nothing is left.
+            OSError: likewise.
+        """
+        return self._launcher.prepare(effect, self._spare.take(effect.name))
+
+    def spawn(self, run: Run, effect: Spawn) -> Child:
+        """Make the process of a prepared run, which has it as its leader then.
+
+        Raises:
+            SpawnError: none was made; `discard` is the caller's.
+            OSError: likewise.
+        """
+        return self._launcher.spawn(run, effect)
+
+    def discard(self, run: Run) -> None:
+        """Give back what was made for a run that came to nothing."""
+        run.close()
+        if run.cgroup is not None:
+            run.cgroup.remove()
+
+    def adopt(self, effect: Adopt, record: Record) -> Found | None:
+        """Look for what a recorded start made; None: nothing, and nothing can come of it any more."""
+        run = self._run_of(effect, record)
+        leader = record.leader or self._unrecorded(run, record)
+        pidfd = hold(leader) if leader is not None else None
+        if leader is None and not (
+            run.cgroup is not None and set(run.cgroup.pids()) - set(record.before)
+        ):
+            return None
+        status = None
+        if leader is not None and pidfd is not None:
+            run.leader = leader.pid
+            run.group = run.group or leader.pid
+        elif leader is not None:
+            status = ended_with(leader)
+        self._launcher.take_back(run, pidfd)
+        if pidfd is not None:
+            os.close(pidfd)
+        return Found(run, status)
+
+    def _run_of(self, effect: Adopt, record: Record) -> Run:
+        spec = self._launcher.definition(effect.name)
+        cgroup = Cgroup(record.cgroup) if record.cgroup is not None else None
+        run = Run(effect.name, effect.generation, effect.process, cgroup, spec.ready.probe)
+        run.is_adopted = True
+        run.is_settled = record.leader is not None or not isinstance(spec.ready.probe, PidFileProbe)
+        run.group, run.began, run.uid = record.group, record.began, record.uid
+        run.log_offset = record.log_offset
+        return run
+
+    def _unrecorded(self, run: Run, record: Record) -> Life | None:
+        """Return the first process of a start after whose spawn nothing could be recorded."""
+        if run.cgroup is not None:
+            return leader_in(run.cgroup, before=record.before)
+        return leader_by_output(self._launcher.outputs.path(run.name), since=record.began)
+
+    # Watching
+
+    def life(self, pid: int) -> Life | None:
+        """Return which process has this pid now."""
+        return life_of(pid)
+
+    def watch_exit(self, run: Run, pid: int, on_exit: OnExit) -> None:
+        """Call once the process was reaped or, if it is not our child, has ended."""
+        if who_waits_for(pid) == os.getpid():
+            self._reaper.watch(pid, on_exit)
+            return
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            asyncio.get_running_loop().call_soon(on_exit, ExitStatus())
+            return
+        watch = run.elsewhere = ExitWatch(
+            pid, pidfd, lambda status: self._ended(pid, status, on_exit)
+        )
+        self._reaper.watch(pid, watch.told)  # its parent may end, and it becomes our child
+
+    def _ended(self, pid: int, status: ExitStatus, on_exit: OnExit) -> None:
+        self._reaper.forget(pid)
+        on_exit(status)
+
+    def unwatch_exit(self, run: Run) -> None:
+        """Forget the leader's exit, if it is watched."""
+        if run.leader is not None:
+            self._reaper.forget(run.leader)
+        run.end_elsewhere()
+
+    def take_leader(self, run: Run, pid: int) -> None:
+        """Have a run's process group go with the leader that its pid file named."""
+        run.group = led_group(pid) or run.group
+
+    def is_taken(self, pid: int) -> bool:
+        """Whether a process is known to be something else: a leader, a command, the log keeper."""
+        return self._reaper.watches(pid) or pid == self._launcher.outputs.keeper_pid
+
+    def watch_ready(self, run: Run | None, effect: Spawn | AwaitReady, post: Post) -> None:
+        """Post BecameReady or NeverReady once, until `end_watches`; no run: a condition."""
+        name, generation = effect.name, effect.generation
+        note = self._noter(name, generation, post)
+        if run is None:
+            scope = self._conditions[name] = anyio.CancelScope()
+            context = ProbeContext(name=name, clock=self._launcher.clock, note=note)
+        else:
+            scope, context = run.watches, self._context(run, note)
+        self._start(
+            lambda: watch_readiness(effect, context, post, scope),
+            name,
+            lambda defect: post(NeverReady(name, generation, defect)),
+        )
+
+    def watch_health(self, run: Run, effect: WatchHealth, post: Post) -> None:
+        """Post each HealthChanged until `end_watches`."""
+        name, generation = effect.name, effect.generation
+        if run.watchdog is not None:
+            # What it needed to become ready is not held against it.
+            run.watchdog.feed(_ALIVE, self._launcher.clock.now().monotonic)
+        context, scope = self._context(run, self._noter(name, generation, post)), run.watches
+        self._start(
+            lambda: watch_health(effect, context, post, scope),
+            name,
+            lambda defect: post(HealthChanged(name, generation, defect)),
+        )
+
+    def end_watches(self, run: Run | None, name: Name) -> None:
+        """End the probes of a run, or of a condition."""
+        if run is not None:
+            run.end_watches()
+        scope = self._conditions.pop(name, None)
+        if scope is not None:
+            scope.cancel()
+
+    def heard(self, run: Run, message: NotifyMessage) -> None:
+        """Take a message from a service's notify socket; others than the service are not heard."""
+        for event in told_by(run, message, self._launcher.clock.now().monotonic):
+            self.told(run, event)
+
+    def _context(self, run: Run, note: Callable[[str], None]) -> ProbeContext:
+        return ProbeContext(
+            name=run.name,
+            clock=self._launcher.clock,
+            leader=lambda: run.leader,
+            owns=run.owns,
+            run=lambda *command: self.commands.run_beside(run, *command),
+            watchdog=run.watchdog,
+            ready_fd=run.ready_fd,
+            log_path=run.process.log.file or None,
+            log_offset=run.log_offset,
+            note=note,
+        )
+
+    def _noter(self, name: Name, generation: int, post: Post) -> Callable[[str], None]:
+        return lambda text: post(Told(name, generation, "waiting", text))
+
+    # Ending
+
+    def named_leader(self, run: Run) -> int | None:
+        """Return the process that a pid file names by now, where no cgroup tells what a start made."""
+        if (
+            run.is_settled
+            or run.cgroup is not None
+            or not isinstance(run.ready_probe, PidFileProbe)
+        ):
+            return None
+        return owned_pid(run.ready_probe.path, run.owns)
+
+    def send_end(self, run: Run, effect: Terminate | Kill) -> tuple[str, ...]:
+        """Send the signal; return, in words, who may not be signalled."""
+        remains = run.remains(effect.stop)
+        if isinstance(effect, Terminate):
+            return terminate(remains, effect.stop.signal)
+        run.was_killed = True
+        return kill(remains)
+
+    def is_gone(self, run: Run, stop: Stop) -> bool:
+        """Whether nothing is left that the stop mode covers."""
+        return is_gone(run.remains(stop))
+
+    def when_gone(self, run: Run, stop: Stop, on_gone: Callable[[], None]) -> None:
+        """Call once nothing is left that the stop mode covers."""
+        remains = run.remains(stop)
+
+        async def wait() -> None:
+            await self._gone_watch.wait_gone(remains)
+            on_gone()
+
+        self._start(wait, run.name, run.wait_again)
+
+    def suspects(self, run: Run) -> tuple[Life, ...]:
+        """Return who may be left of a run whose leader never showed, where no cgroup tells."""
+        if run.is_settled or run.cgroup is not None:
+            return ()
+        children = children_since(os.getpid(), run.began)
+        return tuple(life for life in children if not run.is_others(life.pid))
+
+    def close(self, run: Run) -> None:
+        """Give back what was made for a run of which nothing is left."""
+        self.unwatch_exit(run)
+        run.close()
+        if run.cgroup is not None:
+            self._spare.keep(run.name, run.cgroup, is_spent=run.was_killed or run.is_adopted)
+
+    # All else
+
+    def reload(self, run: Run, effect: RunReload, post: Post) -> None:
+        """Tell a running service to reload; ReloadEnded is posted."""
+        name, generation = effect.name, effect.generation
+
+        async def ask() -> None:
+            post(ReloadEnded(name, generation, await self.commands.reload(run, effect.reload)))
+
+        if effect.reload.signal is not None:
+            denied = signal_leader(run.remains(Stop()), effect.reload.signal)
+            post(ReloadEnded(name, generation, "; ".join(denied) or None))
+        else:
+            self._start(ask, name, lambda defect: post(ReloadEnded(name, generation, defect)))
+
+    def release(self, name: Name) -> None:
+        """Close the activation sockets that a service keeps over restarts."""
+        self._launcher.release(name)
+
+    def forget(self, name: Name) -> None:
+        """Remove what was made for a service that left the graph."""
+        self._launcher.outputs.close(name)
+
+    def pids(self, run: Run) -> Sequence[int]:
+        """Return all processes of a run."""
+        if run.cgroup is not None:
+            return run.cgroup.pids()
+        return (run.leader, *descendants(run.leader)) if run.leader is not None else ()
+
+    def tidy(self) -> None:
+        """Remove what services that have stopped and were not started again leave behind."""
+        if self._spare.tidy():
+            self._timers.soon(self.tidy)
+
+    def leave(self, run: Run) -> None:
+        """Let go of a run without a signal: its processes go on."""
+        run.watches.cancel()
+        self.unwatch_exit(run)
+
+    # Child tasks
+
+    def _start(
+        self, work: Callable[[], Awaitable[None]], name: Name, on_defect: Callable[[str], None]
+    ) -> None:
+        self._tasks.start_soon(_guard, work, name, on_defect)
+
+
+async def _guard(
+    work: Callable[[], Awaitable[None]], name: Name, on_defect: Callable[[str], None]
+) -> None:
+    """Run a child task; what it did not foresee is told to its service, and ends nothing else."""
+    try:
+        await work()
+    except Exception as error:
+        log.exception("task of a service failed", service=name)
+        on_defect(f"a defect of virtsupd: {error!r}")
+
+
+def _nowhere(run: Run, event: Event) -> None:
+    raise AssertionError(event)

@@ -1,0 +1,101 @@
+"""One start of a service, as far as a successor has to know it to find its processes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from virtsupd.core.spec import StopMode
+from virtsupd.process.cgroup import Cgroup
+from virtsupd.process.lives import Life, group_lives, is_alive
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Where the processes of one start are. Pids and times are those of one epoch."""
+
+    generation: int
+    cgroup: Path | None
+    before: tuple[int, ...] = ()
+    """Pids that were in the cgroup before the start: guests or jobs of an earlier one."""
+    began: int = 0
+    """Just before its first process was made, in clock ticks from the boot."""
+    leader: Life | None = None
+    """None from before the spawn until it is known for certain."""
+    group: int = 0
+    """Its process group; 0: none is known."""
+    uid: int = 0
+    log_offset: int = 0
+    """Where its own output begins in the log file, in bytes."""
+    suspects: tuple[Life, ...] = ()
+    """What may be its own, left by a start that failed where no cgroup tells."""
+
+    def pids(self, mode: StopMode) -> tuple[int, ...]:
+        """Return the processes that a start under this stop mode must not be made beside.
+
+        Under `process` the leader counts, under `group` its group too, under `cgroup` everything.
+        While the leader is not known, all that was born in the cgroup since does.
+        """
+        found = {life.pid for life in self.suspects if is_alive(life)}
+        if self.leader is not None and is_alive(self.leader):
+            found.add(self.leader.pid)
+        if mode is not StopMode.PROCESS:
+            found.update(self._group_pids())
+        if mode is StopMode.CGROUP:
+            found.update(self._cgroup_pids())
+        elif self.leader is None:
+            found.update(set(self._cgroup_pids()) - set(self.before))
+        return tuple(sorted(found))
+
+    def _cgroup_pids(self) -> tuple[int, ...]:
+        return Cgroup(self.cgroup).pids() if self.cgroup is not None else ()
+
+    def _group_pids(self) -> tuple[int, ...]:
+        """Return the living members of the group, unless its number is somebody else's by now."""
+        if self.leader is None or not self.group:
+            return ()
+        lives = group_lives(self.group)
+        first = next((life for life in lives if life.pid == self.group), None)
+        is_used_again = first is not None and first.started > self.leader.started
+        return () if is_used_again else tuple(life.pid for life in lives)
+
+
+def record_content(record: Record) -> dict[str, Any]:
+    """Return a record as JSON; the epoch of its pids is the file's."""
+    leader = record.leader
+    return {
+        "generation": record.generation,
+        "cgroup": str(record.cgroup) if record.cgroup is not None else None,
+        "before": record.before,
+        "began": record.began,
+        "leader": [leader.pid, leader.started] if leader is not None else None,
+        "group": record.group,
+        "uid": record.uid,
+        "log_offset": record.log_offset,
+        "suspects": [[life.pid, life.started] for life in record.suspects],
+    }
+
+
+def record_of(content: Mapping[str, Any], epoch: str) -> Record:
+    """Return the record that JSON shows.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    cgroup, leader = content["cgroup"], content["leader"]
+    return Record(
+        generation=int(content["generation"]),
+        cgroup=Path(cgroup) if cgroup is not None else None,
+        before=tuple(int(pid) for pid in content["before"]),
+        began=int(content["began"]),
+        leader=_life(leader, epoch) if leader is not None else None,
+        group=int(content["group"]),
+        uid=int(content["uid"]),
+        log_offset=int(content["log_offset"]),
+        suspects=tuple(_life(life, epoch) for life in content["suspects"]),
+    )
+
+
+def _life(content: list[int], epoch: str) -> Life:
+    pid, started = content
+    return Life(int(pid), int(started), epoch)
