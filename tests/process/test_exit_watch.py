@@ -199,9 +199,10 @@ def test_waiting_for_the_reap_costs_nothing() -> None:
 async def test_a_kernel_that_does_not_tell_is_not_waited_for() -> None:
     ends = Ends()
     reading, writing = os.pipe()
-    os.close(writing)
+    os.write(writing, b"\n")
     ExitWatch(NOBODY, reading, ends, reap_seconds=1000)  # readable, and refuses to be asked: ENOTTY
     assert await ends.only() == UNKNOWN
+    os.close(writing)
 
 
 def test_a_status_that_is_hidden_from_us_is_not_taken_for_success() -> None:
