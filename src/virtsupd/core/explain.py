@@ -71,6 +71,22 @@ def _held_by_others(host: HostState, name: Name) -> Hold | None:
     return Hold(HoldKind.ORDER, earlier) if earlier else None
 
 
+def stops_after(host: HostState, service: Service) -> tuple[Name, ...]:
+    """Return what has to be gone before a service that is to stop may do so."""
+    name = service.spec.name
+    if host.guests_awaited and name in host.kept_for_guests:
+        return tuple(sorted(host.guests_awaited))
+    behind = dict.fromkeys((*host.graph.needed_by[name], *host.graph.later[name]))
+    return tuple(other for other in behind if goes_first(host.services[other]))
+
+
+def goes_first(other: Service) -> bool:
+    """Tell whether a service is on its way down, and may yet get there."""
+    return (other.is_up and other.view.must_stop) or (
+        other.state is State.STOPPING and not other.is_stuck
+    )
+
+
 def reason(host: HostState, service: Service) -> Reason | None:
     """Return why the service is not simply running or stopped as asked; None if it is."""
     match service.state:

@@ -15,7 +15,7 @@ when nothing is dirty. The cost of an event is that of its neighbourhood, not of
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
-from virtsupd.core.explain import hold
+from virtsupd.core.explain import hold, stops_after
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import move
 from virtsupd.core.names import Name
@@ -103,7 +103,7 @@ def _is_coming(
 
 def _judge(host: HostState, service: Service) -> None:
     if service.is_up:
-        if service.view.must_stop and _may_stop(host, service):
+        if service.view.must_stop and not stops_after(host, service):
             move(host, service, Move.STOP)
     elif not service.is_alive and hold(host, service) is None:
         move(host, service, Move.START)
@@ -118,18 +118,3 @@ def _release_what_guests_kept(host: HostState) -> None:
     host.guests_awaited = left
     if not left:
         host.dirty.update(host.kept_for_guests & host.services.keys())
-
-
-def _may_stop(host: HostState, service: Service) -> bool:
-    name = service.spec.name
-    if host.guests_awaited and name in host.kept_for_guests:
-        return False
-    behind = (*host.graph.needed_by[name], *host.graph.later[name])
-    return not any(_goes_first(host.services[other]) for other in behind)
-
-
-def _goes_first(other: Service) -> bool:
-    """Whether a service behind one that is to stop has to be gone before."""
-    return (other.is_up and other.view.must_stop) or (
-        other.state is State.STOPPING and not other.is_stuck
-    )

@@ -1,0 +1,204 @@
+"""What happens to a service next if nobody does anything: for each state and each thing that holds it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from virtsupd.core.explain import Hold, HoldKind, goes_first, hold, stops_after
+from virtsupd.core.names import Name
+from virtsupd.core.service import RestKind, Service
+from virtsupd.core.snapshot import State
+from virtsupd.core.state import HostState
+
+
+class NextKind(StrEnum):
+    """What sort of thing happens next, and what `Next.at` is the time of."""
+
+    STAYS = "stays"
+    """Nothing changes by itself, and nothing has to."""
+    STARTS = "starts"
+    """It starts by itself: `at` that time, or when `names` are as the text says."""
+    NEEDS_COMMAND = "needs-command"
+    """Nothing, until somebody gives `command`."""
+    BECOMES_READY = "becomes-ready"
+    """It starts; unless it is ready `at` that time, the start has failed."""
+    STOPS = "stops"
+    """It stops once `names` are gone."""
+    ENDS = "ends"
+    """Its processes end by themselves, or get KILL `at` that time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What happens next. `text`, `at` and `then` make a sentence: "is killed" at T; then "starts again"."""
+
+    kind: NextKind
+    text: str
+    at: float | None = None
+    """Wall clock."""
+    then: str = ""
+    names: tuple[Name, ...] = ()
+    """The services it depends on."""
+    command: tuple[str, ...] = ()
+    """The words behind virtsupctl that move it on."""
+
+
+def what_next(host: HostState, service: Service) -> Next:
+    """Return what happens to a service next."""
+    if service.view.must_stop:
+        return _next_stop(host, service)
+    match service.state:
+        case State.STOPPED:
+            return _next_start(host, service)
+        case State.STARTING:
+            return _next_of_start(service)
+        case State.RUNNING:
+            return _next_of_run(host, service)
+        case State.STOPPING:
+            return _next_of_end(host, service)
+        case _:
+            assert_never(service.state)
+
+
+def joined(names: Sequence[str]) -> str:
+    """List names as one reads them: "a, b and c"."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def _when(names: Sequence[str], one: str, many: str) -> str:
+    return f"when {joined(names)} {one if len(names) == 1 else many}"
+
+
+def _next_stop(host: HostState, service: Service) -> Next:
+    names = stops_after(host, service)
+    text = f"stops {_when(names, 'is gone', 'are gone')}" if names else "stops now"
+    return Next(NextKind.STOPS, text, then=_afterwards(host, service), names=names)
+
+
+# Stopped
+
+
+def _next_start(host: HostState, service: Service) -> Next:
+    found = hold(host, service)
+    if found is None:
+        return Next(NextKind.STARTS, "starts now")
+    match found.kind:
+        case HoldKind.UNWANTED | HoldKind.DISABLED:
+            return _next_of_down(host, service)
+        case HoldKind.RESTING:
+            return _next_of_rest(host, service)
+        case HoldKind.BACKING_OFF:
+            at = service.retry_at.wall if service.retry_at is not None else None
+            return Next(NextKind.STARTS, "starts again by itself", at=at)
+        case _:
+            return _next_of_held(host, service, found)
+
+
+def _next_of_down(host: HostState, service: Service) -> Next:
+    name = service.spec.name
+    if host.is_shutting_down:
+        return Next(NextKind.STAYS, "stays down")
+    if service.enabled:
+        text = "stays down until somebody starts it, or what needs it"
+        return Next(NextKind.NEEDS_COMMAND, text, command=("start", name))
+    then = "" if service.wanted else " and started"
+    text = f"stays down until it is enabled{then}"
+    return Next(NextKind.NEEDS_COMMAND, text, command=("enable", name))
+
+
+def _next_of_rest(host: HostState, service: Service) -> Next:
+    name = service.spec.name
+    if service.rest is not None and service.rest.kind is RestKind.NOT_NEEDED:
+        needs = host.graph.needs[name]
+        cause = f", {_when(needs, 'starts again', 'start again')}" if needs else ""
+        text = f"is asked again at a start by command{cause}, or at a reload of the configuration"
+        return Next(NextKind.STAYS, text, command=("start", name))
+    text = "stays down until somebody starts it, or what needs it"
+    return Next(NextKind.NEEDS_COMMAND, text, command=("start", name))
+
+
+def _next_of_held(host: HostState, service: Service, found: Hold) -> Next:
+    names = found.names
+    if found.kind is HoldKind.ORDER:
+        text = f"starts {_when(names, 'runs or cannot', 'run or cannot')}"
+        return Next(NextKind.STARTS, text, names=names)
+    if found.kind is HoldKind.NEEDS:
+        return Next(NextKind.STARTS, f"starts {_when(names, 'runs', 'run')}", names=names)
+    text = f"starts {_when(names, 'has stopped', 'have stopped')}"
+    if all(goes_first(host.services[rival]) for rival in names):
+        return Next(NextKind.STARTS, text, names=names)
+    text += "; a start by command stops what is in its way"
+    return Next(NextKind.STARTS, text, names=names, command=("start", service.spec.name))
+
+
+# Starting and running
+
+
+def _next_of_start(service: Service) -> Next:
+    probe, due = service.origin.probe, service.due
+    if not probe:
+        return Next(NextKind.BECOMES_READY, "runs as soon as its process is there")
+    text = f"runs when {'its process has ended well' if probe == 'exit' else 'it is ready'}"
+    if due is None:
+        return Next(NextKind.BECOMES_READY, f"{text}; nothing limits the wait")
+    if service.adopted_at is not None and probe == "notify":
+        # What it said while there was nobody to hear it is lost.
+        return Next(NextKind.BECOMES_READY, f"{text}, and is taken for ready", at=due.wall)
+    return Next(NextKind.BECOMES_READY, f"{text}, else its start has failed", at=due.wall)
+
+
+def _next_of_run(host: HostState, service: Service) -> Next:
+    needs = host.graph.needs[service.spec.name]
+    unmet = tuple(need for need in needs if not host.services[need].view.is_satisfied)
+    if unmet:
+        text = f"runs on, and is whole again {_when(unmet, 'runs', 'run')}"
+        return Next(NextKind.STAYS, text, names=unmet)
+    if service.unhealthy is not None:
+        return Next(NextKind.STAYS, "runs on; its health check is repeated")
+    if service.output_trouble is not None:
+        return Next(NextKind.STAYS, "runs on; its log is tried again")
+    if service.origin.one_shot and service.pid is None:
+        return Next(NextKind.STAYS, "counts as running until this host is booted again")
+    return Next(NextKind.STAYS, "holds" if service.origin.is_stage else "runs on")
+
+
+# Stopping
+
+
+def _next_of_end(host: HostState, service: Service) -> Next:
+    then = _afterwards(host, service)
+    at = service.due.wall if service.due is not None else None
+    if service.is_stuck:
+        text = "nothing more can be done until the kernel lets its processes go"
+        return Next(NextKind.ENDS, text, then=then)
+    if service.kills:
+        return Next(
+            NextKind.ENDS, "is ending on SIGKILL; what is left counts as stuck", at=at, then=then
+        )
+    text = f"is ending on {service.spec.stop.signal}; what is left gets SIGKILL"
+    return Next(NextKind.ENDS, text, at=at, then=then)
+
+
+def _afterwards(host: HostState, service: Service) -> str:
+    """Say what becomes of a service once it has stopped."""
+    if service.is_removed or service.spec.transient:
+        return "is forgotten"
+    if not host.is_wanted(service):
+        return "stays down"
+    if not service.enabled:
+        return "stays down until it is enabled"
+    if service.death is not None:
+        return _after_death(service)
+    needs = host.graph.needs[service.spec.name]
+    unmet = [need for need in needs if not host.services[need].view.is_satisfied]
+    return f"starts again {_when(unmet, 'runs', 'run')}" if unmet else "starts again"
+
+
+def _after_death(service: Service) -> str:
+    rest = service.death.rest if service.death is not None else None
+    if rest is not None:
+        return f"is {rest.kind}"
+    if service.spec.respawn is None:
+        return "has failed"
+    return "starts again by itself, if it has not done so too often"
