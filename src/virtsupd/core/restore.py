@@ -30,18 +30,14 @@ def restore(host: HostState, kept: Mapping[Name, Service]) -> None:
     """Put services into the states in which a predecessor kept them; nothing is done yet.
 
     One whose definition is gone stays in the graph as long as it is alive: it stops, unless it is a
-    guest, which runs on until somebody stops it. One that was renamed goes on under its new name.
+    guest, which runs on until somebody stops it. Renamed ones come under their new names.
     """
-    heirs: dict[Name, Service] = {}
     for name, service in sorted(kept.items()):
         host.generations = max(host.generations, service.generation)
-        heir = host.graph.canonical.get(name)
-        if heir is None:
+        if name in host.graph.spec_by_name:
+            _put(host, host.graph.spec_by_name[name], service)
+        elif name not in host.graph.canonical:
             _restore_leftover(host, name, service)
-        elif heir == name or heir not in kept:
-            heirs.setdefault(heir, service)
-    for name, service in heirs.items():
-        _put(host, host.graph.spec_by_name[name], service)
     leftovers = [s.spec for n, s in host.services.items() if n not in host.graph.spec_by_name]
     host.graph = with_leftovers(host.graph, leftovers)
 

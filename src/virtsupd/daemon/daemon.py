@@ -37,6 +37,7 @@ from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.linux import LinuxMachine
 from virtsupd.supervisor.memory import Memory
+from virtsupd.supervisor.predecessor import take_names
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.supervisor import Supervisor
 from virtsupd.supervisor.timers import Timers
@@ -151,6 +152,7 @@ class Daemon:
             machine=machine, records=self._records, memory=self._memory, timers=timers
         )
         machine.told = self._interpreter.told
+        take_names(self._records, self._outputs, loaded.graph)
         engine = Engine(loaded.graph, self._memory.remembered(), self._records.kept())
         self._supervisor = Supervisor(
             engine,

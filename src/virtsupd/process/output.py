@@ -146,6 +146,15 @@ class Outputs:
         self._troubled.discard(name)
         self._link.send("close", name)
 
+    def rename(self, name: Name, heir: Name) -> None:
+        """Let the FIFO of a service that this virtsupd has not opened be another one's from now on.
+
+        What is in it still goes to the old log file.
+        """
+        with suppress(OSError):
+            self.path(name).rename(self.path(heir))
+        self.close(name)
+
     def written(self, name: Name) -> int:
         """Return how long the log file is once all that was written so far is in it; 0 without one.
 

@@ -1,0 +1,28 @@
+"""What a predecessor left under names that the configuration no longer has as it did.
+
+A service that was renamed (its old name is among the provisions of another one now) is the same
+service: its process goes on under the new name, with its state and its output. Of one that is gone
+and has no process, nothing is kept.
+"""
+
+from virtsupd.core.graph import ServiceGraph
+from virtsupd.process.output import Outputs
+from virtsupd.supervisor.records import Records
+
+
+def take_names(records: Records, outputs: Outputs, graph: ServiceGraph) -> None:
+    """Bring what was recorded under the names of `graph`; called once, before the engine is made.
+
+    A renamed service whose new name has a past of its own is left under the old one: what of it
+    lives is refused as a leftover when the new one starts.
+    """
+    kept = records.kept()
+    for name, service in kept.items():
+        heir = graph.canonical.get(name)
+        if heir is None:
+            if not service.has_process:
+                records.forget(name)
+                outputs.close(name)
+        elif heir not in kept:
+            records.move(name, heir)
+            outputs.rename(name, heir)
