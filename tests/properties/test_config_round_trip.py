@@ -1,5 +1,6 @@
 """What `cat` shows, read as a unit file, makes the same definition again."""
 
+import math
 import tomllib
 from pathlib import Path
 
@@ -116,6 +117,24 @@ processes = st.builds(
     sockets=st.lists(sockets, max_size=2).map(tuple),
 )
 actions = st.builds(spec.ActionSpec, st.just("verify"), texts, commands, positive)
+timers = st.builds(
+    spec.TimerSpec,
+    expressions=st.lists(st.sampled_from(["daily", "Mon 02:30 UTC"]), min_size=1).map(tuple),
+    kind=st.just("calendar"),
+    timezone=st.none() | st.just("UTC"),
+    catch_up_seconds=st.sampled_from([math.inf, 0.0, 90.0]),
+    timeout_seconds=seconds,
+) | st.builds(spec.TimerSpec, st.just(("@hourly", "*/5 * * * 1-5")), st.just("cron"))
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> spec.ServiceSpec:
+    """Draw what a timer runs."""
+    name = draw(names)
+    timer = draw(timers)
+    return spec.ServiceSpec(
+        name, (name,), process=draw(processes), respawn=None, timer=timer, source="unit"
+    )
 
 
 @st.composite
@@ -160,7 +179,7 @@ def services(draw: st.DrawFn) -> spec.ServiceSpec:
 
 
 @settings(deadline=None)  # other tests share the processor
-@given(services())
+@given(services() | jobs().filter(lambda job: job.process is not None and not job.process.sockets))
 def test_a_shown_definition_makes_the_same_service(service: spec.ServiceSpec) -> None:
     table = ServiceTable.model_validate(tomllib.loads(definition_text(service, ["/etc/unit.toml"])))
     assert not list(service_problems(table))

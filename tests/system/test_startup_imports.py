@@ -22,7 +22,10 @@ IMPORTED = re.compile(r"import time: +\d+ \| +\d+ \| +(\S+)")
 
 AT_FIRST_REQUEST = {"psutil"}
 """What only somebody who asks for the processes of a service needs."""
-FOR_THEIR_TABLES = {f"virtsupd.services.{kind}" for kind in ("libvirt", "virtlog", "render")}
+FOR_THEIR_TABLES = {
+    *(f"virtsupd.services.{kind}" for kind in ("libvirt", "virtlog", "render")),
+    *("virtsupd.config.firings", "cronsim", "oncalendar"),
+}
 AFTER_THE_FIRST_SERVICES = {
     f"virtsupd.control.{module}"
     for module in ("herd", "herd_conversation", "interface", "languages", "sexp", "varlink")

@@ -27,6 +27,7 @@ from virtsupd.config.probes import (
 )
 from virtsupd.config.problems import SECRET, Fault, Keys
 from virtsupd.config.settings import HostSettings
+from virtsupd.config.timer import timer_faults, timer_spec
 from virtsupd.core.names import Name, file_name
 from virtsupd.core.spec import (
     ActionSpec,
@@ -50,9 +51,23 @@ from virtsupd.core.spec import (
 _PROCESS_KEYS = (
     "user group supplementary_groups directory umask environment environment_file limits "
     "capabilities no_new_privileges oom_score_adjust nice health respawn stop log one_shot "
-    "transient guest success_exit not_needed_exit sockets reload"
+    "transient guest success_exit not_needed_exit sockets reload "
+    "timer"
 )
 _NEEDS_COMMAND = tuple(_PROCESS_KEYS.split())
+_NOT_WITH_TIMER = {
+    "ready": "it is running when its timer is armed, and a job is done when it ends well",
+    "health": "a job has to end, not to stay healthy",
+    "respawn": "a job that failed runs again when the timer fires",
+    "reload": "nothing runs between two firings",
+    "sockets": "nothing listens between two firings",
+    "one_shot": "a job runs once for each firing by itself",
+    "transient": "a timer stays when its job has ended",
+    "guest": "a guest is no job that ends",
+    "not_needed_exit": "a job ends well, with one of success_exit, or has failed",
+}
+TIMER_ACTIONS = frozenset({"trigger", "hold", "release"})
+"""What a service with a timer can be told, beside its own actions."""
 
 
 def service_problems(table: ServiceTable) -> Iterator[Fault]:
@@ -61,6 +76,9 @@ def service_problems(table: ServiceTable) -> Iterator[Fault]:
         yield from _stage_faults(table)
     else:
         yield from _one_shot_faults(table)
+    if table.timer is not None:
+        yield from timer_faults(table.timer)
+        yield from _job_faults(table)
     if table.ready is not None:
         yield from _ready_faults(table, table.ready.probe)
     if table.health is not None:
@@ -98,6 +116,7 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         respawn=_respawn(table),
         stop=_stop(table.stop),
         reload=_reload(table.reload),
+        timer=timer_spec(table.timer, canonical) if table.timer is not None else None,
         one_shot=table.one_shot,
         transient=table.transient,
         autostart=table.autostart,
@@ -129,6 +148,15 @@ def _one_shot_faults(table: ServiceTable) -> Iterator[Fault]:
         yield ("ready",), "exit is for services with one_shot = true"
     if table.one_shot and table.health is not None:
         yield ("health",), "means nothing for a one-shot: it is done when its process has ended"
+
+
+def _job_faults(table: ServiceTable) -> Iterator[Fault]:
+    """Yield what means nothing, or something else, for a job that a timer runs."""
+    for key, why in _NOT_WITH_TIMER.items():
+        if getattr(table, key):
+            yield (key,), f"does not go with timer: {why}"
+    for name in sorted(TIMER_ACTIONS & table.actions.keys()):
+        yield ("actions", name), "every timer has an action of that name; choose another"
 
 
 def _probe_faults(probe: ProbeTable, keys: Keys) -> Iterator[Fault]:
@@ -274,7 +302,8 @@ def _health(table: HealthTable | None, host: HostSettings) -> Health | None:
 def _respawn(table: ServiceTable) -> Respawn | None:
     found = table.respawn
     if found is None:
-        is_default = not table.says("respawn") and not table.one_shot
+        runs_on = not table.one_shot and table.timer is None
+        is_default = runs_on and not table.says("respawn")
         return Respawn() if is_default else None
     longest = max(found.max_delay, found.delay)
     return Respawn(found.delay, found.factor, longest, found.limit, found.window)

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from virtsupd.config.probes import Health, Ready, Table
 from virtsupd.config.settings import LogFormat, OnTerm, Role
+from virtsupd.config.timer import Timer
 from virtsupd.config.values import (
     AbsolutePath,
     Account,
@@ -188,6 +189,7 @@ class ServiceTable(Table):
     not_needed_exit: tuple[ExitCode, ...] = ()
     sockets: tuple[Annotated[SocketTable, _word_or_table("listen")], ...] = ()
     reload: Annotated[ReloadTable, _word_or_table("signal")] | None = None
+    timer: Timer | None = None
     actions: dict[ActionName, ActionTable] = Field(default_factory=dict)
 
     def says(self, key: str) -> bool:

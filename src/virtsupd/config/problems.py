@@ -34,6 +34,8 @@ _ALLOWED_BY_KEY: Final = {
     "cgroup": "a name of letters, digits, _, - and . (not first), at most 100 characters",
     "name": "1 to 255 printable characters without a colon",
     "actions": "tables by name",
+    "timer": 'a calendar expression such as "Mon..Fri 02:30", a list of them, or a table with '
+    "calendar or cron",
 }
 _ALLOWED_BY_TYPE: Final = {
     "string_type": "a string",
@@ -46,7 +48,6 @@ _ALLOWED_BY_TYPE: Final = {
     "model_attributes_type": "a table",
 }
 _HINTS: Final = {
-    "timer": "timers are not part of this version",
     "guests": "write guest = true for a service that is a virtual machine",
     "restart": "respawn says how a service is started again",
     "depends": "requires, binds_to, wants and after are the edges",

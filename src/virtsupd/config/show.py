@@ -31,6 +31,7 @@ from virtsupd.core.spec import (
     SocketSpec,
     Stop,
     TcpProbe,
+    TimerSpec,
 )
 
 Entry = tuple[str, object]
@@ -112,6 +113,7 @@ def _policies(spec: ServiceSpec) -> Iterator[Entry]:
     if spec.stop != Stop():
         yield "stop", dict(_stop(spec.stop))
     yield from _filled("reload", dict(_reload(spec.reload)) if spec.reload else {})
+    yield from _filled("timer", dict(_timer(spec.timer)) if spec.timer else {})
     plain = ServiceSpec(spec.name, spec.provides)
     yield from _unlike(spec, plain, "one_shot", "transient")
     yield from _filled("guest", spec.is_guest)
@@ -121,7 +123,7 @@ def _policies(spec: ServiceSpec) -> Iterator[Entry]:
 
 
 def _respawning(spec: ServiceSpec) -> Iterator[Entry]:
-    if spec.respawn != (None if spec.one_shot else Respawn()):
+    if spec.respawn != (None if spec.one_shot or spec.timer else Respawn()):
         yield "respawn", dict(_respawn(spec.respawn)) if spec.respawn else False
 
 
@@ -186,6 +188,16 @@ def _reload(reload: Reload) -> Iterator[Entry]:
     else:
         yield "command", reload.command
     yield "timeout", reload.timeout_seconds
+
+
+def _timer(timer: TimerSpec) -> Iterator[Entry]:
+    plain = TimerSpec(timer.expressions)
+    yield timer.kind, timer.expressions
+    yield from _unlike(timer, plain, "timezone")
+    yield from _filled("jitter", timer.jitter_seconds)
+    if timer.catch_up_seconds != plain.catch_up_seconds:
+        yield "catch_up", timer.catch_up_seconds or False
+    yield from _filled("timeout", timer.timeout_seconds)
 
 
 def _action(action: ActionSpec) -> Iterator[Entry]:

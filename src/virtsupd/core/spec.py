@@ -5,6 +5,7 @@ service runs, the change is a *replacement* that waits for the next start. Every
 edges, policies) holds at once. Durations are seconds, sizes bytes.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -283,6 +284,26 @@ class ProcessSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TimerSpec:
+    """When the process of a service runs: the service is running while armed, the process is a job."""
+
+    expressions: tuple[str, ...]
+    """Each alone fires it. They have been found sound, and not to miss every day there is."""
+    kind: Literal["calendar", "cron"] = "calendar"
+    """Whose syntax they have: systemd.time(7)'s or crontab(5)'s."""
+    timezone: str | None = None
+    """For expressions that name none of their own. None: the host's, as it is at each firing."""
+    jitter_seconds: float = 0.0
+    """How far the firings of timers like this one are spread."""
+    delay_seconds: float = 0.0
+    """This timer's part of the jitter, the same at every firing; less than `jitter_seconds`."""
+    catch_up_seconds: float = math.inf
+    """A missed firing is made up for until so long after it was due; 0: never."""
+    timeout_seconds: float = 0.0
+    """A job that runs longer is stopped and has failed; 0 waits for ever."""
+
+
+@dataclass(frozen=True, slots=True)
 class ActionSpec:
     """An extra command of a service, for `virtsupctl ACTION NAME` and herd."""
 
@@ -317,6 +338,8 @@ class ServiceSpec:
     """None: not started again by itself."""
     stop: Stop = Stop()
     reload: Reload | None = None
+    timer: TimerSpec | None = None
+    """Not None: `process` is a job that runs when the timer fires, never twice at a time."""
     one_shot: bool = False
     transient: bool = False
     autostart: bool = True

@@ -7,12 +7,12 @@ import pytest
 from pydantic import BaseModel
 
 from virtsupd.cli.usage import EXIT_STATUS
-from virtsupd.config import model, probes
+from virtsupd.config import model, probes, timer
 
 PAGES = Path(__file__).resolve().parents[3] / "docs/man"
 TABLES = [
     one
-    for module in (model, probes)
+    for module in (model, probes, timer)
     for one in vars(module).values()
     if isinstance(one, type) and issubclass(one, BaseModel) and one.__module__ == module.__name__
 ]

@@ -31,7 +31,6 @@ def refusals(data: dict[str, object], model: type[Table] = ServiceTable) -> list
     ("data", "said"),
     [
         ({"requres": []}, "requres: unknown key; did you mean requires?"),
-        ({"timer": "daily"}, "timer: unknown key; timers are not part of this version"),
         ({"nice": 20}, "nice: found 20, must be at most 19"),
         ({"nice": -21}, "nice: found -21, must be at least -20"),
         ({"nice": "1"}, 'nice: found "1", must be a whole number'),
