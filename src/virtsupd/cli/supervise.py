@@ -6,6 +6,7 @@ off.
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -29,12 +30,17 @@ def check(path: Path) -> int:
     What this host lacks for it now is said too, and refuses nothing.
     """
     from virtsupd.cli.host_check import checked_on_host  # noqa: PLC0415 - a start does without it
+    from virtsupd.cli.upcoming import lapsed, upcoming  # noqa: PLC0415 - likewise
 
     try:
         loaded = load(path, KINDS)
     except ConfigError as error:
         return _refuse(path, error)
-    return _report(loaded, (*loaded.warnings, *checked_on_host(loaded)))
+    now = time.time()
+    status = _report(loaded, (*loaded.warnings, *checked_on_host(loaded), *lapsed(loaded, now)))
+    for line in upcoming(loaded, now):
+        print(line)
+    return status
 
 
 def supervise(path: Path) -> int:
