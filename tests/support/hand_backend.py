@@ -11,10 +11,12 @@ from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
 from virtsupd.control.backend import Change, DaemonFacts, ReloadOutcome
+from virtsupd.core.chain import Explanation, Link
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
+from virtsupd.core.outlook import Next, NextKind
 from virtsupd.core.snapshot import ServiceSnapshot, State
 from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
 from virtsupd.errors import UnknownServiceError, VirtsupdError
@@ -42,6 +44,12 @@ def snapshot_of(
     return ServiceSnapshot(spec=spec, state=state, **fields | changes)  # type: ignore[arg-type] # as above
 
 
+def link_of(snapshot: ServiceSnapshot, *causes: str, why: str = "as wanted") -> Link:
+    """Return a link of a chain of causes, for a service that runs on."""
+    runs_on = Next(NextKind.STAYS, "runs on", at=2000.5, then="rests", command=("start", "web"))
+    return Link(snapshot, why, snapshot.since, tuple(map(Name, causes)), runs_on, (Name("web"),))
+
+
 class HandBackend:
     """The daemon as a test wants it to be."""
 
@@ -61,6 +69,8 @@ class HandBackend:
         self.holds: anyio.Event | None = None
         """`ask` waits for it, if there is one."""
         self.result = Result.DONE
+        self.explanations: dict[Name, Explanation] = {}
+        """What `why` returns."""
         self.touch = Touch()
         """What `would_touch` returns, whatever the command."""
         self.waiting = 0
@@ -100,6 +110,9 @@ class HandBackend:
 
     def snapshots(self) -> Sequence[ServiceSnapshot]:
         return [self.by_name[name] for name in sorted(self.by_name)]
+
+    def why(self, name: Name) -> Explanation:
+        return self.explanations[name]
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
         return self.touch

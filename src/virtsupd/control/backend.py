@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from anyio.abc import ObjectReceiveStream
 
+from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer
 from virtsupd.core.events import Verb
@@ -68,6 +69,10 @@ class Backend(Protocol):
 
     def snapshots(self) -> Sequence[ServiceSnapshot]:
         """Return all services, sorted by canonical name."""
+        ...
+
+    def why(self, name: Name) -> Explanation:
+        """Return why a service is as it is, down to the causes."""
         ...
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:

@@ -29,6 +29,7 @@ Only the first number of `(version 0 …)` counts; the rest is room for minor ve
 | any | status | Status | resolve, snapshot | render_status |
 | any | start, stop, restart, reload, enable, disable | Ask | resolve, ask, snapshot | render_answer |
 | any | doc | Doc | resolve, snapshot | render_doc |
+| any | why | Why | resolve, why | render_why |
 | any | everything else | Act | resolve, act | render_lines |
 
 Every `VirtsupdError` on the way, `plan`'s own included, is answered with `render_error`.
@@ -137,6 +138,13 @@ class Doc:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """Explain why a service is as it is."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
     """Carry out an action of the service's own."""
 
@@ -146,7 +154,16 @@ class Act:
 
 
 Request = (
-    RootStatus | RootStart | Shutdown | ReloadConfiguration | Canned | Status | Ask | Doc | Act
+    RootStatus
+    | RootStart
+    | Shutdown
+    | ReloadConfiguration
+    | Canned
+    | Status
+    | Ask
+    | Doc
+    | Why
+    | Act
 )
 
 
@@ -186,6 +203,12 @@ def plan(command: HerdCommand) -> Request:
         return Status(command.service)
     if command.action == "doc":
         return Doc(command.service, command.arguments)
+    return _plan_other(command)
+
+
+def _plan_other(command: HerdCommand) -> Request:
+    if command.action == "why":
+        return Why(command.service)
     if command.action in _VERBS:
         return Ask(_VERBS[command.action], command.service)
     return Act(command.service, command.action, command.arguments)

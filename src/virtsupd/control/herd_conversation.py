@@ -91,6 +91,8 @@ class HerdConversation:
                 return self._show(self._snapshot(service, Role.VIEWER, "status"))
             case herd.Doc(service, words):
                 return herd_replies.render_doc(words, self._snapshot(service, Role.VIEWER, "doc"))
+            case herd.Why(service):
+                return self._explain(service)
             case herd.Ask():
                 return await self._ask(request)
             case herd.Act():
@@ -128,6 +130,14 @@ class HerdConversation:
         commands.check_phase(self._backend)
         lines = await self._backend.act(name, request.action, request.arguments)
         return herd_replies.render_lines(lines)
+
+    def _explain(self, service: str) -> bytes:
+        name = self._backend.resolve(service)
+        self._grant.require(Role.VIEWER, "why", [name])
+        links = self._backend.why(name).links
+        return herd_replies.render_why(
+            [link for link in links if self._grant.allows(Role.VIEWER, link.name)]
+        )
 
     def _snapshot(self, service: str, needed: Role, what: str) -> ServiceSnapshot:
         name = self._backend.resolve(service)

@@ -22,6 +22,7 @@ from virtsupd.control.herd_records import (
 )
 from virtsupd.control.sexp import Datum, Symbol
 from virtsupd.control.sexp_writer import write
+from virtsupd.core.chain import Link
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.snapshot import ServiceSnapshot
@@ -132,6 +133,24 @@ def render_unspecified(*messages: str) -> bytes:
 def render_lines(lines: Sequence[str]) -> bytes:
     """Answer an action that was carried out, with the lines it printed."""
     return reply((True,), lines)
+
+
+def render_why(links: Sequence[Link]) -> bytes:
+    """Answer why a service is as it is: what, why and what next, a cause behind its consequence.
+
+    There are no times: `herd status NAME` shows those of each.
+    """
+    return render_lines([line for link in links for line in _link_lines(link)])
+
+
+def _link_lines(link: Link) -> Sequence[str]:
+    following = link.next
+    then = f"; then {following.then}" if following.then else ""
+    command = f": herd {' '.join(following.command)}" if following.command else ""
+    return (
+        f"{link.name} is {link.snapshot.state}: {link.why}",
+        f"  next: {following.text}{then}{command}",
+    )
 
 
 def render_reload(outcome: Outcome) -> bytes:

@@ -21,6 +21,7 @@ from virtsupd.control.varlink import (
     invalid_parameter,
     load_interface,
 )
+from virtsupd.core.chain import Explanation, Link
 from virtsupd.core.effects import Answer
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
@@ -43,6 +44,11 @@ _DEFAULT_LINES = 10
 _MOST_LINES = 10_000
 _BATCH_CHARACTERS = 32 * 1024
 _PROCESSES_IN_A_TURN = 16
+_LINKS_IN_A_TURN = 16
+_LOGS_EXPLAINED = 10
+"""Of how many services an explanation shows the output."""
+_LINE_CHARACTERS = 1000
+"""How much of each of its lines."""
 
 
 def supervisor_service(backend: Backend, clock: Clock) -> Service:
@@ -89,6 +95,7 @@ class _Supervisor:
             "Disable": Method(Role.ADMIN, self._command(Verb.DISABLE)),
             "Reload": Method(Role.ADMIN, self._reload),
             "Wait": Method(Role.VIEWER, self._wait),
+            "Why": Method(Role.VIEWER, self._why),
             "Watch": Method(Role.VIEWER, self._watch, needs_more=True),
             "Log": Method(Role.VIEWER, self._log, needs_more=True),
             "Cat": Method(Role.VIEWER, self._cat, waits=False),
@@ -152,6 +159,35 @@ class _Supervisor:
     def _event(self, change: Change) -> Parts:
         return self._records.event(change, self._clock.now().wall)
 
+    async def _why(self, request: Request) -> Parts:
+        names = self._viewed(request)
+        if not names:
+            raise invalid_parameter("names")
+        explained = [await self._explained(request, self._backend.why(name)) for name in names]
+        return [b'{"explanations":[', b",".join(explained), b"]}"]
+
+    async def _explained(self, request: Request, found: Explanation) -> bytes:
+        """Return the text of type Explanation, as much of it as the peer may see."""
+        shown = [link for link in found.links if request.grant.allows(Role.VIEWER, link.name)]
+        logs = {
+            link.name: await self._last_lines(link)
+            for link in [link for link in shown if link.has_trouble][:_LOGS_EXPLAINED]
+        }
+        texts: list[bytes] = []
+        for link in shown:
+            texts.append(self._records.link(link, logs.get(link.name, ())))
+            if len(texts) % _LINKS_IN_A_TURN == 0:
+                await request.turn()
+        head = dumps({"name": found.name, "culprits": found.culprits})
+        return b'%b,"links":[%b]}' % (head[:-1], b",".join(texts))
+
+    async def _last_lines(self, link: Link) -> Sequence[str]:
+        file = _log_file(link.snapshot)
+        if not file:
+            return ()
+        await self._backend.settle_log(link.name)
+        return [line[:_LINE_CHARACTERS] for line in await tail(file, _DEFAULT_LINES)]
+
     async def _watch(self, request: Request) -> Parts:
         names = frozenset(self._viewed(request))
         async with self._backend.changes() as changes:
@@ -170,7 +206,7 @@ class _Supervisor:
             raise invalid_parameter("names")
         if not 0 <= count <= _MOST_LINES:
             raise invalid_parameter("lines")
-        files = {name: self._log_file(name) for name in names}
+        files = {name: _log_file(self._backend.snapshot(name)) for name in names}
         if request.parameters.get("follow"):
             await self._follow(request, files, count)
         else:
@@ -180,10 +216,6 @@ class _Supervisor:
             for name, file in files.items():
                 await _show_lines(request, name, await tail(file, count) if file else [])
         return [dumps({"name": names[-1], "lines": []})]
-
-    def _log_file(self, name: Name) -> str:
-        process = self._backend.snapshot(name).spec.process
-        return process.log.file if process else ""
 
     async def _follow(self, request: Request, files: Mapping[Name, str], count: int) -> None:
         async def show(name: Name, file: str, scope: anyio.CancelScope) -> None:
@@ -252,6 +284,11 @@ class _Supervisor:
         what = request.parameters.get("action", "looking")
         request.grant.require(needed, what, [name])
         return name
+
+
+def _log_file(snapshot: ServiceSnapshot) -> str:
+    process = snapshot.spec.process
+    return process.log.file if process else ""
 
 
 async def _show_lines(request: Request, name: Name, lines: Sequence[str]) -> None:

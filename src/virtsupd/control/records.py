@@ -1,8 +1,12 @@
 """Snapshots as the JSON records of org.virtsupd.Supervisor."""
 
+from collections.abc import Sequence
+
 from virtsupd.control.backend import Change, DaemonFacts
+from virtsupd.core.chain import Link
 from virtsupd.core.effects import Report
 from virtsupd.core.exits import signal_name
+from virtsupd.core.outlook import Next
 from virtsupd.core.snapshot import ExitRecord, Reason, ServiceSnapshot
 from virtsupd.core.spec import ServiceSpec
 
@@ -48,6 +52,18 @@ def daemon_record(facts: DaemonFacts) -> dict[str, object]:
 def report_record(report: Report) -> dict[str, object]:
     """Return type Report."""
     return {"name": report.name, "result": report.result, "message": report.message}
+
+
+def link_record(link: Link, log: Sequence[str]) -> dict[str, object]:
+    """Return type Link without its service."""
+    return {
+        "why": link.why,
+        "since": link.since,
+        "causes": link.causes,
+        "next": _next(link.next),
+        "needed_by": link.needed_by,
+        "log": log,
+    }
 
 
 def event_time(change: Change, now: float) -> float:
@@ -112,4 +128,15 @@ def _reason(reason: Reason) -> dict[str, object]:
         "text": reason.text,
         "retry_at": reason.retry_at,
         "names": reason.names,
+    }
+
+
+def _next(found: Next) -> dict[str, object]:
+    return {
+        "kind": found.kind,
+        "text": found.text,
+        "at": found.at,
+        "then": found.then,
+        "names": found.names,
+        "command": found.command,
     }

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from virtsupd.control import herd_records, herd_replies
 from virtsupd.control.backend import Change, DaemonFacts
-from virtsupd.control.records import daemon_record, event_time, service_record
+from virtsupd.control.records import daemon_record, event_time, link_record, service_record
 from virtsupd.control.sexp import Symbol
 from virtsupd.control.sexp_writer import write
+from virtsupd.core.chain import Link
 from virtsupd.core.snapshot import ServiceSnapshot
 
 Parts = Sequence[bytes]
@@ -92,6 +93,11 @@ class VarlinkRecords:
         head = {"event": change.event, "at": event_time(change, now)}
         service = self._services.one(change.snapshot)
         return [dumps(head)[:-1], b',"service":', service, b"}"]
+
+    def link(self, link: Link, log: Sequence[str]) -> bytes:
+        """Return the text of type Link."""
+        service = self._services.one(link.snapshot)
+        return b'{"service":%b,%b' % (service, dumps(link_record(link, log))[1:])
 
     async def status(
         self,

@@ -10,6 +10,8 @@ from anyio.abc import ObjectReceiveStream
 from virtsupd import __version__
 from virtsupd.config.show import definition_text
 from virtsupd.control.backend import DaemonFacts, ReloadOutcome
+from virtsupd.core import chain
+from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer
 from virtsupd.core.events import Verb
@@ -87,6 +89,10 @@ class DaemonBackend:
         """Return all services, sorted by name."""
         engine = self._supervisor.engine
         return [engine.snapshot(name) for name in engine.names()]
+
+    def why(self, name: Name) -> Explanation:
+        """Return why a service is as it is, down to the causes."""
+        return chain.why(self._supervisor.engine._host, name)  # noqa: SLF001  (read only)
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
         """Return what a command would stop and start now."""

@@ -16,6 +16,7 @@ from virtsupd.control.herd import (
     RootStatus,
     Shutdown,
     Status,
+    Why,
     parse_command,
     plan,
     render_error,
@@ -197,6 +198,7 @@ def test_verbs_are_asked_of_the_engine(action: str, verb: Verb) -> None:
     [
         (HerdCommand("status", "web"), Status("web")),
         (HerdCommand("doc", "web", ("action", "poke")), Doc("web", ("action", "poke"))),
+        (HerdCommand("why", "web"), Why("web")),
         (HerdCommand("poke", "web", ("a",)), Act("web", "poke", ("a",))),
         (HerdCommand("log", "web"), Act("web", "log")),
         (HerdCommand("trigger", "job"), Act("job", "trigger")),

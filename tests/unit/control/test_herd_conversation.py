@@ -6,11 +6,12 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.support.control import connected, running_server, until
-from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
+from tests.support.hand_backend import HandBackend, link_of, snapshot_of, spec_of
 
 from virtsupd.control import herd_replies
 from virtsupd.control.sexp import Pair, Symbol
 from virtsupd.control.sexp_writer import write
+from virtsupd.core.chain import Explanation
 from virtsupd.core.effects import Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
@@ -100,6 +101,15 @@ async def test_the_status_of_a_service_shows_the_end_of_its_log(tmp_path: Path) 
     assert write((Symbol("recent-messages"), tuple(lines))).encode() in found
     assert f'(log-files ("{file}"))'.encode() in found
     assert b"line" not in await ask(daemon, tmp_path, command("status", "root"))
+
+
+async def test_why_is_answered_with_the_chain(tmp_path: Path) -> None:
+    daemon = backend()
+    web, database = (link_of(daemon.by_name[Name(name)], why=name) for name in ("web", "database"))
+    daemon.explanations[WEB] = Explanation((web, database))
+    found = await ask(daemon, tmp_path, command("why", "web"))
+    assert found == herd_replies.render_why((web, database))
+    assert b"service-not-found wbe" in await ask(daemon, tmp_path, command("why", "wbe"))
 
 
 async def test_a_transient_service_that_is_gone_is_shown_as_it_was(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tests.support import herd10
+from tests.support.hand_backend import link_of
 from tests.support.herd_services import BAD, DEPENDENT, FACTS, ONCE, SLEEPER, SNAPSHOTS
 
 from virtsupd.control import herd_replies
@@ -220,6 +221,15 @@ def test_help_is_one_text() -> None:
 
 def test_an_action_answers_with_its_lines() -> None:
     assert herd_replies.render_lines(["a", "b"]).decode() == herd10.reply("(#t)", '("a" "b")')
+
+
+def test_why_tells_each_link_and_what_comes_next() -> None:
+    links = [link_of(SLEEPER, "bad"), link_of(BAD, why="it broke")]
+    assert herd_replies.render_why(links).decode() == herd10.reply(
+        "(#t)",
+        f'("sleeper is {SLEEPER.state}: as wanted" "  next: runs on; then rests: herd start web"'
+        f' "{BAD.spec.name} is {BAD.state}: it broke" "  next: runs on; then rests: herd start web")',
+    )
 
 
 def test_a_reload_of_the_configuration_lists_the_changes() -> None:

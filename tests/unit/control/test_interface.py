@@ -1,5 +1,6 @@
 """Each method of org.virtsupd.Supervisor over a hand-driven backend; every reply fits the interface."""
 
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,15 +10,18 @@ from typing import Any
 import anyio
 import pytest
 from tests.support.control import Caller, connected, running_server, until
-from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
+from tests.support.hand_backend import HandBackend, link_of, snapshot_of, spec_of
 
+from virtsupd.config.settings import AccessRule, AccessSettings
+from virtsupd.control.access import Access, Peer
 from virtsupd.control.commands import ShuttingDownError
 from virtsupd.control.interface import NAME, error, supervisor_service
-from virtsupd.control.varlink import load_interface
+from virtsupd.control.varlink import Request, load_interface
+from virtsupd.core.chain import Explanation
 from virtsupd.core.effects import Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
-from virtsupd.core.snapshot import State
+from virtsupd.core.snapshot import Reason, ReasonKind, State
 from virtsupd.core.spec import LogSpec, ProcessSpec
 from virtsupd.errors import (
     ActionError,
@@ -163,6 +167,65 @@ async def test_waiting_for_a_state(tmp_path: Path) -> None:
         assert good("Wait", await caller.receive())["reports"][0]["message"] == "web is stopped"
         bad = await caller.call("Wait", {"names": ["web"], "state": "happy"})
     assert bad["parameters"] == {"parameter": "state"}
+
+
+def explained(file: Path) -> HandBackend:
+    """Return a backend whose web waits for database, which failed and has an output."""
+    daemon = backend()
+    failed = Reason(ReasonKind.FAILED, "exited with code 3")
+    process = ProcessSpec(command=("/bin/db",), log=LogSpec(file=str(file)))
+    spec = spec_of("database", process=process)
+    database = link_of(snapshot_of(spec, State.STOPPED, reason=failed), why="exited with code 3")
+    waiting = Reason(ReasonKind.WAITING, "waits for database", names=(Name("database"),))
+    web = snapshot_of(daemon.by_name[WEB].spec, State.STOPPED, reason=waiting)
+    daemon.explanations[WEB] = Explanation((link_of(web, "database"), database))
+    return daemon
+
+
+async def test_why_tells_the_chain_with_the_last_words_of_the_culprit(tmp_path: Path) -> None:
+    file = tmp_path / "database.log"
+    file.write_text("".join(f"{number} {'x' * 2000}\n" for number in range(20)))
+    daemon = explained(file)
+    daemon.last_words[Name("database")] = (file, "cannot go on\n")
+    async with calling(daemon, tmp_path) as caller:
+        found = good("Why", await caller.call("Why", {"names": ["www"]}))
+        unknown = await caller.call("Why", {"names": ["wbe"]})
+        nothing = await caller.call("Why", {"names": []})
+    (explanation,) = found["explanations"]
+    assert (explanation["name"], explanation["culprits"]) == ("web", ["database"])
+    web, database = explanation["links"]
+    assert (web["service"]["name"], web["causes"], web["log"]) == ("web", ["database"], [])
+    assert database["why"] == "exited with code 3"
+    assert [len(line) for line in database["log"][:-1]] == [1000] * 9
+    assert database["log"][-1] == "cannot go on"
+    assert unknown["error"] == f"{NAME}.ServiceNotFound"
+    assert nothing["parameters"] == {"parameter": "names"}
+
+
+async def test_why_names_causes_that_the_peer_may_not_see_and_shows_nothing_of_them(
+    tmp_path: Path,
+) -> None:
+    async def nothing(_: object = None) -> None:
+        raise AssertionError("there is little to do")
+
+    access = AccessSettings(rules=(AccessRule("viewer", uid=1000, services=("web",)),))
+    grant = Access(access, own_uid=0).grant(Peer(1, 1000, 1000))
+    method = supervisor_service(explained(tmp_path / "none"), SystemClock()).methods["Why"]
+    request = Request({"names": ["web"]}, grant, False, nothing, nothing)
+    (explanation,) = json.loads(b"".join(await method.run(request)))["explanations"]
+    assert [link["service"]["name"] for link in explanation["links"]] == ["web"]
+    assert explanation["links"][0]["causes"] == ["database"]
+    with pytest.raises(PeerDeniedError):
+        await method.run(Request({"names": ["database"]}, grant, False, nothing, nothing))
+
+
+async def test_a_long_chain_is_told_in_turns(tmp_path: Path) -> None:
+    daemon = HandBackend(*(snapshot_of(spec_of(f"s{number}")) for number in range(40)))
+    links = tuple(link_of(found) for found in daemon.snapshots())
+    daemon.explanations[links[0].name] = Explanation(links)
+    async with calling(daemon, tmp_path) as caller:
+        found = good("Why", await caller.call("Why", {"names": [links[0].name]}))
+    assert len(found["explanations"][0]["links"]) == 40
 
 
 async def test_watch_tells_of_the_named_until_the_end(tmp_path: Path) -> None:

@@ -3,11 +3,18 @@
 import json
 
 import pytest
-from tests.support.hand_backend import snapshot_of, spec_of
+from tests.support.hand_backend import link_of, snapshot_of, spec_of
 
 from virtsupd.control.backend import Change, DaemonFacts
 from virtsupd.control.interface import NAME
-from virtsupd.control.records import daemon_record, event_time, kind, report_record, service_record
+from virtsupd.control.records import (
+    daemon_record,
+    event_time,
+    kind,
+    link_record,
+    report_record,
+    service_record,
+)
 from virtsupd.control.varlink import load_interface
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.exits import ExitStatus
@@ -56,6 +63,13 @@ def test_daemon_and_report_fit_their_types() -> None:
     interface.check(json.loads(json.dumps(daemon_record(facts))), "Daemon")
     report = report_record(Report(Name("web"), Result.NOT_NEEDED, "why"))
     interface.check(json.loads(json.dumps(report)), "Report")
+
+
+def test_a_link_fits_its_type() -> None:
+    interface = load_interface(NAME)
+    record = {**link_record(link_of(FULL, "net"), ["a line"]), "service": service_record(FULL)}
+    interface.check(json.loads(json.dumps(record)), "Link")
+    assert (record["causes"], record["log"]) == (("net",), ["a line"])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
+from tests.support.hand_backend import HandBackend, link_of, snapshot_of, spec_of
 
 from virtsupd.control import herd_replies
 from virtsupd.control.backend import Change
@@ -78,3 +78,10 @@ async def test_the_status_and_an_event_are_json() -> None:
     event = json.loads(b"".join(records.event(Change("service reloaded", snapshots[0]), 7.5)))
     assert (event["event"], event["at"]) == ("service reloaded", 7.5)
     assert event["service"]["name"] == "s0"
+
+
+def test_a_link_shares_the_text_of_its_service() -> None:
+    records = VarlinkRecords()
+    snapshot = snapshot_of(spec_of("web"))
+    link = json.loads(records.link(link_of(snapshot, why="late"), ["x"]))
+    assert (link["service"]["name"], link["why"], link["log"]) == ("web", "late", ["x"])

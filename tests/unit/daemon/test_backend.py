@@ -21,6 +21,7 @@ async def test_it_answers_for_everything_the_daemon_holds(tmp_path: Path) -> Non
         assert backend.resolve("web") == WEB
         assert backend.snapshot(WEB).state is State.RUNNING
         assert [found.spec.name for found in backend.snapshots()] == [WEB]
+        assert [link.name for link in backend.why(WEB).links] == [WEB]
         assert backend.pids(WEB) == (backend.snapshot(WEB).pid,)
         # The log keeper makes the file as soon as it has begun.
         assert set(backend.log_files(WEB)) <= {f"{tmp_path}/log_dir/web.log"}
