@@ -53,18 +53,19 @@ def detail(service: Service, around: Surroundings, now: float, style: Style) -> 
         *_history_rows(service, around.counted_since, now),
         *_definition_rows(service, around.definition),
     ]
-    lines = [_title(service, style), *(_labelled(label, text) for label, text in rows if text)]
+    lines = [_title(service, style), *(labelled(label, text) for label, text in rows if text)]
     lines += [
-        _labelled("Warning", style.paint("yellow", harmless(text))) for text in service["warnings"]
+        labelled("Warning", style.paint("yellow", harmless(text))) for text in service["warnings"]
     ]
     if around.processes is not None:
         lines += ["", *_process_lines(around.processes)]
     if service["log_files"]:
-        lines += ["", *_log_lines(service, around.log_lines, style)]
+        lines += ["", *log_lines(service, around.log_lines, style)]
     return "\n".join(lines)
 
 
-def _labelled(label: str, text: str) -> str:
+def labelled(label: str, text: str) -> str:
+    """Return one line of a page."""
     return f"  {label:<{_LABEL_WIDTH}}  {text}"
 
 
@@ -76,16 +77,17 @@ def _title(service: Service, style: Style) -> str:
 
 def _state_rows(service: Service, now: float, style: Style) -> list[tuple[str, str]]:
     return [
-        ("State", _state_text(service, now, style)),
+        ("State", state_text(service, now, style)),
         ("Reason", _reason_text(service, now)),
         ("Says", harmless(service["status_text"])),
-        ("Wanted", _wanted_text(service, now)),
+        ("Wanted", wanted_text(service, now)),
         ("Enabled", _enabled_text(service, style)),
         ("Pending", _pending_text(service)),
     ]
 
 
-def _state_text(service: Service, now: float, style: Style) -> str:
+def state_text(service: Service, now: float, style: Style) -> str:
+    """Say how a service stands, since when, and its pid."""
     word = "failed" if service["failed"] else "done" if service["done"] else service["state"]
     text = style.paint(MARKS[group_of(service)][1], word)
     if service["since"]:
@@ -117,7 +119,8 @@ def _pending_text(service: Service) -> str:
     return f"its definition has changed; apply it with: virtsupctl restart {service['name']}"
 
 
-def _wanted_text(service: Service, now: float) -> str:
+def wanted_text(service: Service, now: float) -> str:
+    """Say what is wanted of a service, by whom and since when."""
     text = "up" if service["wanted"] else "down"
     if service["wanted_by"]:
         text += f", by {harmless(service['wanted_by'])}"
@@ -168,13 +171,14 @@ def _history_rows(service: Service, since: float, now: float) -> list[tuple[str,
     return [
         ("Restarts", counted if count else ""),
         *(
-            ("Last exit" if position == 0 else "before", _exit_text(one, now))
+            ("Last exit" if position == 0 else "before", exit_text(one, now))
             for position, one in enumerate(exits)
         ),
     ]
 
 
-def _exit_text(one: Exit, now: float) -> str:
+def exit_text(one: Exit, now: float) -> str:
+    """Say how and when a process ended."""
     return f"{one['text']}, {ago(one['at'], now)}"
 
 
@@ -224,6 +228,7 @@ def size(count: int) -> str:
     return f"{number:.3g} GiB"
 
 
-def _log_lines(service: Service, lines: list[str], style: Style) -> list[str]:
+def log_lines(service: Service, lines: list[str], style: Style) -> list[str]:
+    """Return the end of a service's output below the file it stands in."""
     end = [f"  {style.paint('dim', '|')} {style.fit(harmless(line), 4)}" for line in lines]
-    return [_labelled("Log", service["log_files"][0]), *end]
+    return [labelled("Log", service["log_files"][0]), *end]

@@ -120,6 +120,13 @@ VERBS = (
         options=(Option("--processes", "list its processes and their memory", short="-p"),),
     ),
     Verb(
+        "why",
+        "NAME…",
+        "say why services are as they are, down to the cause, and what comes next",
+        text="Each cause stands below what it causes, with its last exit and the end of its output.",
+        count=_ONE_OR_MORE,
+    ),
+    Verb(
         "start",
         "NAME…",
         "start services and what they need; wait until they are ready",

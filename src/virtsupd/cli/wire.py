@@ -96,6 +96,37 @@ class Service(TypedDict):
     source: str
 
 
+class Next(TypedDict):
+    """What happens to a service next; text, at and then make a sentence."""
+
+    kind: str
+    text: str
+    at: float | None
+    then: str
+    names: list[str]
+    command: list[str]
+
+
+class Link(TypedDict):
+    """One service of a chain of causes."""
+
+    service: Service
+    why: str
+    since: float | None
+    causes: list[str]
+    next: Next
+    needed_by: list[str]
+    log: list[str]
+
+
+class Explanation(TypedDict):
+    """Why a service is as it is: its own link first."""
+
+    name: str
+    culprits: list[str]
+    links: list[Link]
+
+
 class Daemon(TypedDict):
     """What virtsupd knows of itself."""
 

@@ -7,7 +7,10 @@ from virtsupd import control
 from virtsupd.cli import wire
 
 INTERFACE = Path(control.__path__[0]) / "org.virtsupd.Supervisor.varlink"
-TYPES = ("Exit", "Reason", "Change", "Action", "Service", "Daemon", "Report", "Event", "Process")
+TYPES = (
+    *("Exit", "Reason", "Change", "Action", "Service", "Daemon", "Report", "Event", "Process"),
+    *("Next", "Link", "Explanation"),
+)
 
 
 def fields_of(name: str) -> list[str]:
