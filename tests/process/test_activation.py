@@ -3,7 +3,9 @@
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tests.support.probing import child, free_port, hear, tell
 
 from virtsupd.core.spec import SocketSpec
 from virtsupd.errors import SpawnError
-from virtsupd.process.activation import ListeningSockets
+from virtsupd.process.activation import ListeningSockets, remove_stale
 
 pytestmark = pytest.mark.process
 
@@ -259,3 +261,195 @@ def test_a_file_that_a_successor_bound_is_not_removed(tmp_path: Path) -> None:
         successor.bind(str(path))
         sockets.close()
         assert path.exists()
+
+
+# Taken back from a service, and inherited over an exec
+
+
+@contextmanager
+def service_with(descriptors: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Run a process that has these descriptors, and yield its pid and pidfd."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=descriptors) as process:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            yield process.pid, pidfd
+        finally:
+            os.close(pidfd)
+            process.kill()
+
+
+@contextmanager
+def abandoned(*specs: SocketSpec) -> Iterator[tuple[int, int]]:
+    """Run a service whose sockets a virtsupd opened that is gone by now."""
+    before = ListeningSockets()
+    with service_with(before.open_all(specs)) as running:
+        before.leave()
+        yield running
+
+
+def inode(descriptor: int) -> int:
+    return os.fstat(descriptor).st_ino
+
+
+def specs_of_each_kind(directory: Path) -> tuple[SocketSpec, ...]:
+    """Return a spec of each kind of address and type; two share a name."""
+    return (
+        SocketSpec(name="web", listen=str(directory / "web.sock")),
+        SocketSpec(name="web", listen=str(directory / "log.sock"), type="datagram"),
+        SocketSpec(name="seq", listen=str(directory / "seq.sock"), type="seqpacket"),
+        SocketSpec(name="abstract", listen="@virtsupd-test-taken-back"),
+        SocketSpec(name="v4", listen=f"127.0.0.1:{free_port()}"),
+        SocketSpec(name="v6", listen=f"[::1]:{free_port()}"),
+        SocketSpec(name="any", listen=str(free_port())),
+        SocketSpec(name="udp", listen=f"127.0.0.1:{free_port()}", type="datagram"),
+    )
+
+
+def test_each_listener_is_got_back_from_the_running_service(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    specs = specs_of_each_kind(tmp_path)
+    before = ListeningSockets()
+    descriptors = before.open_all(specs)
+    inodes = [inode(descriptor) for descriptor in descriptors]
+    with service_with(descriptors) as (pid, pidfd):
+        before.leave()
+        assert sockets.take_back(reversed(specs), pid, pidfd) == ()
+        got = sockets.open_all(specs)
+    assert [inode(descriptor) for descriptor in got] == inodes
+    assert not any(os.get_inheritable(descriptor) for descriptor in got)
+    sockets.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clients_that_wait_stay_in_the_queue(sockets: ListeningSockets, tmp_path: Path) -> None:
+    spec = SocketSpec(name="web", listen=str(tmp_path / "web.sock"))
+    with abandoned(spec) as (pid, pidfd):
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+        for number, client in enumerate(clients):
+            client.connect(spec.listen)
+            client.sendall(b"%02d" % number)
+        assert sockets.take_back([spec], pid, pidfd) == ()
+    with socket.socket(fileno=os.dup(sockets.open_socket(spec))) as listener:
+        served = [listener.accept()[0] for _ in clients]
+    assert [peer.recv(2) for peer in served] == [b"%02d" % number for number in range(20)]
+    for peer in (*served, *clients):
+        peer.close()
+
+
+def test_a_connection_of_the_service_is_not_taken_for_its_listener(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    spec = SocketSpec(name="web", listen=str(tmp_path / "web.sock"))
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(spec.listen)
+        listener.listen()
+        client.connect(spec.listen)
+        with listener.accept()[0] as served:
+            assert served.getsockname() == spec.listen
+            with service_with([served.fileno()]) as running:
+                assert sockets.take_back([spec], *running) == (spec,)
+
+
+def test_a_listener_that_clients_no_longer_find_is_left_to_the_service(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    spec = SocketSpec(name="web", listen=str(tmp_path / "web.sock"))
+    with abandoned(spec) as (pid, pidfd):
+        (tmp_path / "web.sock").rename(tmp_path / "moved")
+        assert sockets.take_back([spec], pid, pidfd) == (spec,)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(spec.listen)
+            assert sockets.take_back([spec], pid, pidfd) == (spec,)
+        assert sockets.descriptors == ()
+
+
+@pytest.mark.parametrize(
+    ("passed", "asked"),
+    [
+        ({"listen": "127.0.0.1:{port}"}, {"listen": "127.0.0.2:{port}"}),
+        ({"listen": "127.0.0.1:{port}"}, {"listen": "[::1]:{port}"}),
+        ({"listen": "127.0.0.1:{port}"}, {"listen": "{port}"}),
+        ({"listen": "127.0.0.1:{port}"}, {"listen": "127.0.0.1:{port}", "type": "datagram"}),
+        ({"listen": "@virtsupd-{port}"}, {"listen": "@virtsupd-{port}", "type": "seqpacket"}),
+        ({"listen": "@virtsupd-{port}"}, {"listen": "@virtsupd"}),
+        ({"listen": "@virtsupd-{port}"}, {"listen": "virtsupd:{port}"}),
+    ],
+)
+def test_another_socket_of_the_service_is_not_taken(
+    sockets: ListeningSockets, passed: dict[str, str], asked: dict[str, str]
+) -> None:
+    port = free_port()
+    had, wanted = (
+        SocketSpec(name="web", **{key: value.format(port=port) for key, value in facts.items()})  # type: ignore[arg-type]
+        for facts in (passed, asked)
+    )
+    with abandoned(had) as (pid, pidfd):
+        assert sockets.take_back([wanted], pid, pidfd) == (wanted,)
+        assert sockets.take_back([wanted, had], pid, pidfd) == (wanted,)
+        assert len(sockets.descriptors) == 1
+
+
+def test_the_socket_of_a_service_that_died_too_is_opened_anew(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    specs = [
+        SocketSpec(name="web", listen=str(tmp_path / "web.sock")),
+        SocketSpec(name="log", listen=str(tmp_path / "log.sock"), type="datagram"),
+    ]
+    with abandoned(*specs) as (pid, _):
+        pidfd = os.pidfd_open(pid)
+    try:
+        assert sockets.take_back(specs, pid, pidfd) == tuple(specs)
+    finally:
+        os.close(pidfd)
+    sockets.open_all(specs)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(specs[0].listen)
+
+
+def test_files_that_a_dead_service_left_can_be_removed_and_nothing_else(tmp_path: Path) -> None:
+    stale, live, file = (
+        SocketSpec(name="web", listen=str(tmp_path / name)) for name in ("stale", "live", "file")
+    )
+    with abandoned(stale):
+        pass
+    Path(file.listen).touch()
+    with abandoned(live):
+        remove_stale([stale, live, file, SocketSpec(name="port", listen="80"), stale])
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "live"]
+
+
+def test_sockets_are_inherited_under_the_names_they_were_handed_over_by(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    specs = specs_of_each_kind(tmp_path)
+    before = ListeningSockets()
+    inodes = [inode(descriptor) for descriptor in before.open_all(specs)]
+    handed = {name: os.dup(number) for name, number in before.handed().items()}
+    before.leave()
+    assert sockets.inherit(specs, handed) == ()
+    assert [inode(descriptor) for descriptor in sockets.open_all(specs)] == inodes
+    sockets.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_inherited_and_fits_nothing_is_closed(
+    sockets: ListeningSockets, tmp_path: Path
+) -> None:
+    kept = SocketSpec(name="web", listen=str(tmp_path / "web.sock"))
+    gone = SocketSpec(name="old", listen=str(tmp_path / "old.sock"))
+    new = SocketSpec(name="new", listen="80")
+    before = ListeningSockets()
+    before.open_all([kept, gone])
+    handed = {name: os.dup(number) for name, number in before.handed().items()}
+    before.leave()
+    handed["stream nonsense"] = os.open(os.devnull, os.O_RDONLY)
+    with socket.socket(fileno=os.dup(handed["stream " + gone.listen])) as other:
+        handed["stream 80"] = other.detach()
+    assert sockets.inherit([kept, new], handed) == (new,)
+    assert sockets.descriptors == (handed["stream " + kept.listen],)
+    for name, number in handed.items():
+        if name != "stream " + kept.listen:
+            with pytest.raises(OSError, match="Bad file"):
+                os.fstat(number)

@@ -8,27 +8,27 @@ is bound private, given its owner and mode, and only then listens.
 import contextlib
 import errno
 import grp
-import ipaddress
 import os
 import pwd
 import socket
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from virtsupd.core.spec import SocketSpec
 from virtsupd.errors import SpawnError
-from virtsupd.process.holders import holder_of, port_holders, unix_bound
-from virtsupd.process.notify import check_length
-
-_TYPES: Mapping[str, socket.SocketKind] = MappingProxyType(
-    {
-        "stream": socket.SOCK_STREAM,
-        "datagram": socket.SOCK_DGRAM,
-        "seqpacket": socket.SOCK_SEQPACKET,
-    }
+from virtsupd.process.holders import holder_of
+from virtsupd.process.listen_address import (
+    TYPES,
+    bound,
+    file_identity,
+    listeners,
+    listens_as,
+    parse_port,
+    refused,
 )
+from virtsupd.process.notify import check_length
+from virtsupd.process.passed_sockets import duplicate, socket_descriptors
 
 _NO_ID = 2**32 - 1
 """What chown(2) takes for "leave it"."""
@@ -83,6 +83,65 @@ class ListeningSockets:
             self._remember_file(spec)
         return self._held[spec].fileno()
 
+    def take_back(
+        self, specs: Iterable[SocketSpec], pid: int, pidfd: int
+    ) -> tuple[SocketSpec, ...]:
+        """Get listeners back from a process to which a virtsupd that is gone had passed them.
+
+        With each come the clients that wait in its queue, and its file is ours to remove again. A
+        socket counts if it listens as its spec says, under whatever number the process has it, and
+        clients still find it at its path. What is held already stays.
+
+        Returns those that were not found, also because the process is gone or must not be asked, or
+        because port 0 names none: another process of the service may have them, and otherwise the
+        next `open_all` opens them anew. `pid` and `pidfd` mean one process and stay the caller's.
+        """
+        specs = tuple(specs)
+        numbers = socket_descriptors(pid)
+        for spec in [spec for spec in specs if spec not in self._held]:
+            for number in sorted(numbers[inode] for inode in listeners(spec) & numbers.keys()):
+                with contextlib.suppress(OSError):
+                    if self._hold(spec, duplicate(pidfd, number)):
+                        break
+        return tuple(spec for spec in specs if spec not in self._held)
+
+    def handed(self) -> Mapping[str, int]:
+        """Return our descriptors under names that `inherit` knows them by after an exec."""
+        return {_key(spec): held.fileno() for spec, held in self._held.items()}
+
+    def inherit(
+        self, specs: Iterable[SocketSpec], handed: Mapping[str, int]
+    ) -> tuple[SocketSpec, ...]:
+        """Take up what `handed` told before an exec; return the specs that none of it fits.
+
+        The descriptors are ours from now on; those that no spec fits are closed.
+        """
+        specs = tuple(specs)
+        spec_by_key = {_key(spec): spec for spec in specs}
+        for key, descriptor in handed.items():
+            try:
+                inherited = socket.socket(fileno=descriptor)
+            except OSError:  # no socket after all
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+                continue
+            spec = spec_by_key.get(key)
+            if spec is None:
+                inherited.close()
+            else:
+                self._hold(spec, inherited)
+        return tuple(spec for spec in specs if spec not in self._held)
+
+    def _hold(self, spec: SocketSpec, found: socket.socket) -> bool:
+        """Hold a socket if it is what `spec` asks for; close it otherwise."""
+        is_it = listens_as(spec, found)
+        if is_it:
+            self._held[spec] = found
+            self._remember_file(spec)
+        else:
+            found.close()
+        return is_it
+
     @property
     def descriptors(self) -> tuple[int, ...]:
         """The open descriptors, in the order in which they were opened."""
@@ -98,18 +157,18 @@ class ListeningSockets:
             self._drop_quietly(spec)
 
     def _remember_file(self, spec: SocketSpec) -> None:
-        identity = _identity(spec)
+        identity = file_identity(spec)
         if identity is not None:
             self._files[spec] = identity
 
     def _was_removed(self, spec: SocketSpec) -> bool:
-        return spec in self._files and _identity(spec) != self._files[spec]
+        return spec in self._files and file_identity(spec) != self._files[spec]
 
     def _drop(self, specs: Iterable[SocketSpec]) -> None:
         for spec in specs:
             identity = self._files.get(spec)
             self._drop_quietly(spec)
-            if identity is not None and identity == _identity(spec):
+            if identity is not None and identity == file_identity(spec):
                 with contextlib.suppress(OSError):
                     Path(spec.listen).unlink()
 
@@ -129,6 +188,22 @@ def activation_environment(specs: Iterable[SocketSpec]) -> dict[str, str]:
     if not names:
         return {}
     return {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names)}
+
+
+def remove_stale(specs: Iterable[SocketSpec]) -> None:
+    """Remove the files that a dead virtsupd's sockets left, where the service will not start again.
+
+    Only sockets on which nobody listens; all else stays.
+    """
+    for path in (Path(spec.listen) for spec in specs if spec.listen.startswith("/")):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(path.lstat().st_mode) and _is_stale(path):
+                path.unlink()
+
+
+def _key(spec: SocketSpec) -> str:
+    """Return what tells a socket from its service's others: names need not differ, addresses do."""
+    return f"{spec.type} {spec.listen}"
 
 
 def _listen(spec: SocketSpec) -> socket.socket:
@@ -154,7 +229,7 @@ def _refusals(spec: SocketSpec) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise _refused(spec, _in_use(spec), is_permanent=False) from error
+            raise refused(spec, _in_use(spec), is_permanent=False) from error
         # An address that this host does not have yet may come with its interface.
         is_permanent = error.errno not in (
             errno.EADDRNOTAVAIL,
@@ -163,19 +238,13 @@ def _refusals(spec: SocketSpec) -> Iterator[None]:
             errno.ENFILE,
         )
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise _refused(spec, reason.lower(), is_permanent=is_permanent) from error
-
-
-def _refused(spec: SocketSpec, reason: str, *, is_permanent: bool) -> SpawnError:
-    return SpawnError(
-        "socket", f"cannot listen on {spec.listen}: {reason}", is_permanent=is_permanent
-    )
+        raise refused(spec, reason.lower(), is_permanent=is_permanent) from error
 
 
 def _bind(
     spec: SocketSpec, family: socket.AddressFamily, address: str | tuple[str, int]
 ) -> socket.socket:
-    made = socket.socket(family, _TYPES[spec.type])
+    made = socket.socket(family, TYPES[spec.type])
     try:
         # Not for UDP, where it would let two services share a port.
         if family != socket.AF_UNIX and spec.type == "stream":
@@ -194,12 +263,12 @@ def _bind(
 
 def _bind_port(spec: SocketSpec) -> socket.socket:
     if spec.type == "seqpacket":
-        raise _refused(
+        raise refused(
             spec,
             "seqpacket is for Unix sockets: allowed are stream and datagram",
             is_permanent=True,
         )
-    host, port = _parse_port(spec)
+    host, port = parse_port(spec)
     if host is None:
         return _bind_everywhere(spec, port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -215,35 +284,10 @@ def _bind_everywhere(spec: SocketSpec, port: int) -> socket.socket:
     return _bind(spec, socket.AF_INET, ("0.0.0.0", port))  # noqa: S104 -- a bare port means just that
 
 
-def _parse_port(spec: SocketSpec) -> tuple[str | None, int]:
-    host, colon, port = spec.listen.rpartition(":")
-    number = int(port[:6]) if port.isascii() and port.isdecimal() else -1
-    try:
-        address = _parse_host(host) if colon else None
-    except ValueError:
-        number, address = -1, None
-    if number in range(65536):
-        return address, number
-    allowed = "allowed are /path, @name, address:port, [address]:port and port"
-    raise _refused(spec, f"not an address; {allowed}", is_permanent=True)
-
-
-def _parse_host(host: str) -> str:
-    if host == "localhost":
-        return "127.0.0.1"
-    if host.startswith("[") and host.endswith("]"):
-        return str(ipaddress.IPv6Address(host[1:-1]))
-    return str(ipaddress.IPv4Address(host))
-
-
 def _in_use(spec: SocketSpec) -> str:
-    if spec.listen.startswith(("/", "@")):
-        holder = holder_of(unix_bound(spec.listen))
-        subject = "it"
-    else:
-        port = _parse_port(spec)[1]
-        holder = holder_of(port_holders(port, is_datagram=spec.type == "datagram"))
-        subject = f"port {port}"
+    holder = holder_of(bound(spec))
+    is_unix = spec.listen.startswith(("/", "@"))
+    subject = "it" if is_unix else f"port {parse_port(spec)[1]}"
     return f"{subject} is already in use" + (f" by {holder}" if holder else "")
 
 
@@ -275,7 +319,7 @@ def _refuse_planted_links(spec: SocketSpec, path: Path) -> None:
     for parent in path.parents:
         if parent.is_symlink() and parent.parent.stat().st_mode & stat.S_IWOTH:
             reason = f"{parent} is a symbolic link in a directory that anybody can write to"
-            raise _refused(spec, reason, is_permanent=True)
+            raise refused(spec, reason, is_permanent=True)
 
 
 def _clear(spec: SocketSpec, path: Path) -> None:
@@ -285,9 +329,9 @@ def _clear(spec: SocketSpec, path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise _refused(spec, "a file that is no socket is there already", is_permanent=True)
+        raise refused(spec, "a file that is no socket is there already", is_permanent=True)
     if not _is_stale(path):
-        raise _refused(spec, _in_use(spec), is_permanent=False)
+        raise refused(spec, _in_use(spec), is_permanent=False)
     path.unlink(missing_ok=True)
 
 
@@ -301,11 +345,11 @@ def _owner(spec: SocketSpec) -> tuple[int, int]:
     try:
         uid = _uid(spec.owner) if spec.owner is not None else -1
     except KeyError as error:
-        raise _refused(spec, f"there is no user {spec.owner}", is_permanent=True) from error
+        raise refused(spec, f"there is no user {spec.owner}", is_permanent=True) from error
     try:
         gid = _gid(spec.group) if spec.group is not None else -1
     except KeyError as error:
-        raise _refused(spec, f"there is no group {spec.group}", is_permanent=True) from error
+        raise refused(spec, f"there is no group {spec.group}", is_permanent=True) from error
     return uid, gid
 
 
@@ -334,14 +378,3 @@ def _give(path: Path, owner: tuple[int, int], mode: int) -> None:
         os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101 -- like its neighbour
     finally:
         os.close(descriptor)
-
-
-def _identity(spec: SocketSpec) -> tuple[int, int] | None:
-    """Return device and inode of a Unix socket's file; None if there is none."""
-    if not spec.listen.startswith("/"):
-        return None
-    try:
-        found = Path(spec.listen).lstat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
