@@ -152,3 +152,20 @@ async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpawnError, match="cannot bind"):
         NotifySocket(tmp_path / "notify", on_message=Mailbox())
     assert names_in(tmp_path) == ["notify"]
+
+
+async def test_a_socket_is_inherited_with_the_messages_that_came_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    old = NotifySocket(path, on_message=Mailbox())
+    inherited = os.dup(old.fileno())
+    old._loop.remove_reader(old.fileno())  # as an exec does
+    with sender(path) as service:
+        service.send(b"READY=1")
+    old._socket.close()
+    mail = Mailbox()
+    new = NotifySocket(path, on_message=mail, inherited=inherited)
+    (message,) = await mail.until(1)
+    assert message.pid == os.getpid()
+    assert new.fileno() == inherited
+    new.close()
+    assert (new.fileno(), names_in(tmp_path)) == (-1, [])

@@ -49,19 +49,33 @@ class NotifySocket:
     whole. Descriptors that come along (BARRIER=1, FDSTORE=1) are closed once `on_message` returned.
     """
 
-    def __init__(self, path: Path, *, on_message: Callable[[NotifyMessage], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_message: Callable[[NotifyMessage], None],
+        inherited: int | None = None,
+    ) -> None:
         """Bind `path` and begin to listen.
+
+        `inherited` is the descriptor that `fileno` told before an exec: it is listened to on, and
+        with it come the messages that were sent meanwhile. It is ours from now on.
 
         Raises:
             SpawnError: stage "socket"; the path is too long or cannot be bound. Nothing is left behind.
+            OSError: `inherited` is no socket; it is as it was.
         """
         check_length(path)
         self.path = path
         self._on_message = on_message
-        self._socket = _bind(path)
+        self._socket = _bind(path) if inherited is None else socket.socket(fileno=inherited)
         self._identity = _identity(path)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self._take_some)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for a successor that inherits it; -1 after `close`."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Stop listening; remove the path unless a successor has bound it. May be called twice."""

@@ -98,6 +98,21 @@ def test_a_file_that_nobody_else_finds_is_no_lock(tmp_path: Path) -> None:
     lock.release(remove=True)
 
 
+def test_a_descriptor_that_was_inherited_holds_the_lock_on(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock = RunLock(path, inherited=RunLock(path).fileno())
+    assert "another virtsupd runs" in tried(path)
+    lock.release(remove=True)
+
+
+def test_a_descriptor_of_another_file_is_replaced(tmp_path: Path) -> None:
+    before = RunLock(tmp_path / "lock")
+    lock = RunLock(tmp_path / "other", inherited=before.fileno())
+    assert "another virtsupd runs" in tried(tmp_path / "other")
+    assert tried(tmp_path / "lock") == "taken"
+    lock.release(remove=True)
+
+
 TRY_STATE = TRY.replace("RunLock", "StateLock")
 
 
@@ -124,6 +139,17 @@ def test_a_state_directory_is_held_itself(tmp_path: Path) -> None:
     assert tried_state(tmp_path) == "taken"
     with pytest.raises(FileNotFoundError):
         StateLock(tmp_path / "missing")
+
+
+def test_a_state_directory_is_held_on_by_what_was_inherited(tmp_path: Path) -> None:
+    lock = StateLock(tmp_path, inherited=StateLock(tmp_path).fileno())
+    assert "another virtsupd keeps" in tried_state(tmp_path)
+    lock.release()
+    (tmp_path / "other").mkdir()
+    other = StateLock(tmp_path / "other", inherited=StateLock(tmp_path).fileno())
+    assert "another virtsupd keeps" in tried_state(tmp_path / "other")
+    assert tried_state(tmp_path) == "taken"
+    other.release()
 
 
 def test_a_lock_is_released_though_its_directory_was_taken_away(tmp_path: Path) -> None:
