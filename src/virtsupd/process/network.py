@@ -22,6 +22,7 @@ import anyio.to_thread
 
 from virtsupd.core.spec import BannerProbe, HttpProbe, TcpProbe
 from virtsupd.errors import NotReadyError
+from virtsupd.process.signals import take_none_in_this_thread
 
 BANNER_BYTES = 4096
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
@@ -175,12 +176,18 @@ async def _addresses(host: str, port: int) -> list[_Address]:
 
 
 async def _look_up(host: str, port: int) -> list[_Address]:
-    look = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    look = partial(_ask_resolver, host, port)
     try:
         # Abandoned, not awaited, when the attempt is cancelled: a dead name server must not hold a stop.
         found = await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
     except (OSError, UnicodeError) as error:
         raise NotReadyError(f"cannot connect to {host} port {port}: {error}") from error
+    return found
+
+
+def _ask_resolver(host: str, port: int) -> list[_Address]:
+    take_none_in_this_thread()
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(family, (str(address[0]), port)) for family, _, _, _, address in found]
 
 

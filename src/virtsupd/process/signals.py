@@ -21,6 +21,11 @@ def handling(handlers: Mapping[str, Callable[[], None]]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
+def take_none_in_this_thread() -> None:
+    """Leave all signals to the main thread: one caught here would be lost with an upgrade in place."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
 def is_in_foreground() -> bool:
     """Whether a person started us in the foreground of a terminal, wherever our input comes from."""
     try:

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import anyio
 import pytest
 from tests.support.daemon import terminal
 
-from virtsupd.process.signals import handling, is_in_foreground
+from virtsupd.process.signals import handling, is_in_foreground, take_none_in_this_thread
 
 pytestmark = pytest.mark.process
 
@@ -28,6 +29,20 @@ async def test_signals_become_calls_and_are_restored() -> None:
             await done.wait()
     assert heard == ["one"]
     assert signal.getsignal(signal.SIGUSR1) in (before, signal.SIG_DFL)
+
+
+def test_a_thread_can_leave_all_signals_to_the_first() -> None:
+    masks: list[set[int]] = []
+
+    def look() -> None:
+        take_none_in_this_thread()
+        masks.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert {signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP} <= masks[0]
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def asked(*prefix: str, number: int | None = None) -> str:
