@@ -248,7 +248,12 @@ class Interpreter:
         record = self._records.record(name)
         found = None
         if record is not None and record.generation == generation:
-            found = self._machine.adopt(effect, record)
+            try:
+                found = self._machine.adopt(effect, record)
+            except PermissionError as error:
+                text = f"cannot look for what an earlier virtsupd started: {error}"
+                self.post(SpawnFailed(name, generation, "leftovers", text, is_permanent=True))
+                return
         if found is None:
             self._records.end(name)
             self.post(NeverMade(name, generation))

@@ -109,8 +109,7 @@ class LinuxMachine:
         elif leader is not None:
             status = ended_with(leader)
         self._launcher.take_back(run, pidfd)
-        if pidfd is not None:
-            os.close(pidfd)
+        run.held = pidfd
         return Found(run, status)
 
     def _run_of(self, effect: Adopt, record: Record) -> Run:
@@ -138,11 +137,14 @@ class LinuxMachine:
     def watch_exit(self, run: Run, pid: int, on_exit: OnExit) -> None:
         """Call once the process was reaped or, if it is not our child, has ended."""
         if who_waits_for(pid) == os.getpid():
+            run.end_elsewhere()
             self._reaper.watch(pid, on_exit)
             return
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
+        pidfd, run.held = run.held, None
+        if pidfd is None:
+            life = life_of(pid)
+            pidfd = hold(life) if life is not None else None
+        if pidfd is None:
             asyncio.get_running_loop().call_soon(on_exit, ExitStatus())
             return
         watch = run.elsewhere = ExitWatch(

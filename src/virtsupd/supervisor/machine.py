@@ -61,7 +61,11 @@ class Machine(Protocol):
         ...
 
     def adopt(self, effect: Adopt, record: Record) -> Found | None:
-        """Look for what a recorded start made; None: nothing, and nothing can come of it any more."""
+        """Look for what a recorded start made; None: nothing, and nothing can come of it any more.
+
+        Raises:
+            PermissionError: we may not look; only while its leader was not recorded.
+        """
         ...
 
     # Watching

@@ -40,6 +40,8 @@ class Run:
     """Whether all that is in its cgroup belongs to it."""
     is_adopted: bool = False
     """Made by an earlier virtsupd, perhaps in a cgroup that is not below ours."""
+    held: int | None = None
+    """A pidfd of an adopted leader, until it is watched."""
     elsewhere: ExitWatch | None = None
     """Watches a leader that is another process's child."""
     uid: int = 0
@@ -95,6 +97,9 @@ class Run:
 
     def end_elsewhere(self) -> None:
         """Watch its leader no more."""
+        if self.held is not None:
+            os.close(self.held)
+            self.held = None
         if self.elsewhere is not None:
             self.elsewhere.close()
             self.elsewhere = None
