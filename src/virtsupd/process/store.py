@@ -73,3 +73,58 @@ class DirectoryStore:
         self._is_made = False
         with suppress(OSError):
             self._directory.rmdir()
+
+
+class StateFiles(Protocol):
+    """The few files of the state directory, each replaced as a whole."""
+
+    def place(self, name: str) -> str:
+        """Return where a file is, for people."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content; raises OSError (FileNotFoundError if there is none)."""
+        ...
+
+    def write(self, name: str, content: bytes, *, is_lasting: bool) -> None:
+        """Replace a file; raises OSError, and then it is as it was (see `write_atomically`)."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there; raises OSError."""
+        ...
+
+
+class StateDirectory:
+    """State files in a directory that is there, mode 0600."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def place(self, name: str) -> str:
+        """Return where a file is, for people."""
+        return str(self._directory / name)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            OSError: it cannot be read; FileNotFoundError if there is none.
+        """
+        return (self._directory / name).read_bytes()
+
+    def write(self, name: str, content: bytes, *, is_lasting: bool) -> None:
+        """Replace a file; one that `is_lasting` is there after a loss of power, too.
+
+        Raises:
+            OSError: it could not be written and is as it was.
+        """
+        write_atomically(self._directory / name, content, mode=0o600, is_lasting=is_lasting)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        (self._directory / name).unlink(missing_ok=True)

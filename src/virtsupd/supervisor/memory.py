@@ -17,11 +17,13 @@ import structlog
 from virtsupd.core.engine import Remembered
 from virtsupd.core.names import Name
 from virtsupd.errors import VirtsupdError
-from virtsupd.process.files import write_atomically
+from virtsupd.process.store import StateDirectory, StateFiles
 
 log = structlog.get_logger()
 
 _VERSION = 1
+_LASTING = "services.json"
+_OF_BOOT = "wanted.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -40,9 +42,8 @@ class _Entry:
 class Memory:
     """The state files, read once and written whenever they changed."""
 
-    def __init__(self, state_dir: Path, boot_id: str) -> None:
-        self._lasting = state_dir / "services.json"
-        self._of_boot = state_dir / "wanted.json"
+    def __init__(self, files: StateFiles, boot_id: str) -> None:
+        self._files = files
         self._boot_id = boot_id
         self._entries: dict[Name, _Entry] = {}
         self._is_enabled_new = False
@@ -50,27 +51,31 @@ class Memory:
 
     @classmethod
     def load(cls, state_dir: Path) -> "Memory":
-        """Read the files in the state directory; a missing one remembers nothing.
+        """Read the files in the state directory, for this boot; as `read`."""
+        return cls.read(StateDirectory(state_dir), _BOOT_ID.read_text(encoding="ascii").strip())
+
+    @classmethod
+    def read(cls, files: StateFiles, boot_id: str) -> "Memory":
+        """Read the files; a missing one remembers nothing.
 
         A `wanted.json` that cannot be used is logged and remembers nothing either.
 
         Raises:
             StateFileError: `services.json` cannot be read or is not what virtsupd wrote.
         """
-        memory = cls(state_dir, _BOOT_ID.read_text(encoding="ascii").strip())
+        memory = cls(files, boot_id)
         try:
-            memory._take_lasting(_content(memory._lasting))
+            memory._take_lasting(_content(files, _LASTING))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateFileError(
-                f"cannot use {memory._lasting}: {error}; "
+                f"cannot use {files.place(_LASTING)}: {error}; "
                 "move it away to forget which services were disabled"
             ) from error
         try:
-            memory._take_of_boot(_content(memory._of_boot))
+            memory._take_of_boot(_content(files, _OF_BOOT))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning(
-                "what was wanted is not known", file=str(memory._of_boot), reason=str(error)
-            )
+            place = files.place(_OF_BOOT)
+            log.warning("what was wanted is not known", file=place, reason=str(error))
         return memory
 
     def remembered(self) -> Mapping[Name, Remembered]:
@@ -101,20 +106,20 @@ class Memory:
         """
         if self._is_enabled_new:
             disabled = {n: {"enabled": False} for n, e in self._entries.items() if not e.enabled}
-            self._write(self._lasting, {"services": disabled}, is_lasting=True)
+            self._write(_LASTING, {"services": disabled}, is_lasting=True)
             self._is_enabled_new = False
         if self._is_wanted_new:
             wanted = {n: e.wanted for n, e in self._entries.items() if e.wanted is not None}
             if wanted:
                 content = {"boot_id": self._boot_id, "services": wanted}
-                self._write(self._of_boot, content, is_lasting=False)
+                self._write(_OF_BOOT, content, is_lasting=False)
             else:
-                self._of_boot.unlink(missing_ok=True)
+                self._files.remove(_OF_BOOT)
             self._is_wanted_new = False
 
-    def _write(self, path: Path, content: Mapping[str, object], *, is_lasting: bool) -> None:
+    def _write(self, name: str, content: Mapping[str, object], *, is_lasting: bool) -> None:
         text = json.dumps({"version": _VERSION} | dict(content), indent=1, sort_keys=True) + "\n"
-        write_atomically(path, text.encode(), mode=0o600, is_lasting=is_lasting)
+        self._files.write(name, text.encode(), is_lasting=is_lasting)
 
     def _take_lasting(self, content: dict[str, Any]) -> None:
         for name, entry in content["services"].items():
@@ -131,10 +136,10 @@ class Memory:
             self._entries.setdefault(Name(name), _Entry()).wanted = wanted
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(files: StateFiles, name: str) -> dict[str, Any]:
     """Return what a state file says; one that is not there names no service."""
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = json.loads(files.read(name))
     except FileNotFoundError:
         return {"services": {}}
     if content["version"] != _VERSION:

@@ -2,12 +2,29 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from virtsupd.core.effects import ArmTimer
 from virtsupd.core.events import Fired, Timer
 from virtsupd.core.names import Name
 
 _SOON_SECONDS = 0.05
+
+
+class EngineTimers(Protocol):
+    """One timer for each service and kind: a port, so that tests can own time."""
+
+    def arm(self, effect: ArmTimer) -> None:
+        """Post `Fired` at the instant of the effect; replaces an armed timer of the same kind."""
+        ...
+
+    def cancel(self, name: Name, timer: Timer) -> None:
+        """Forget a timer, armed or not."""
+        ...
+
+    def cancel_all(self) -> None:
+        """Forget every timer."""
+        ...
 
 
 class Timers:
