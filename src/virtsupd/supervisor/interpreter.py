@@ -56,7 +56,7 @@ from virtsupd.supervisor.memory import Memory
 from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.runs import Run
-from virtsupd.supervisor.timers import Timers
+from virtsupd.supervisor.timers import EngineTimers
 
 log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ class Interpreter:
     """Carries out effects. Owns the runs; nobody else touches them."""
 
     def __init__(
-        self, *, machine: Machine, records: Records, memory: Memory, timers: Timers
+        self, *, machine: Machine, records: Records, memory: Memory, timers: EngineTimers
     ) -> None:
         self._machine = machine
         self._records = records
