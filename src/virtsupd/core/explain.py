@@ -171,11 +171,16 @@ def _listed(host: HostState, names: tuple[Name, ...]) -> str:
 
 
 def _in_short(host: HostState, service: Service) -> str:
-    """Say in a word or two how a service stands."""
-    if service.state is not State.STOPPED:
+    """Say in a word or two how a service stands, without asking what that is due to in turn."""
+    held = hold(host, service) if service.state is State.STOPPED else None
+    if held is None:
         return str(service.state)
-    found = reason(host, service)
-    return str(found.kind) if found is not None else str(service.state)
+    match held.kind:
+        case HoldKind.NEEDS | HoldKind.RIVALS | HoldKind.ORDER:
+            return str(ReasonKind.WAITING)
+        case _:
+            found = _why_stopped(host, service)
+            return str(found.kind) if found is not None else str(service.state)
 
 
 def snapshot(host: HostState, name: Name) -> ServiceSnapshot:

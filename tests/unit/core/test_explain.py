@@ -6,8 +6,8 @@ from tests.support.pure_host import CLEAN, NOTIFY, PureHost, service, target
 from virtsupd.core.events import Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.explain import Hold, HoldKind, reason
-from virtsupd.core.made import probe_name
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.made import probe_name
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ReasonKind
 from virtsupd.core.spec import (
@@ -78,6 +78,22 @@ def test_what_waits_names_all_it_waits_for_and_how_they_stand() -> None:
     assert found is not None
     assert found.names == ("a", "b")
     assert host.hold("web") == Hold(HoldKind.NEEDS, (Name("a"), Name("b")))
+
+
+def test_what_waits_is_explained_however_much_lies_behind() -> None:
+    """Twenty layers of four that all need all: 4 to the 20 ways down, and 2,000 steps in a row."""
+    layers = [
+        service(f"s{n}.{m}", requires=[f"s{n - 1}.{k}" for k in range(4)], ready=NOTIFY)
+        if n
+        else service(f"s0.{m}", ready=NOTIFY)
+        for n in range(20)
+        for m in range(4)
+    ]
+    chain = [service(f"c{n}", requires=[f"c{n - 1}"] if n else ["s19.0"]) for n in range(2000)]
+    host = PureHost.of(*layers, *chain)
+    assert host.reason("c1999") == "waiting: waits for c1998 (waiting)"
+    waiting = ", ".join(f"s18.{m} (waiting)" for m in range(4))
+    assert host.reason("s19.0") == f"waiting: waits for {waiting}"
 
 
 def test_what_needs_a_service_that_stops_says_so() -> None:
