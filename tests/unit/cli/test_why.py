@@ -15,15 +15,25 @@ NOW = time.mktime((2026, 11, 22, 15, 22, 40, 0, 0, -1))
 
 def next_of(kind: str, text: str, **facts: Any) -> dict[str, Any]:
     return {
-        "kind": kind, "text": text, "at": None, "then": "", "names": [], "command": [],
+        "kind": kind,
+        "text": text,
+        "at": None,
+        "then": "",
+        "names": [],
+        "command": [],
         **facts,
     }
 
 
 def link(record: dict[str, Any], why: str, coming: dict[str, Any], **facts: Any) -> dict[str, Any]:
     return {
-        "service": record, "why": why, "since": record["since"], "causes": [],
-        "next": coming, "needed_by": [], "log": [],
+        "service": record,
+        "why": why,
+        "since": record["since"],
+        "causes": [],
+        "next": coming,
+        "needed_by": [],
+        "log": [],
         **facts,
     }
 

@@ -4,7 +4,7 @@ from tests.support.pure_host import FAILED, NOTIFY, TERMINATED, PureHost, servic
 
 from virtsupd.core.chain import Explanation, Link, why
 from virtsupd.core.engine import Remembered
-from virtsupd.core.events import Verb
+from virtsupd.core.events import OutputChanged, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Health, PathProbe, Respawn
@@ -145,7 +145,10 @@ def test_what_keeps_a_rival_well_or_ill_is_nobodys_cause() -> None:
     )
     host.ready("net")
     host.exits("db")
-    assert said(host, "old") == ["old: conflicts with new (running)", "new: runs without db (failed)"]
+    assert said(host, "old") == [
+        "old: conflicts with new (running)",
+        "new: runs without db (failed)",
+    ]
     assert culprits(host, "old") == "new"
 
 
@@ -190,6 +193,16 @@ def test_what_runs_without_what_it_needs_says_since_when() -> None:
     assert link(host, "app", "app").since == host.now - 6
 
 
+def test_what_came_to_need_one_that_never_ran_is_without_it_since_then() -> None:
+    host = PureHost.of(service("web"))
+    host.pass_time(5)
+    host.reload(service("web", requires=["db"]), service("db", ready=NOTIFY))
+    began = host.now
+    host.pass_time(5)
+    assert said(host, "web")[0] == "web: runs without db (starting)"
+    assert link(host, "web", "web").since == began
+
+
 def test_what_is_well_but_stands_on_something_ill_leads_there() -> None:
     host = three(respawn=None)
     host.ready("db")
@@ -211,6 +224,13 @@ def test_an_ill_service_is_its_own_culprit_and_nobody_noted_since_when() -> None
     assert said(host, "web")[-1] == "db: health check: no file"
     assert link(host, "web", "db").since is None
     assert link(host, "web", "db").has_trouble
+
+
+def test_output_that_is_lost_is_told() -> None:
+    host = PureHost.of(service("db"))
+    host.post(OutputChanged(Name("db"), "no space left"))
+    assert said(host, "db") == ["db: output: no space left"]
+    assert culprits(host, "db") == "db"
 
 
 # Going down
