@@ -1,5 +1,7 @@
 """Compile src/virtsupd/process/_spawn.c, or say in one line why virtsupd does without it.
 
+Beside that extension it builds `_keep_status`, the program that writes down how a one-shot ended.
+
 As a build hook it puts the extension into the wheel, or in place for an editable installation; run
 as a program it builds in place too: `python scripts/build_extension.py`. VIRTSUPD_EXTENSION=require makes a failure an
 error, VIRTSUPD_EXTENSION=skip leaves the extension out.
@@ -23,6 +25,8 @@ except ImportError:  # run as a program, without hatchling
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("src/virtsupd/process/_spawn.c")
 FILE_NAME = f"_spawn{sysconfig.get_config_var('EXT_SUFFIX')}"
+PROGRAM = Path("src/virtsupd/process/_keep_status.c")
+PROGRAM_NAME = "_keep_status"
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # of any builder configuration
@@ -37,13 +41,15 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # of any b
             return
         self.scratch = Path(tempfile.mkdtemp(prefix="virtsupd-build-"))
         target = self.scratch / FILE_NAME
-        why_not = build(Path(self.root), target)
+        program = self.scratch / PROGRAM_NAME
+        why_not = build(Path(self.root), target) or build_program(Path(self.root), program)
         if why_not is not None:
             announce(why_not)
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         build_data["force_include"][str(target)] = f"virtsupd/process/{FILE_NAME}"
+        build_data["force_include"][str(program)] = f"virtsupd/process/{PROGRAM_NAME}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what was compiled, once it is in the wheel."""
@@ -58,18 +64,31 @@ def build(root: Path, target: Path) -> str | None:
 
     On failure no `target` is left behind or replaced.
     """
+    include = sysconfig.get_path("include")
+    flags = ["-fPIC", "-shared", "-fno-strict-aliasing", f"-I{include}"]
+    missing = None
+    if not Path(include, "Python.h").exists():
+        missing = f"Python.h is not in {include} (Debian: apt install python3-dev)"
+    return _compile(root / SOURCE, target, flags, missing)
+
+
+def build_program(root: Path, target: Path) -> str | None:
+    """Compile the keeper of statuses to `target`, likewise."""
+    return _compile(root / PROGRAM, target, [], None)
+
+
+def _compile(source: Path, target: Path, flags: list[str], missing: str | None) -> str | None:
     if os.environ.get("VIRTSUPD_EXTENSION") == "skip":
         return "VIRTSUPD_EXTENSION=skip"
     compiler = find_compiler()
     if compiler is None:
         return "no C compiler (cc, gcc or clang) was found"
-    include = sysconfig.get_path("include")
-    if not Path(include, "Python.h").exists():
-        return f"Python.h is not in {include} (Debian: apt install python3-dev)"
+    if missing is not None:
+        return missing
     unfinished = target.with_suffix(".building")
-    flags = ["-O2", "-fPIC", "-shared", "-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing"]
+    always = ["-O2", "-std=gnu11", "-Wall", "-Wextra"]
     outcome = subprocess.run(
-        [*compiler, *flags, f"-I{include}", str(root / SOURCE), "-o", str(unfinished)],
+        [*compiler, *always, *flags, str(source), "-o", str(unfinished)],
         capture_output=True,
         text=True,
         check=False,
@@ -102,11 +121,12 @@ def announce(why_not: str) -> None:
 def main() -> int:
     """Build in place; exit 0 when the extension is there, 1 when not."""
     target = ROOT / SOURCE.with_name(FILE_NAME)
-    why_not = build(ROOT, target)
+    program = ROOT / PROGRAM.with_name(PROGRAM_NAME)
+    why_not = build_program(ROOT, program) or build(ROOT, target)
     if why_not is not None:
         announce(why_not)
         return 1
-    print(f"built {target.relative_to(ROOT)}")
+    print(f"built {target.relative_to(ROOT)} and {program.name}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The build of the C extension: done where a compiler is, said in one line where not."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +38,14 @@ def test_what_is_built_can_be_imported(script: ModuleType, tmp_path: Path) -> No
     assert spec is not None
     assert spec.loader is not None
     assert importlib.util.module_from_spec(spec).is_supported()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_keeper_of_statuses_is_built_beside_it(script: ModuleType, tmp_path: Path) -> None:
+    target = tmp_path / script.PROGRAM_NAME
+    assert script.build_program(ROOT, target) is None
+    without_a_child = subprocess.run([target], check=False)
+    assert without_a_child.returncode == 1
     assert list(tmp_path.iterdir()) == [target]
 
 

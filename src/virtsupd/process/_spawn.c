@@ -5,6 +5,10 @@
  * call nothing that takes a lock, allocates or changes state of ours: only system calls. It runs on
  * a stack of its own, and every signal is blocked until it has put the dispositions back.
  *
+ * A process whose end has to be written down gets a keeper: a child of ours makes it in the same way
+ * and then runs a small program that waits for it. The process is made by exactly the same steps; it
+ * only has another parent.
+ *
  * Credentials are changed by raw system calls. The functions of the C library would signal all
  * threads it knows of, and those are the parent's.
  */
@@ -75,12 +79,14 @@ enum stage {
     STAGE_NO_NEW_PRIVILEGES,
     STAGE_DIRECTORY,
     STAGE_EXEC,
+    STAGE_KEEPER,
     STAGE_COUNT,
 };
 
 static const char *const stage_names[STAGE_COUNT] = {
     "",       "fork",         "cgroup", "session", "descriptors", "limits",            "oom-score", "nice",
     "capabilities", "groups", "group",  "user",    "no-new-privileges", "directory", "exec",
+    "keeper",
 };
 
 struct limit {
@@ -115,6 +121,11 @@ struct job {
     int descriptors[MAX_DESCRIPTORS];
     int descriptor_count;
     int cgroup; /* -1: none */
+    char **keeper; /* command line of the keeper; NULL: none */
+    int status_file; /* its standard output */
+    void *keepers_child_stack;
+    volatile int keeper_errno; /* why the keeper could not be run; written by it */
+    volatile int made_pid; /* 0: not made; written by the kernel */
     /* Written by the child when it gives up. */
     volatile int failed_stage;
     volatile int failed_errno;
@@ -321,17 +332,17 @@ static void run_child(void *argument)
     give_up(job, STAGE_EXEC, errno);
 }
 
-/* ---- in the parent ------------------------------------------------------------------------ */
+/* ---- in whoever makes the child ------------------------------------------------------------ */
 
-/* Call clone3; the child calls run_child(job) on its own stack and never comes back here. Written in
+/* Call clone3; the child calls run(job) on its own stack and never comes back here. Written in
  * assembly because the parent must return through a stack frame that the child has not touched. */
-static long clone_and_run(struct clone_request *request, struct job *job)
+static long clone_and_run(struct clone_request *request, void (*run)(void *), struct job *job)
 {
 #if defined(__x86_64__)
     register long result __asm__("rax") = SYS_clone3;
     register void *first __asm__("rdi") = request;
     register long second __asm__("rsi") = sizeof *request;
-    register void (*entry)(void *) __asm__("r12") = run_child;
+    register void (*entry)(void *) __asm__("r12") = run;
     register void *argument __asm__("r13") = job;
 
     __asm__ volatile("syscall\n\t"
@@ -350,7 +361,7 @@ static long clone_and_run(struct clone_request *request, struct job *job)
     register long number __asm__("x8") = SYS_clone3;
     register long result __asm__("x0") = (long)request;
     register long second __asm__("x1") = sizeof *request;
-    register void (*entry)(void *) __asm__("x19") = run_child;
+    register void (*entry)(void *) __asm__("x19") = run;
     register void *argument __asm__("x20") = job;
 
     __asm__ volatile("svc #0\n\t"
@@ -369,21 +380,6 @@ static long clone_and_run(struct clone_request *request, struct job *job)
 #endif
 }
 
-/* One stack serves all: the lock of the interpreter lets one spawn happen at a time, and the child is
- * off it before that spawn returns. */
-static void *child_stack(void)
-{
-    static void *stack;
-
-    if (!stack) {
-        void *memory = mmap(NULL, CHILD_STACK_BYTES, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-        if (memory != MAP_FAILED)
-            stack = memory;
-    }
-    return stack;
-}
-
 static void report_fork(struct job *job, int error)
 {
     int is_shortage = error == EAGAIN || error == ENOMEM || error == ENOSYS || error == EPERM;
@@ -392,36 +388,129 @@ static void report_fork(struct job *job, int error)
     job->failed_stage = job->cgroup >= 0 && !is_shortage ? STAGE_CGROUP : STAGE_FORK;
 }
 
-/* Return the pid, or -1 with the failure in `job` and no process left. */
-static pid_t make_process(struct job *job)
+/* Make the process and return its pid once it runs its program, or -errno. */
+static long make_child(struct job *job, void *stack)
 {
-    struct clone_request request = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD};
-    void *stack = child_stack();
-    uint64_t all_signals = ~(uint64_t)0, signals_before = 0;
-    int dumpable = prctl(PR_GET_DUMPABLE);
+    struct clone_request request = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID,
+        .parent_tid = (uint64_t)(uintptr_t)&job->made_pid,
+        .exit_signal = SIGCHLD,
+        .stack = (uint64_t)(uintptr_t)stack,
+        .stack_size = CHILD_STACK_BYTES,
+    };
 
-    if (!stack) {
-        report_fork(job, ENOMEM);
-        return -1;
-    }
-    request.stack = (uint64_t)(uintptr_t)stack;
-    request.stack_size = CHILD_STACK_BYTES;
     if (job->cgroup >= 0) {
         request.flags |= CLONE_INTO_CGROUP;
         request.cgroup = (uint64_t)job->cgroup;
     }
+    long pid = clone_and_run(&request, run_child, job);
+    if (pid < 0)
+        report_fork(job, (int)-pid);
+    return pid;
+}
+
+/* ---- in the keeper ------------------------------------------------------------------------ */
+
+/* Leave nothing open but the file, and hold no mounted file system. Signals stay blocked. */
+static void become_keeper(struct job *job)
+{
+    char *no_environment[] = {NULL};
+    long done = job->status_file == STDOUT_FILENO
+                    ? syscall(SYS_fcntl, STDOUT_FILENO, F_SETFD, 0)
+                    : syscall(SYS_dup3, job->status_file, STDOUT_FILENO, 0);
+
+    syscall(SYS_close, STDIN_FILENO);
+    if (done >= 0 && syscall(SYS_chdir, "/") == 0 &&
+        syscall(SYS_close_range, STDERR_FILENO, ~0U, CLOSE_RANGE_CLOEXEC_FLAG) == 0)
+        syscall(SYS_execve, job->keeper[0], job->keeper, no_environment);
+    job->keeper_errno = errno;
+}
+
+/* Still in our parent's memory, as run_child is. When it ends, the process it made becomes virtsupd's. */
+static void run_keeper(void *argument)
+{
+    struct job *job = argument;
+
+    reset_dispositions(); /* an ignored SIGCHLD would let the kernel reap what is to be waited for */
+    syscall(SYS_setsid);
+    long pid = make_child(job, job->keepers_child_stack);
+    if (pid > 0 && job->failed_stage)
+        while (syscall(SYS_wait4, pid, NULL, 0, NULL) < 0 && errno == EINTR)
+            ;
+    else if (pid > 0)
+        become_keeper(job);
+    for (;;)
+        syscall(SYS_exit_group, 0);
+}
+
+static long make_keeper(struct job *job, void *stack)
+{
+    struct clone_request request = {
+        .flags = CLONE_VM | CLONE_VFORK,
+        .exit_signal = SIGCHLD,
+        .stack = (uint64_t)(uintptr_t)stack,
+        .stack_size = CHILD_STACK_BYTES,
+    };
+    long pid = clone_and_run(&request, run_keeper, job);
+
+    if (pid < 0)
+        report_fork(job, (int)-pid);
+    else if (!job->made_pid && !job->failed_stage)
+        report_fork(job, EAGAIN); /* somebody killed it */
+    return pid;
+}
+
+/* ---- in the parent ------------------------------------------------------------------------ */
+
+/* One pair of stacks serves all: the lock of the interpreter lets one spawn happen at a time, and the
+ * children are off them before that spawn returns. */
+static char *child_stacks(void)
+{
+    static char *stacks;
+
+    if (!stacks) {
+        void *memory = mmap(NULL, 2 * CHILD_STACK_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+        if (memory != MAP_FAILED)
+            stacks = memory;
+    }
+    return stacks;
+}
+
+static void reap(long pid)
+{
+    while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* Set the pid of the process, or -1 with the failure in `job` and no process left; return the keeper's
+ * pid, or -1 when there is none. */
+static pid_t make_process(struct job *job, pid_t *made)
+{
+    char *stacks = child_stacks();
+    uint64_t all_signals = ~(uint64_t)0, signals_before = 0;
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    pid_t keeper = -1;
+
+    *made = -1;
+    if (!stacks) {
+        report_fork(job, ENOMEM);
+        return -1;
+    }
+    job->keepers_child_stack = stacks + CHILD_STACK_BYTES;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all_signals, &signals_before, 8);
-    long pid = clone_and_run(&request, job);
+    long pid = job->keeper ? make_keeper(job, stacks) : make_child(job, stacks);
     /* Its change of user took "dumpable" off the memory we shared. */
     if (dumpable == 1 && job->changes_credentials)
         prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    if (pid > 0 && job->failed_stage)
-        while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+    if (pid > 0 && (job->failed_stage || job->keeper_errno))
+        reap(pid);
+    else if (pid > 0 && job->keeper)
+        keeper = (pid_t)pid;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &signals_before, NULL, 8);
-    if (pid < 0)
-        report_fork(job, (int)-pid);
-    return job->failed_stage ? -1 : (pid_t)pid;
+    if (!job->failed_stage)
+        *made = job->made_pid;
+    return keeper;
 }
 
 /* ---- from and to Python ------------------------------------------------------------------- */
@@ -533,31 +622,38 @@ static int read_adjustments(struct job *job, PyObject *oom_score, PyObject *nice
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* (pid, stage, errno, denials): denials are (stage, index of the limit or 0, errno). */
-static PyObject *describe(const struct job *job, pid_t pid)
+static int add_denial(PyObject *denials, enum stage stage, int index, int error)
+{
+    PyObject *item;
+    int failed;
+
+    if (!error)
+        return 0;
+    item = Py_BuildValue("(sii)", stage_names[stage], index, error);
+    failed = !item || PyList_Append(denials, item) < 0;
+    Py_XDECREF(item);
+    return failed ? -1 : 0;
+}
+
+/* (pid, keeper, stage, errno, denials): denials are (stage, index of the limit or 0, errno). */
+static PyObject *describe(const struct job *job, pid_t pid, pid_t keeper)
 {
     PyObject *denials = PyList_New(0);
-    PyObject *item;
 
     if (!denials)
         return NULL;
-    for (int index = 0; index < job->limit_count + 2; index++) {
-        int is_limit = index < job->limit_count, is_oom_score = index == job->limit_count;
-        int error = is_limit       ? job->limits[index].denied
-                    : is_oom_score ? job->oom_score_denied
-                                   : job->nice_denied;
-        int stage = is_limit ? STAGE_LIMITS : is_oom_score ? STAGE_OOM_SCORE : STAGE_NICE;
-        if (!error)
-            continue;
-        item = Py_BuildValue("(sii)", stage_names[stage], is_limit ? index : 0, error);
-        if (!item || PyList_Append(denials, item) < 0) {
-            Py_XDECREF(item);
-            Py_DECREF(denials);
-            return NULL;
-        }
-        Py_DECREF(item);
-    }
-    return Py_BuildValue("(isiN)", (int)pid, stage_names[job->failed_stage], job->failed_errno, denials);
+    for (int index = 0; index < job->limit_count; index++)
+        if (add_denial(denials, STAGE_LIMITS, index, job->limits[index].denied) < 0)
+            goto failed;
+    if (add_denial(denials, STAGE_OOM_SCORE, 0, job->oom_score_denied) < 0 ||
+        add_denial(denials, STAGE_NICE, 0, job->nice_denied) < 0 ||
+        add_denial(denials, STAGE_KEEPER, 0, job->keeper_errno) < 0)
+        goto failed;
+    return Py_BuildValue("(iisiN)", (int)pid, (int)keeper, stage_names[job->failed_stage],
+                         job->failed_errno, denials);
+failed:
+    Py_DECREF(denials);
+    return NULL;
 }
 
 static PyObject *spawn_process(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
@@ -565,20 +661,23 @@ static PyObject *spawn_process(PyObject *Py_UNUSED(module), PyObject *arguments,
     static char *names[] = {"executable",   "argv",        "environment",       "has_pid_variable",
                             "directory",    "umask",       "credentials",       "limits",
                             "capabilities", "oom_score",   "nice",              "no_new_privileges",
-                            "descriptors",  "cgroup",      NULL};
-    PyObject *argv, *environment, *credentials, *limits, *capabilities, *oom_score, *nice, *descriptors;
+                            "descriptors",  "cgroup",      "keeper",            "status_file",
+                            NULL};
+    PyObject *argv, *environment, *credentials, *limits, *capabilities, *oom_score, *nice, *descriptors,
+        *keeper;
     PyObject *result = NULL;
     char *pid_variable = NULL;
     int has_pid_variable;
+    pid_t pid, keeper_pid;
     struct job *job = PyMem_Calloc(1, sizeof *job);
 
     if (!job)
         return PyErr_NoMemory();
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "$yO!O!pyIOO!OOOpO!i", names, &job->executable, &PyTuple_Type, &argv,
+            arguments, keywords, "$yO!O!pyIOO!OOOpO!iO!i", names, &job->executable, &PyTuple_Type, &argv,
             &PyTuple_Type, &environment, &has_pid_variable, &job->directory, &job->umask, &credentials,
             &PyTuple_Type, &limits, &capabilities, &oom_score, &nice, &job->no_new_privileges,
-            &PyTuple_Type, &descriptors, &job->cgroup))
+            &PyTuple_Type, &descriptors, &job->cgroup, &PyTuple_Type, &keeper, &job->status_file))
         goto done;
     if (read_credentials(job, credentials) < 0 || read_limits(job, limits) < 0 ||
         read_descriptors(job, descriptors) < 0 ||
@@ -592,8 +691,12 @@ static PyObject *spawn_process(PyObject *Py_UNUSED(module), PyObject *arguments,
         goto done;
     if (has_pid_variable && !(pid_variable = make_pid_variable(job, environment)))
         goto done;
-    result = describe(job, make_process(job));
+    if (PyTuple_GET_SIZE(keeper) > 0 && !(job->keeper = strings_of(keeper)))
+        goto done;
+    keeper_pid = make_process(job, &pid);
+    result = describe(job, pid, keeper_pid);
 done:
+    PyMem_Free(job->keeper);
     PyMem_Free(pid_variable);
     PyMem_Free(job->environment);
     PyMem_Free(job->argv);
@@ -613,7 +716,7 @@ static PyObject *is_supported(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(n
 
 static PyMethodDef methods[] = {
     {"spawn", (PyCFunction)(void (*)(void))spawn_process, METH_VARARGS | METH_KEYWORDS,
-     "Make a process; return (pid, failed stage, errno, denials)."},
+     "Make a process; return (pid, keeper, failed stage, errno, denials)."},
     {"is_supported", is_supported, METH_NOARGS, "Tell whether this kernel has clone3 and close_range."},
     {NULL, NULL, 0, NULL},
 };

@@ -7,6 +7,7 @@ from virtsupd.process.capabilities import capability_mask
 from virtsupd.process.failures import spawn_error, warning
 from virtsupd.process.limits import RESOURCE_BY_NAME, limit_values
 from virtsupd.process.plan import Child, SpawnPlan
+from virtsupd.process.status_keeper import keeper_command
 
 try:
     from virtsupd.process import _spawn
@@ -31,7 +32,7 @@ class ExtensionSpawner:
     def spawn(self, plan: SpawnPlan) -> Child:
         """Make the process; see `Spawner.spawn`."""
         credentials = plan.credentials
-        pid, stage, error, denials = _spawn.spawn(
+        pid, keeper, stage, error, denials = _spawn.spawn(
             executable=os.fsencode(plan.executable),
             argv=tuple(os.fsencode(argument) for argument in plan.argv),
             environment=_environment_block(plan),
@@ -48,10 +49,13 @@ class ExtensionSpawner:
             no_new_privileges=plan.no_new_privileges,
             descriptors=plan.descriptors,
             cgroup=-1 if plan.cgroup_fd is None else plan.cgroup_fd,
+            keeper=_keeper_block(plan),
+            status_file=-1 if plan.status_fd is None else plan.status_fd,
         )
         if stage:
             raise spawn_error(plan, stage, error)
-        return Child(pid, tuple(warning(plan, *denied) for denied in denials))
+        warnings = tuple(warning(plan, *denied) for denied in denials)
+        return Child(pid, warnings, keeper if keeper > 0 else None)
 
 
 def _environment_block(plan: SpawnPlan) -> tuple[bytes, ...]:
@@ -64,6 +68,12 @@ def _environment_block(plan: SpawnPlan) -> tuple[bytes, ...]:
     if plan.pid_variable is not None:
         block.append(os.fsencode(f"{plan.pid_variable}="))
     return tuple(block)
+
+
+def _keeper_block(plan: SpawnPlan) -> tuple[bytes, ...]:
+    if plan.status_fd is None:
+        return ()
+    return tuple(os.fsencode(word) for word in keeper_command(plan.executable))
 
 
 def _limit_triple(limit: Limit) -> tuple[int, int, int]:

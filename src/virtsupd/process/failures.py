@@ -43,6 +43,8 @@ def warning(plan: SpawnPlan, stage: str, index: int, error: int) -> str:
         return denial(plan.limits[index], reason)
     if stage == "oom-score":
         return f"cannot set the OOM score adjustment to {plan.oom_score_adjust}: {reason}"
+    if stage == "keeper":
+        return f"cannot keep how it ends, should virtsupd be away then: {reason}"
     return f"cannot set nice to {plan.nice}: {reason}"
 
 

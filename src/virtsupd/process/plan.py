@@ -36,6 +36,8 @@ class SpawnPlan:
     """An open cgroup v2 directory in which the child is born."""
     pid_variable: str | None = None
     """A variable ("LISTEN_PID") that is set to the child's own pid."""
+    status_fd: int | None = None
+    """A file, open for writing (`status_file.open_status`), that is to say how the child ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Child:
     pid: int
     warnings: tuple[str, ...] = ()
     """What the kernel denied without harm: a raised limit, an OOM score, a priority."""
+    keeper: int | None = None
+    """The process that writes the status down: a child of virtsupd too, alive as long as this one."""
 
 
 class Spawner(Protocol):
@@ -56,6 +60,12 @@ class Spawner(Protocol):
         The child has a session and process group of its own, default signal dispositions, an
         empty signal mask, and only the descriptors of the plan. Blocks until exec: about a
         millisecond. The caller registers the pid with the `Reaper` in the same turn of the loop.
+
+        With `status_fd`, a keeper is the child's parent: a process in virtsupd's own cgroup and a
+        session of its own that blocks all signals. The child's number stays taken until virtsupd
+        reaps it, which is told of the end once the keeper has written it down; virtsupd has to be
+        a subreaper (or PID 1) for that. A keeper that cannot be run is a warning. What the file
+        says after a failed spawn means nothing.
 
         Raises:
             SpawnError: some step failed; `stage` names it. Nothing is left behind.
@@ -70,6 +80,7 @@ def plan_process(
     descriptors: tuple[int, ...],
     cgroup_fd: int | None,
     pid_variable: str | None = None,
+    status_fd: int | None = None,
 ) -> SpawnPlan:
     """Look up all that a definition names: program, user, groups, environment files, capabilities.
 
@@ -103,6 +114,7 @@ def plan_process(
         descriptors=descriptors,
         cgroup_fd=cgroup_fd,
         pid_variable=pid_variable,
+        status_fd=status_fd,
     )
 
 

@@ -21,9 +21,11 @@ import shutil
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from virtsupd.core.exits import from_wait_status
+from virtsupd.core.exits import ExitStatus, from_wait_status
 from virtsupd.core.spec import Limit
 from virtsupd.errors import SpawnError
 from virtsupd.process.capabilities import NUMBER_BY_NAME, own_capabilities
@@ -31,6 +33,7 @@ from virtsupd.process.environment import DEFAULT_PATH
 from virtsupd.process.failures import spawn_error, warning
 from virtsupd.process.limits import RESOURCE_BY_NAME, limit_values, lowered_to
 from virtsupd.process.plan import Child, SpawnPlan
+from virtsupd.process.status_keeper import keeper_command, start_under_keeper
 
 _SHELL = "/bin/sh"
 _GATE = 9
@@ -40,13 +43,14 @@ _PATIENCE_SECONDS = 10.0
 _SHELLS_OWN = frozenset({"BASH_ENV", "ENV", "IFS", "OLDPWD", "OPTIND", "PWD", "SHLVL"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
-# Parameters: cgroup.procs or "", then either the words of setpriv or what _BECOME takes.
+# Parameters: cgroup.procs or "", the file of the status or "", then either the words of setpriv or what
+# _BECOME takes. If virtsupd died at the gate, the file gets what makes its status void: nothing was run.
 _ENTER = """
-read -r _vs_go <&9 || exit 1
+read -r _vs_go <&9 || { if [ -n "$2" ]; then echo void >>"$2"; fi; exit 1; }
 _vs_step=cgroup
 trap 'echo "$_vs_step" >&9' EXIT
 if [ -n "$1" ]; then echo 0 >"$1" || exit 1; fi
-shift
+shift 2
 """
 _CHANGE_USER = """
 _vs_step=user
@@ -85,20 +89,20 @@ class ShellSpawner:
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
-                pid = _start_shell(plan, words, theirs.fileno())
+                made = _make(plan, words, theirs.fileno())
             ours.settimeout(_PATIENCE_SECONDS)
             try:
-                warnings = _adjust(plan, pid)
+                warnings = _adjust(plan, made.pid)
                 said = _open_gate(ours)
             except (SpawnError, OSError) as error:
                 ours.close()
-                _end(pid)
+                _end(made)
                 if isinstance(error, SpawnError):
                     raise
                 raise spawn_error(plan, "exec", error.errno or errno.EAGAIN) from error
         if said != ["entered"]:
-            raise _failure(plan, said, code=from_wait_status(os.waitpid(pid, 0)[1]).code)
-        return Child(pid, (*_dropped_variables(plan), *warnings))
+            raise _failure(plan, said, code=_reap(made).code)
+        return replace(made, warnings=(*_dropped_variables(plan), *made.warnings, *warnings))
 
 
 def _refuse_impossible(plan: SpawnPlan) -> None:
@@ -134,9 +138,10 @@ def _shell_words(plan: SpawnPlan, setpriv: str | None) -> list[str]:
         *plan.argv[1:],
     ]
     procs = "" if plan.cgroup_fd is None else f"{_path_of(plan.cgroup_fd)}/cgroup.procs"
+    status = "" if plan.status_fd is None else _path_of(plan.status_fd)
     privileges = _privilege_options(plan)
     if not privileges:
-        return [_SHELL, "-c", _ENTER + _BECOME, "sh", procs, *become]
+        return [_SHELL, "-c", _ENTER + _BECOME, "sh", procs, status, *become]
     if setpriv is None:
         raise SpawnError(
             "user",
@@ -144,7 +149,7 @@ def _shell_words(plan: SpawnPlan, setpriv: str | None) -> list[str]:
             is_permanent=True,
         )
     through = [setpriv, *privileges, _SHELL, "-c", _BECOME, "sh", *become]
-    return [_SHELL, "-c", _ENTER + _CHANGE_USER, "sh", procs, *through]
+    return [_SHELL, "-c", _ENTER + _CHANGE_USER, "sh", procs, status, *through]
 
 
 def _is_late(name: str) -> bool:
@@ -174,25 +179,40 @@ def _privilege_options(plan: SpawnPlan) -> list[str]:
     return words
 
 
-def _start_shell(plan: SpawnPlan, words: list[str], gate: int) -> int:
-    environment = {name: value for name, value in plan.environment.items() if not _is_late(name)}
+def _make(plan: SpawnPlan, words: list[str], gate: int) -> Child:
+    """Start the shell, under a keeper if its end is to be written down."""
     with contextlib.ExitStack() as copies:
         try:
             actions = _steer(plan.descriptors, gate, copies)
         except OSError as error:
             raise spawn_error(plan, "descriptors", error.errno or errno.EBADF) from error
         try:
-            return os.posix_spawn(
-                _SHELL,
-                words,
-                environment,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-            )
+            return _start(plan, partial(_start_shell, plan, words, actions))
         except OSError as error:
             raise spawn_error(plan, "fork", error.errno or errno.EAGAIN) from error
+
+
+def _start(plan: SpawnPlan, start_shell: Callable[[], int]) -> Child:
+    if plan.status_fd is None:
+        return Child(start_shell())
+    command = keeper_command(plan.executable)
+    pid, keeper, error = start_under_keeper(start_shell, command, plan.status_fd)
+    if error:
+        return Child(pid, (warning(plan, "keeper", 0, error),))
+    return Child(pid, (), keeper)
+
+
+def _start_shell(plan: SpawnPlan, words: list[str], actions: list[tuple[int, ...]]) -> int:
+    environment = {name: value for name, value in plan.environment.items() if not _is_late(name)}
+    return os.posix_spawn(
+        _SHELL,
+        words,
+        environment,
+        file_actions=actions,
+        setsid=True,
+        setsigmask=(),
+        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+    )
 
 
 def _steer(
@@ -275,10 +295,17 @@ def _open_gate(ours: socket.socket) -> list[str]:
     return said.decode("ascii", "replace").split()
 
 
-def _end(pid: int) -> None:
+def _end(made: Child) -> None:
     """Kill and reap a shell that is not to become the program."""
-    os.kill(pid, signal.SIGKILL)  # our unreaped child: the number cannot be anybody else's
-    os.waitpid(pid, 0)
+    os.kill(made.pid, signal.SIGKILL)  # unreaped, by us and by its keeper: nobody else's number
+    _reap(made)
+
+
+def _reap(made: Child) -> ExitStatus:
+    """Wait for the end of a shell, and of its keeper, which hands it over to us by ending."""
+    if made.keeper is not None:
+        os.waitpid(made.keeper, 0)
+    return from_wait_status(os.waitpid(made.pid, 0)[1])
 
 
 def _failure(plan: SpawnPlan, said: list[str], *, code: int | None) -> SpawnError:

@@ -22,6 +22,8 @@ CALL: dict[str, Any] = {
     "no_new_privileges": False,
     "descriptors": (0, 1, 2),
     "cgroup": -1,
+    "keeper": (),
+    "status_file": -1,
 }
 
 
@@ -45,6 +47,9 @@ CALL: dict[str, Any] = {
         ({"oom_score": "x"}, TypeError),
         ({"capabilities": "x"}, TypeError),
         ({"capabilities": -1}, OverflowError),
+        ({"keeper": [b"a"]}, TypeError),
+        ({"keeper": (b"a\0b",)}, ValueError),
+        ({"status_file": None}, TypeError),
         ({"surprise": 1}, TypeError),
     ],
 )
