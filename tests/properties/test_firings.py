@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virtsupd.config.firings import next_firing
+from virtsupd.config.firings import last_firing, next_firing
 from virtsupd.core.spec import TimerSpec
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -238,3 +238,6 @@ def test_a_firing_is_later_and_none_lies_between(
         assert next_firing(timer, (change + offset + found) / 2) == found
         after = next_firing(timer, found)
         assert after is None or after > found
+        assert last_firing(timer, found) == found
+        before = last_firing(timer, found - 0.001)
+        assert before is None or (before < found and next_firing(timer, before) == found)

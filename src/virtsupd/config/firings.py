@@ -62,6 +62,42 @@ def next_firing(timer: TimerSpec, after: float) -> float | None:
     return min(found) + timer.delay_seconds if found else None
 
 
+def last_firing(timer: TimerSpec, until: float) -> float | None:
+    """Return the last moment up to and including `until` at which a timer was to fire; None: never yet.
+
+    For firings that were missed: however many there are, it costs some fifty questions at most.
+    """
+    top = math.floor(until) + 1
+    back = 1
+    while not _fires_between(timer, top - back, until):
+        if back > until:
+            return None
+        back *= 2
+    # There is one after `low`, and none after `high`.
+    low, high = top - back, top
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _fires_between(timer, middle, until):
+            low = middle
+        else:
+            high = middle
+    return _last_within(timer, low, until)
+
+
+def _fires_between(timer: TimerSpec, after: float, until: float) -> bool:
+    found = next_firing(timer, after)
+    return found is not None and found <= until
+
+
+def _last_within(timer: TimerSpec, after: float, until: float) -> float | None:
+    """Return the last of the few firings of one second: there is one for each expression at most."""
+    found = None
+    while _fires_between(timer, after, until):
+        found = next_firing(timer, after)
+        after = found if found is not None else until
+    return found
+
+
 def check_expression(kind: str, expression: str) -> None:
     """Look whether an expression of this kind ("calendar", "cron") can be read.
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from virtsupd.config.firings import check_expression, check_zone, next_firing
+from virtsupd.config.firings import check_expression, check_zone, last_firing, next_firing
 from virtsupd.core.spec import TimerSpec
 
 Kind = Literal["calendar", "cron"]
@@ -141,6 +141,21 @@ def test_a_delay_moves_every_firing_and_loses_none() -> None:
     assert next_firing(timer, day) == day + 1800.25
     assert next_firing(timer, day + 1800.25) == day + 5400.25
     assert next_firing(timer, day + 1800.0) == day + 1800.25
+
+
+@pytest.mark.parametrize(
+    ("expression", "last"),
+    [
+        ("hourly", "Mon 02 Mar 08:00:00"),
+        ("08:30", "Mon 02 Mar 08:30:00"),
+        ("08:30:01", "Sun 01 Mar 08:30:01"),
+        ("*-02-29 *:*:*", "Thu 29 Feb 23:59:59"),
+        ("2027-01-01", "never"),
+    ],
+)
+def test_the_last_firing_of_however_many(expression: str, last: str) -> None:
+    timer = TimerSpec((expression,), timezone="Europe/Berlin")
+    assert shown(last_firing(timer, moment("2026-03-02 08:30"))) == last
 
 
 @pytest.mark.parametrize("expression", ["*-02-30", "2199-02-29", "2026-03-29 02:30"])
