@@ -77,9 +77,8 @@ def test_who_may_not_be_signalled_is_told_and_ends_nothing_else() -> None:
         found = json.loads(daemon.ctl("status", "--json", "web", expect=None).stdout)
         assert found["services"][0]["state"] == "running"
         daemon.ctl("--timeout", "1", "stop", "web", expect=None)
-        found = daemon.status("web")
         denied = f"cannot be ended: process {pid} cannot be signalled: Operation not permitted"
-        assert (found["state"], found["status_text"]) == ("stopping", denied)
+        assert (daemon.state("web"), daemon.reason("web")) == ("stopping", denied)
         os.kill(pid, 9)
         daemon.await_state("web", "stopped")
 

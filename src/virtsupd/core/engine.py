@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
 
-from virtsupd.core import commands, explain, processes, reload, restore, wanted
+from virtsupd.core import chain, commands, explain, processes, reload, restore, wanted
 from virtsupd.core.effects import Answer, Effect, Finish, Keep
 from virtsupd.core.events import (
     Asked,
@@ -89,6 +89,10 @@ class Engine:
     def snapshot(self, name: Name) -> ServiceSnapshot:
         """Return what `status` shows of a service."""
         return explain.snapshot(self._host, name)
+
+    def why(self, name: Name) -> chain.Explanation:
+        """Return why a service is as it is, down to the causes."""
+        return chain.why(self._host, name)
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> commands.Touch:
         """Return what a command about services of the graph would stop and start now.

@@ -142,11 +142,14 @@ class HealthChanged:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The service said something with sd_notify, or its readiness probe tells what it waits for."""
+    """The service said something with sd_notify, or what is under way with it tells how it goes.
+
+    "waiting": what its readiness probe waits for; "denied": why it could not be signalled.
+    """
 
     name: Name
     generation: int
-    kind: Literal["status", "stopping", "reloading", "waiting"]
+    kind: Literal["status", "stopping", "reloading", "waiting", "denied"]
     text: str = ""
 
 

@@ -159,6 +159,8 @@ def _why_not_well(host: HostState, service: Service) -> Reason | None:
 
 
 def _why_stopping(service: Service) -> Reason | None:
+    if service.denied:
+        return Reason(ReasonKind.DEGRADED, f"cannot be ended: {service.denied}")
     if service.is_stuck:
         return Reason(ReasonKind.DEGRADED, "its processes are still there after SIGKILL")
     if service.death is not None:

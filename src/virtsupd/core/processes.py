@@ -186,6 +186,8 @@ def _told(service: Service, event: Told) -> None:
             service.status_text = event.text
         case "waiting":
             service.not_ready_because = event.text
+        case "denied":
+            service.denied = event.text
         case "stopping" | "reloading":
             pass
         case _:

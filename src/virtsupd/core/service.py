@@ -98,6 +98,8 @@ class Service:
     restarts: int = 0
     kills: int = 0
     """KILLs sent in the present stop."""
+    denied: str = ""
+    """Why the present stop could not signal it."""
     status_text: str = ""
     not_ready_because: str = field(default="", compare=False)
     """What its readiness probe saw last."""
@@ -202,6 +204,7 @@ class Service:
         self.death = None
         self.ready_at = None
         self.kills = 0
+        self.denied = ""
         self.status_text = ""
         self.not_ready_because = ""
         self.unhealthy = None

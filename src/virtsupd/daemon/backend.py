@@ -10,7 +10,6 @@ from anyio.abc import ObjectReceiveStream
 from virtsupd import __version__
 from virtsupd.config.show import definition_text
 from virtsupd.control.backend import DaemonFacts, ReloadOutcome
-from virtsupd.core import chain
 from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer
@@ -92,7 +91,7 @@ class DaemonBackend:
 
     def why(self, name: Name) -> Explanation:
         """Return why a service is as it is, down to the causes."""
-        return chain.why(self._supervisor.engine._host, name)  # noqa: SLF001  (read only)
+        return self._supervisor.engine.why(name)
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
         """Return what a command would stop and start now."""
