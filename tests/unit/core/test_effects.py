@@ -10,6 +10,7 @@ from virtsupd.core.effects import Answer, Effect, Report, Result
 from virtsupd.core.names import Name
 
 WITHOUT_GENERATION = {
+    "Keep",
     "CancelTimer",
     "Remember",
     "Release",

@@ -6,6 +6,7 @@ import pytest
 from tests.support.pure_host import FAILED, NOTIFY, process, service
 
 from virtsupd.core.events import Instant
+from virtsupd.core.made import made_from
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.service import Rest, RestKind, Service
 from virtsupd.core.snapshot import ExitRecord, State
