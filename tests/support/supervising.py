@@ -1,9 +1,11 @@
 """A supervisor in the test's own process: the real engine, interpreter and children, no socket."""
 
+import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -26,7 +28,7 @@ from virtsupd.process.plan import Spawner
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.spawn import best_spawner
 from virtsupd.process.stop import GoneWatch
-from virtsupd.process.store import DirectoryStore
+from virtsupd.process.store import DirectoryStore, Store
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.linux import LinuxMachine
@@ -63,6 +65,8 @@ class Parts:
     gone_watch: GoneWatch | None = None
     has_cgroups: bool = True
     has_booted: bool = True
+    store: Store | None = None
+    """Of the records; None: files in the run directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Ground:
     tree: CgroupTree | None
     reaper: Reaper
     tasks: TaskGroup
+    living: "list[Supervising]" = field(default_factory=list)
+    """Who has not died or ended: at most one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +87,22 @@ class Supervising:
 
     supervisor: Supervisor
     interpreter: Interpreter
+    machine: LinuxMachine
     launcher: Launcher
-    reaper: Reaper
+    records: Records
     memory: Memory
-    run_dir: Path
+    ground: Ground
     posted: list[Event]
+
+    @property
+    def reaper(self) -> Reaper:
+        """The one that waits for children."""
+        return self.ground.reaper
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the records, sockets and FIFOs are."""
+        return self.ground.run_dir
 
     def snapshot(self, name: str = "web") -> ServiceSnapshot:
         """Return one service."""
@@ -115,42 +132,94 @@ class Supervising:
                     await changes.receive()
 
 
+    async def successor(
+        self,
+        *specs: ServiceSpec,
+        parts: Parts | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> "Supervising":
+        """Let go of everything as a kill does, and return who takes over; then `self` is dead.
+
+        What happens `meanwhile` nobody sees: children that end in it stay zombies until the
+        successor looks. It is not to be awaited for: no turn of the loop lies between the two.
+        """
+        self._die()
+        if meanwhile is not None:
+            meanwhile()
+        parts = parts or Parts()
+        ground = replace(self.ground, tree=self.ground.tree if parts.has_cgroups else None)
+        return await _begun(specs, parts, ground)
+
+    def _die(self) -> None:
+        """Close descriptors and end tasks, as the kernel does; remove nothing, tell nobody."""
+        self.supervisor.close()
+        self.interpreter.leave()
+        runs = list(self.interpreter._runs.values())
+        self.interpreter._runs.clear()  # so that what tasks find out from here on is nobody's
+        for run in runs:
+            if run.notify is not None:
+                asyncio.get_running_loop().remove_reader(run.notify.fileno())
+                run.notify._socket.close()
+            if run.ready_fd is not None:
+                os.close(run.ready_fd)
+        self.launcher.leave()
+        os.close(self.launcher._null)
+        self.launcher.outputs.leave()
+        self.ground.living.remove(self)
+
+    async def _end(self) -> None:
+        with anyio.move_on_after(SECONDS, shield=True):
+            self.supervisor.shut_down("the test's end")
+            await self.supervisor.finished.wait()
+            tree = self.ground.tree
+            while tree is not None and not tree.remove():
+                await self.launcher.clock.sleep(0.005)
+        self.supervisor.close()
+        self.interpreter.leave()
+        self.launcher.close()
+        self.launcher.outputs.leave()
+
+
 @asynccontextmanager
 async def supervising(
     *specs: ServiceSpec, parts: Parts | None = None
 ) -> AsyncIterator[Supervising]:
-    """Yield a supervisor of these services; in the end it shuts down and nothing is left."""
+    """Yield a supervisor of these services; in the end it shuts down and nothing is left.
+
+    If it has had a successor, that one does.
+    """
     parts = parts or Parts()
     with tempfile.TemporaryDirectory() as name:
         run_dir = Path(name)
-        for directory in ("notify", "ready", "state"):
+        for directory in ("notify", "ready", "status", "state", "fifo"):
             (run_dir / directory).mkdir()
         tree = CgroupTree.find(None, run_dir)[0] if parts.has_cgroups else None
         reaper = Reaper()
         async with reaper.running(), anyio.create_task_group() as tasks:
-            made = _compose(specs, parts, Ground(run_dir, tree, reaper, tasks))
-            if parts.has_booted:
-                made.supervisor.post(Booted())
-                await made.settled()
+            ground = Ground(run_dir, tree, reaper, tasks)
+            made = await _begun(specs, parts, ground)
             try:
                 yield made
             finally:
-                with anyio.move_on_after(SECONDS, shield=True):
-                    made.supervisor.shut_down("the test's end")
-                    await made.supervisor.finished.wait()
-                    while tree is not None and not tree.remove():
-                        await parts.clock.sleep(0.005)
-                made.supervisor.close()
-                made.interpreter.leave()
-                made.launcher.close()
-                made.launcher.outputs.leave()
+                for last in ground.living:
+                    await last._end()
                 tasks.cancel_scope.cancel()
+
+
+async def _begun(specs: tuple[ServiceSpec, ...], parts: Parts, ground: Ground) -> Supervising:
+    made = _compose(specs, parts, ground)
+    ground.living.append(made)
+    if parts.has_booted:
+        made.supervisor.post(Booted())
+        await made.settled()
+    return made
 
 
 def _compose(specs: tuple[ServiceSpec, ...], parts: Parts, ground: Ground) -> Supervising:
     posted: list[Event] = []
     memory = Memory.load(ground.run_dir / "state")
-    records = Records(DirectoryStore(ground.run_dir / "records"), epoch())
+    store = parts.store or DirectoryStore(ground.run_dir / "records")
+    records = Records(store, epoch())
     outputs = Outputs(
         ground.run_dir, children=ground.reaper, clock=parts.clock, on_trouble=lambda *_: None
     )
@@ -183,6 +252,4 @@ def _compose(specs: tuple[ServiceSpec, ...], parts: Parts, ground: Ground) -> Su
         own(event)
 
     interpreter.post = post
-    return Supervising(
-        supervisor, interpreter, launcher, ground.reaper, memory, ground.run_dir, posted
-    )
+    return Supervising(supervisor, interpreter, machine, launcher, records, memory, ground, posted)

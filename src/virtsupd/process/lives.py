@@ -170,7 +170,12 @@ def children_since(parent: int, started: int) -> tuple[Life, ...]:
 
 
 def group_lives(group: int) -> tuple[Life, ...]:
-    """Return the living processes of a group that began a session of its own, sorted by pid."""
+    """Return the living processes of a group that began a session of its own, sorted by pid.
+
+    Group 0 is the kernel's own threads, and nobody's here.
+    """
+    if group == 0:
+        return ()
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

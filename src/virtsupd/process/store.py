@@ -1,5 +1,6 @@
 """Small files by name, each written as a whole: where virtsupd puts what a successor has to read."""
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,10 +37,18 @@ class DirectoryStore:
         self._is_made = False
 
     def names(self) -> Sequence[str]:
-        """Return the names of all files; none, if the directory is not there."""
+        """Return the names of all files; none, if the directory is not there.
+
+        What a writer that was killed had only half written is removed.
+        """
+        found = []
         with suppress(OSError):
-            return sorted(path.name for path in self._directory.iterdir())
-        return ()
+            for path in sorted(self._directory.iterdir()):
+                if path.name.startswith("."):
+                    self.remove(path.name)
+                else:
+                    found.append(path.name)
+        return found
 
     def read(self, name: str) -> bytes:
         """Return a file's content.
@@ -50,7 +59,9 @@ class DirectoryStore:
         return (self._directory / name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of mode 0600, in place while it fits into a block.
+        """Write a file of mode 0600, in place while it fits into a block and did before.
+
+        Its name must not begin with a dot.
 
         Raises:
             OSError: it could not be written and is as it was.
@@ -58,10 +69,11 @@ class DirectoryStore:
         if not self._is_made:
             make_directory(self._directory, mode=0o700)
             self._is_made = True
-        if len(content) > BLOCK_BYTES:
-            write_atomically(self._directory / name, content, mode=0o600)
+        path = f"{self._directory}/{name}"
+        if len(content) > BLOCK_BYTES or _is_longer_than_a_block(path):
+            write_atomically(Path(path), content, mode=0o600)
         else:
-            write_block(f"{self._directory}/{name}", content)
+            write_block(path, content)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there and can be removed."""
@@ -128,3 +140,10 @@ class StateDirectory:
             OSError: it cannot be removed.
         """
         (self._directory / name).unlink(missing_ok=True)
+
+
+def _is_longer_than_a_block(path: str) -> bool:
+    try:
+        return os.stat(path, follow_symlinks=False).st_size > BLOCK_BYTES  # noqa: PTH116 - at every start
+    except FileNotFoundError:
+        return False

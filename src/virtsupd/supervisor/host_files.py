@@ -13,8 +13,8 @@ from virtsupd.config.load import Loaded
 from virtsupd.config.settings import HostSettings
 from virtsupd.process.files import demand_own, make_directory, write_atomically
 
-_OF_SERVICES = ("notify", "ready")
-"""Sockets and FIFOs, named after services."""
+_OF_SERVICES = ("notify", "ready", "status")
+"""Sockets, FIFOs and exit statuses, named after services."""
 
 
 class HostFiles:
@@ -64,6 +64,7 @@ class HostFiles:
                 path.unlink()
         _remove_each(self._host.run_dir / "notify", stat.S_ISSOCK)
         _remove_each(self._host.run_dir / "ready", stat.S_ISFIFO)
+        _remove_each(self._host.run_dir / "status", stat.S_ISREG)
         below = {parent for path in self._generated for parent in path.parents}
         ours = {path for path in below if path.is_relative_to(self._host.generated_dir)}
         ours.update((self._host.generated_dir, *self._service_directories()))

@@ -18,23 +18,30 @@ from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.spec import ServiceSpec, Stop, StopMode
 
 _TEXT_KEPT = 200
-_PLAIN = (
-    "since",
-    "generation",
-    "wanted",
-    "wanted_by",
-    "wanted_since",
-    "is_marked",
-    "is_asked_again",
-    "adopted_at",
-    "setback",
-    "pid",
-    "ready_at",
-    "restarts",
-    "kills",
-    "unhealthy",
-)
-_LISTS = ("warnings", "respawns", "start_failures")
+_PLAIN: Mapping[str, Callable[[Any], object]] = {
+    "since": float,
+    "generation": int,
+    "wanted": bool,
+    "wanted_by": str,
+    "wanted_since": float,
+    "is_marked": bool,
+    "is_asked_again": bool,
+    "adopted_at": float,
+    "setback": str,
+    "pid": int,
+    "ready_at": float,
+    "restarts": int,
+    "kills": int,
+    "unhealthy": str,
+    "denied": str,
+}
+_LISTS: Mapping[str, Callable[[Any], object]] = {
+    "warnings": str,
+    "respawns": float,
+    "start_failures": float,
+}
+NOT_KEPT = frozenset({"is_removed"})
+"""What counts in comparisons and yet is not written: the successor's configuration tells it."""
 _FRESH = Service(ServiceSpec(Name("fresh"), ()))
 
 
@@ -99,11 +106,11 @@ def service_of(spec: ServiceSpec, content: Mapping[str, Any]) -> Service:
         KeyError, TypeError, ValueError: it is not one.
     """
     service = Service(spec, State(content["state"]))
-    for name in _PLAIN:
+    for name, plain in _PLAIN.items():
         if name in content:
-            setattr(service, name, content[name])
-    for name in _LISTS:
-        setattr(service, name, tuple(content.get(name, ())))
+            setattr(service, name, plain(content[name]))
+    for name, element in _LISTS.items():
+        setattr(service, name, tuple(map(element, content.get(name, ()))))
     service.status_text = str(content.get("status_text", ""))
     for name, read in _READERS.items():
         if name in content:

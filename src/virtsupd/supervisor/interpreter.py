@@ -181,7 +181,8 @@ class Interpreter:
         self._runs[name] = run
         self._watch_leader(run, child.pid)
         if run.is_settled or run.cgroup is None:
-            self._records.note(name, self._machine.life(child.pid), run.group)
+            life = self._machine.life(child.pid)
+            self._records.note(name, life, run.group, is_settled=run.is_settled)
         self.post(Spawned(name, generation, child.pid, child.warnings))
         if effect.ready.probe is not None and not isinstance(effect.ready.probe, NotifyProbe):
             self._machine.watch_ready(run, effect, self._found)
@@ -198,6 +199,7 @@ class Interpreter:
         except OSError as error:
             if not run.has_own_cgroup:
                 self._machine.discard(run)
+                self._records.end(run.name)
                 text = f"cannot record the start: {error.filename}: {error.strerror}"
                 raise SpawnError("record", text, is_permanent=False) from error
             log.warning("start could not be recorded", service=run.name, reason=str(error))
@@ -247,6 +249,7 @@ class Interpreter:
         name, generation = effect.name, effect.generation
         record = self._records.record(name)
         found = None
+        # That of an earlier start tells who may be left of it, and stays.
         if record is not None and record.generation == generation:
             try:
                 found = self._machine.adopt(effect, record)
@@ -254,14 +257,15 @@ class Interpreter:
                 text = f"cannot look for what an earlier virtsupd started: {error}"
                 self.post(SpawnFailed(name, generation, "leftovers", text, is_permanent=True))
                 return
-        if found is None:
-            self._records.end(name)
+            if found is None:
+                self._records.end(name)
+        if record is None or found is None:
             self.post(NeverMade(name, generation))
             return
         run = self._runs[name] = found.run
         if run.leader is not None:
             self._watch_leader(run, run.leader)
-            if run.is_settled:
+            if run.is_settled and record.leader is None:
                 self._records.note(name, self._machine.life(run.leader), run.group)
         self.post(Adopted(name, generation, run.leader))
         if found.status is not None:
@@ -295,8 +299,7 @@ class Interpreter:
             denied = (str(error),)
         if denied:
             log.error("service cannot be signalled", service=run.name, reason=denied)
-            text = f"cannot be ended: {'; '.join(denied)}"
-            self.post(Told(run.name, run.generation, "status", text))
+            self.post(Told(run.name, run.generation, "denied", "; ".join(denied)))
         run.ending()
 
     def _look(self, run: Run, stop: Stop) -> None:

@@ -27,8 +27,9 @@ from virtsupd.process.identity import Credentials, resolve_credentials
 from virtsupd.process.notify import NotifyMessage, NotifySocket, Watchdog
 from virtsupd.process.output import Outputs
 from virtsupd.process.plan import Child, Spawner, SpawnPlan, plan_process
+from virtsupd.process.status_file import open_status
 from virtsupd.process.survivors import ticks_now
-from virtsupd.supervisor.leftovers import refuse_leftovers
+from virtsupd.supervisor.leftovers import refuse_leftovers, refuse_unread
 from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.runs import Run
@@ -63,7 +64,7 @@ class Launcher:
 
         Raises:
             SpawnError: something of an earlier start is left, or the user is unknown.
-            OSError: the cgroup cannot be made.
+            OSError: the cgroup, or the file for its exit status, cannot be made.
         """
         mode = self.definition(effect.name).stop.mode
         forks = isinstance(effect.ready.probe, PidFileProbe)
@@ -75,8 +76,11 @@ class Launcher:
         run.has_own_cgroup = cgroup is not None and mode is StopMode.CGROUP
         before = cgroup.pids() if cgroup is not None and not run.has_own_cgroup else ()
         path = cgroup.path if cgroup is not None else None
+        if self.definition(effect.name).one_shot:
+            run.status_fd = open_status(self.status_path(run.name))
         run.began = ticks_now()
-        return run, Record(effect.generation, path, before, run.began)
+        record = Record(effect.generation, path, before, run.began, is_settled=run.is_settled)
+        return run, record
 
     def spawn(self, run: Run, effect: Spawn) -> Child:
         """Make the process of a prepared run; the caller watches for its exit before the loop turns.
@@ -104,13 +108,19 @@ class Launcher:
                     descriptors=tuple(descriptors),
                     cgroup_fd=cgroup_fd,
                     pid_variable=_LISTEN_PID if listening else None,
+                    status_fd=run.status_fd,
                 )
                 child = self.spawner.spawn(plan)
         finally:
             if child_end is not None:
                 os.close(child_end)
+            run.close_status()
         run.leader = run.group = child.pid
         return child
+
+    def status_path(self, name: Name) -> Path:
+        """Return where the end of a one-shot is written down, whoever reaps it."""
+        return self.run_dir / "status" / file_name(name)
 
     def open_output(self, run: Run, credentials: Credentials) -> int:
         """Return where the run's output goes; it belongs to the run's user from then on.
@@ -126,12 +136,14 @@ class Launcher:
         """Take up again what a run that was adopted had been given by an earlier virtsupd.
 
         Each is taken as far as it can be had; what is missing is made at the next start. Output that
-        cannot be captured any more is logged: the service runs.
+        cannot be captured any more is logged: the service runs. Its user stays the one it has.
         """
+        uid = run.uid
         try:
             self.open_output(run, resolve_credentials(run.process))
         except SpawnError as error:
             log.warning("output of an adopted service is lost", service=run.name, reason=str(error))
+        run.uid = uid
         if (self.run_dir / "notify" / file_name(run.name)).exists() or self._is_notifying(run):
             with contextlib.suppress(SpawnError, OSError):
                 self._open_notify(run)
@@ -198,6 +210,9 @@ class Launcher:
         """
         groups = self.tree.groups(name) if self.tree is not None else ()
         refuse_leftovers(self.records.record(name), mode, groups)
+        if self.records.is_unread(name):
+            file = self.run_dir / "records" / file_name(name)
+            refuse_unread(file, groups, self.outputs.path(name))
         if self.tree is None:
             return None
         if forks or mode is StopMode.CGROUP:

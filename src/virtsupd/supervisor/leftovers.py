@@ -11,6 +11,7 @@ from virtsupd.core.spec import StopMode
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.holders import program_of
+from virtsupd.process.survivors import leader_by_output
 from virtsupd.supervisor.record import Record
 
 _SHOWN = 10
@@ -34,7 +35,7 @@ def refuse_leftovers(record: Record | None, mode: StopMode, groups: Sequence[Cgr
             pids = Cgroup(path).pids()
             if pids:
                 raise _refusal(
-                    f"{_listed(pids)} in its cgroup {path}", f"echo 1 > {path}/cgroup.kill"
+                    f"{_that_run(pids)} in its cgroup {path}", f"echo 1 > {path}/cgroup.kill"
                 )
     pids = record.pids(mode) if record is not None else ()
     if not pids or record is None:
@@ -43,7 +44,25 @@ def refuse_leftovers(record: Record | None, mode: StopMode, groups: Sequence[Cgr
         named = ", ".join(f"{pid} ({program_of(pid)})" for pid in pids[:_SHOWN])
         who = f"it may have left process {named}, and no cgroup tells"
         raise _refusal(who, f"kill what is its own of {_words(pids)}")
-    raise _refusal(_listed(pids), f"kill {_words(pids)}")
+    raise _refusal(_that_run(pids), f"kill {_words(pids)}")
+
+
+def refuse_unread(file: Path, groups: Sequence[Cgroup], fifo: Path) -> None:
+    """Refuse to start a service whose record cannot be read beside what may be its processes.
+
+    Those are all in its cgroups and, where there are none, the one that has its FIFO as output.
+
+    Raises:
+        SpawnError: stage "leftovers", permanent, as `refuse_leftovers`.
+        PermissionError: there is none such, except perhaps among those that we may not look at.
+    """
+    pids = [pid for group in groups for pid in group.pids()]
+    writer = leader_by_output(fifo, since=0) if not groups else None
+    if writer is not None:
+        pids = [writer.pid]
+    if pids:
+        who = f"its record {file} cannot be read, and it may have left {_listed(pids)}"
+        raise _refusal(who, f"kill what is its own of {_words(pids)}, or remove the record")
 
 
 def _places(groups: Sequence[Cgroup], record: Record | None) -> list[Path]:
@@ -56,9 +75,11 @@ def _places(groups: Sequence[Cgroup], record: Record | None) -> list[Path]:
 
 def _listed(pids: Sequence[int]) -> str:
     listed = ", ".join(str(pid) for pid in pids[:_SHOWN]) + (" …" if pids[_SHOWN:] else "")
-    if len(pids) > 1:
-        return f"processes {listed} of an earlier virtsupd still run"
-    return f"process {listed} of an earlier virtsupd still runs"
+    return f"{'processes' if len(pids) > 1 else 'process'} {listed}"
+
+
+def _that_run(pids: Sequence[int]) -> str:
+    return f"{_listed(pids)} of an earlier virtsupd still run{'' if len(pids) > 1 else 's'}"
 
 
 def _words(pids: Sequence[int]) -> str:

@@ -22,6 +22,7 @@ from virtsupd.process.pidfile import owned_pid
 from virtsupd.process.plan import Child
 from virtsupd.process.probe_context import ProbeContext
 from virtsupd.process.reaper import Reaper
+from virtsupd.process.status_file import read_status
 from virtsupd.process.stop import GoneWatch, is_gone, kill, signal_leader, terminate
 from virtsupd.process.survivors import ended_with, hold, leader_by_output, leader_in
 from virtsupd.supervisor.commands import Commands
@@ -85,31 +86,39 @@ class LinuxMachine:
             SpawnError: none was made; `discard` is the caller's.
             OSError: likewise.
         """
-        return self._launcher.spawn(run, effect)
+        child = self._launcher.spawn(run, effect)
+        if child.keeper is not None:
+            run.has_keeper = True
+            self._reaper.watch(child.keeper, _nothing)
+        return child
 
     def discard(self, run: Run) -> None:
         """Give back what was made for a run that came to nothing."""
         run.close()
+        self._launcher.status_path(run.name).unlink(missing_ok=True)
         if run.cgroup is not None:
             run.cgroup.remove()
 
     def adopt(self, effect: Adopt, record: Record) -> Found | None:
-        """Look for what a recorded start made; None: nothing, and nothing can come of it any more."""
+        """Look for what a recorded start made; None: nothing, and nothing can come of it any more.
+
+        A first process that has ended may have gone into the background: then no end is told, and
+        its pid file is waited for.
+        """
         run = self._run_of(effect, record)
         leader = record.leader or self._unrecorded(run, record)
-        pidfd = hold(leader) if leader is not None else None
-        if leader is None and not (
-            run.cgroup is not None and set(run.cgroup.pids()) - set(record.before)
-        ):
+        written = self._written_status(run)
+        if leader is None and written is None and not _has_left_something(run, record):
             return None
         status = None
-        if leader is not None and pidfd is not None:
+        run.held = hold(leader) if leader is not None else None
+        if leader is not None and run.held is not None:
             run.leader = leader.pid
             run.group = run.group or leader.pid
-        elif leader is not None:
-            status = ended_with(leader)
-        self._launcher.take_back(run, pidfd)
-        run.held = pidfd
+        elif run.is_settled:
+            status = ended_with(leader) if leader is not None else ExitStatus()
+            status = status if status != ExitStatus() else written or status
+        self._launcher.take_back(run, run.held)
         return Found(run, status)
 
     def _run_of(self, effect: Adopt, record: Record) -> Run:
@@ -117,8 +126,8 @@ class LinuxMachine:
         cgroup = Cgroup(record.cgroup) if record.cgroup is not None else None
         run = Run(effect.name, effect.generation, effect.process, cgroup, spec.ready.probe)
         run.is_adopted = True
-        run.is_settled = record.leader is not None or not isinstance(spec.ready.probe, PidFileProbe)
-        run.group, run.began, run.uid = record.group, record.began, record.uid
+        run.is_settled = record.is_settled
+        run.group, run.began, run.uid = record.own_group(), record.began, record.uid
         run.log_offset = record.log_offset
         return run
 
@@ -136,7 +145,7 @@ class LinuxMachine:
 
     def watch_exit(self, run: Run, pid: int, on_exit: OnExit) -> None:
         """Call once the process was reaped or, if it is not our child, has ended."""
-        if who_waits_for(pid) == os.getpid():
+        if run.has_keeper or who_waits_for(pid) == os.getpid():
             run.end_elsewhere()
             self._reaper.watch(pid, on_exit)
             return
@@ -148,13 +157,20 @@ class LinuxMachine:
             asyncio.get_running_loop().call_soon(on_exit, ExitStatus())
             return
         watch = run.elsewhere = ExitWatch(
-            pid, pidfd, lambda status: self._ended(pid, status, on_exit)
+            pid, pidfd, lambda status: self._ended(run, pid, status, on_exit)
         )
         self._reaper.watch(pid, watch.told)  # its parent may end, and it becomes our child
 
-    def _ended(self, pid: int, status: ExitStatus, on_exit: OnExit) -> None:
+    def _ended(self, run: Run, pid: int, status: ExitStatus, on_exit: OnExit) -> None:
         self._reaper.forget(pid)
+        if status == ExitStatus():
+            status = self._written_status(run) or status
         on_exit(status)
+
+    def _written_status(self, run: Run) -> ExitStatus | None:
+        """Return what the keeper of an adopted one-shot wrote down."""
+        is_one_shot = self._launcher.definition(run.name).one_shot
+        return read_status(self._launcher.status_path(run.name)) if is_one_shot else None
 
     def unwatch_exit(self, run: Run) -> None:
         """Forget the leader's exit, if it is watched."""
@@ -332,6 +348,14 @@ async def _guard(
     except Exception as error:
         log.exception("task of a service failed", service=name)
         on_defect(f"a defect of virtsupd: {error!r}")
+
+
+def _has_left_something(run: Run, record: Record) -> bool:
+    return run.cgroup is not None and bool(set(run.cgroup.pids()) - set(record.before))
+
+
+def _nothing(_status: ExitStatus) -> None:
+    return
 
 
 def _nowhere(run: Run, event: Event) -> None:

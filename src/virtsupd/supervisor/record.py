@@ -7,7 +7,7 @@ from typing import Any
 
 from virtsupd.core.spec import StopMode
 from virtsupd.process.cgroup import Cgroup
-from virtsupd.process.lives import Life, group_lives, is_alive
+from virtsupd.process.lives import Life, group_lives, is_alive, life_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,9 @@ class Record:
     began: int = 0
     """Just before its first process was made, in clock ticks from the boot."""
     leader: Life | None = None
-    """None from before the spawn until it is known for certain."""
+    """None from before the spawn until it is known."""
+    is_settled: bool = True
+    """Whether its leader is the service, not the first process of one that goes into the background."""
     group: int = 0
     """Its process group; 0: none is known."""
     uid: int = 0
@@ -47,17 +49,21 @@ class Record:
             found.update(set(self._cgroup_pids()) - set(self.before))
         return tuple(sorted(found))
 
+    def own_group(self) -> int:
+        """Return its group as long as that number cannot be somebody else's; else 0."""
+        first = life_of(self.group) if self.group and self.leader is not None else None
+        is_used_again = (
+            first is not None and self.leader is not None and first.started > self.leader.started
+        )
+        return 0 if is_used_again else self.group
+
     def _cgroup_pids(self) -> tuple[int, ...]:
         return Cgroup(self.cgroup).pids() if self.cgroup is not None else ()
 
     def _group_pids(self) -> tuple[int, ...]:
         """Return the living members of the group, unless its number is somebody else's by now."""
-        if self.leader is None or not self.group:
-            return ()
-        lives = group_lives(self.group)
-        first = next((life for life in lives if life.pid == self.group), None)
-        is_used_again = first is not None and first.started > self.leader.started
-        return () if is_used_again else tuple(life.pid for life in lives)
+        group = self.own_group() if self.leader is not None else 0
+        return tuple(life.pid for life in group_lives(group)) if group else ()
 
 
 def record_content(record: Record) -> dict[str, Any]:
@@ -69,6 +75,7 @@ def record_content(record: Record) -> dict[str, Any]:
         "before": record.before,
         "began": record.began,
         "leader": [leader.pid, leader.started] if leader is not None else None,
+        "settled": record.is_settled,
         "group": record.group,
         "uid": record.uid,
         "log_offset": record.log_offset,
@@ -89,6 +96,7 @@ def record_of(content: Mapping[str, Any], epoch: str) -> Record:
         before=tuple(int(pid) for pid in content["before"]),
         began=int(content["began"]),
         leader=_life(leader, epoch) if leader is not None else None,
+        is_settled=bool(content["settled"]),
         group=int(content["group"]),
         uid=int(content["uid"]),
         log_offset=int(content["log_offset"]),

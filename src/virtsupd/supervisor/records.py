@@ -25,7 +25,7 @@ from virtsupd.supervisor.record import Record, record_content, record_of
 log = structlog.get_logger()
 
 VERSION = 2
-"""Of the files. Another one is not read: its services are neither known nor started beside."""
+"""Of the files. Another one of this epoch is not read: its services are not known, nor started beside."""
 
 
 @dataclass(slots=True)
@@ -43,6 +43,8 @@ class Records:
         self._epoch = epoch
         self._entries: dict[Name, _Entry] = {}
         self._unwritten: dict[Name, None] = {}
+        self._unread: set[str] = set()
+        """Files of this epoch that we cannot read. They stay until their service starts."""
         self.trouble: str | None = None
         """Why a successor would not know how things stand."""
         for file in store.names():
@@ -61,33 +63,37 @@ class Records:
         entry = self._entries.get(name)
         return entry.record if entry is not None else None
 
+    def is_unread(self, name: Name) -> bool:
+        """Whether a file of the service is there that cannot be read: it may have processes."""
+        file = file_name(name)
+        return file in self._unread and file in self._store.names()
+
     def keep(self, name: Name, service: Service) -> None:
         """Take the state of a service; `flush`, or the begin of its next start, writes it."""
         self._entry(name).service = service
         self._unwritten[name] = None
 
     def begin(self, name: Name, record: Record) -> None:
-        """Write down that a process is about to be made.
+        """Write down that a process is about to be made; a file that could not be read is replaced.
 
         Raises:
-            OSError: it could not be written; what was recorded before stays.
+            OSError: it could not be written. It is tried again by each `flush`, unless `end` says
+                that no process was made.
         """
-        entry = self._entry(name)
-        before, entry.record = entry.record, record
-        try:
-            self._write(name)
-        except OSError:
-            entry.record = before
-            raise
+        self._unread.discard(file_name(name))
+        self._entry(name).record = record
+        self._unwritten[name] = None
+        self._write(name)
 
-    def note(self, name: Name, leader: Life | None, group: int) -> None:
-        """Add the leader of a service, to be written by `flush`.
+    def note(self, name: Name, leader: Life | None, group: int, *, is_settled: bool = True) -> None:
+        """Add the leader of a service, to be written by `flush`; unsettled, it is a first process.
 
         Of a process that has ended by now only its begin stays recorded: what it left may live.
         """
         record = self.record(name)
         if leader is not None and record is not None:
-            self._change(name, replace(record, leader=leader, group=group))
+            found = replace(record, leader=leader, group=group, is_settled=is_settled)
+            self._change(name, found)
 
     def suspect(self, name: Name, lives: tuple[Life, ...]) -> None:
         """Note who may be left of a service, though its start is over."""
@@ -103,28 +109,34 @@ class Records:
     def move(self, name: Name, heir: Name) -> None:
         """Let a service that was renamed go on under its new name."""
         self._entries[heir] = self._entries.pop(name)
-        self._unwritten[heir] = None
         self._unwritten.pop(name, None)
-        self._store.remove(file_name(name))
+        self._unwritten[heir] = None
+        self.flush()
+        if heir not in self._unwritten:
+            self._store.remove(file_name(name))
 
     def forget(self, name: Name) -> None:
         """Remove all that is known of a service that left the graph."""
         if self._entries.pop(name, None) is not None:
             self._unwritten.pop(name, None)
-            self._store.remove(file_name(name))
+            if file_name(name) not in self._unread:
+                self._store.remove(file_name(name))
 
     def flush(self) -> None:
         """Write what changed. What cannot be written is logged and tried again at the next flush."""
-        if not self._unwritten:
+        if not self._unwritten and self.trouble is None:
             return
         trouble = None
         for name in tuple(self._unwritten):
+            if file_name(name) in self._unread:
+                continue
             try:
                 self._write(name)
             except OSError as error:
                 trouble = f"the state of services could not be written down: {error.strerror}"
                 if self.trouble is None:
                     log.warning("service could not be recorded", service=name, reason=str(error))
+                self.trouble = trouble
         self.trouble = trouble
 
     def clear(self) -> None:
@@ -154,13 +166,17 @@ class Records:
     def _load(self, file: str) -> None:
         try:
             content = json.loads(self._store.read(file))
-            if content["version"] != VERSION:
-                log.warning("record of another version", file=file, version=content["version"])
-            elif content["epoch"] != self._epoch:
+            if content["epoch"] != self._epoch:
                 self._store.remove(file)
-            else:
-                self._entries[Name(content["name"])] = _entry_of(content)
+                return
+            if content["version"] != VERSION:
+                raise ValueError(f"it is of version {content['version']}, not {VERSION}")
+            name = Name(str(content["name"]))
+            if file_name(name) != file:
+                raise ValueError(f"it is of {name}")
+            self._entries[name] = _entry_of(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
+            self._unread.add(file)
             log.warning("record of a service cannot be used", file=file, reason=repr(error))
 
 

@@ -49,6 +49,10 @@ class Run:
     watchdog: Watchdog | None = None
     ready_fd: int | None = None
     ready_path: Path | None = None
+    status_fd: int | None = None
+    """Of the file for its exit status, until its process was made."""
+    has_keeper: bool = False
+    """Its parent is a keeper of its exit status, which leaves it to us to reap."""
     log_offset: int = 0
     watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Readiness and health probes."""
@@ -64,7 +68,8 @@ class Run:
 
         Without a cgroup those do that are in the group of its first process or descend from its
         leader; once that has ended (a program that goes into the background), also orphans that
-        virtsupd has inherited since, unless they are known to be something else.
+        virtsupd has inherited since, unless they are known to be something else. Those of an adopted
+        run may have gone to PID 1.
         """
         if pid == self.leader:
             return True
@@ -76,7 +81,8 @@ class Run:
             return True
         if self.leader is None:
             life = life_of(pid)
-            return life is not None and life.started >= self.began and parent_of(pid) == os.getpid()
+            heirs = (os.getpid(), 1) if self.is_adopted else (os.getpid(),)
+            return life is not None and life.started >= self.began and parent_of(pid) in heirs
         return descends_from(pid, self.leader)
 
     def remains(self, stop: Stop) -> Remains:
@@ -108,10 +114,17 @@ class Run:
         """Let a next look wait for its leftovers: the task that did has failed."""
         self.is_waiting = False
 
+    def close_status(self) -> None:
+        """Leave the file for its exit status to the keeper."""
+        if self.status_fd is not None:
+            os.close(self.status_fd)
+            self.status_fd = None
+
     def close(self) -> None:
         """Give back what was made for it, except what a next run takes over (log, sockets, cgroup)."""
         self.watches.cancel()
         self.end_elsewhere()
+        self.close_status()
         if self.notify is not None:
             self.notify.close()
         if self.ready_fd is not None:
