@@ -1,6 +1,7 @@
 """The state of a service as JSON: what of it outlives virtsupd, beside its record.
 
-Only what differs from a fresh service is written. A reader takes what it knows and leaves the rest,
+Only what differs from a fresh service is written, and not whether it has left the configuration:
+the successor's own tells. A reader takes what it knows and leaves the rest,
 so that a newer version can add fields; one that changes the meaning of a field changes the version
 of the records.
 """
@@ -40,8 +41,6 @@ _LISTS: Mapping[str, Callable[[Any], object]] = {
     "respawns": float,
     "start_failures": float,
 }
-NOT_KEPT = frozenset({"is_removed"})
-"""What counts in comparisons and yet is not written: the successor's configuration tells it."""
 _FRESH = Service(ServiceSpec(Name("fresh"), ()))
 
 

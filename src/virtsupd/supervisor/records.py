@@ -168,16 +168,25 @@ class Records:
             content = json.loads(self._store.read(file))
             if content["epoch"] != self._epoch:
                 self._store.remove(file)
-                return
-            if content["version"] != VERSION:
-                raise ValueError(f"it is of version {content['version']}, not {VERSION}")
-            name = Name(str(content["name"]))
-            if file_name(name) != file:
-                raise ValueError(f"it is of {name}")
-            self._entries[name] = _entry_of(content)
+            else:
+                self._entries[_name_in(content, file)] = _entry_of(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._unread.add(file)
             log.warning("record of a service cannot be used", file=file, reason=repr(error))
+
+
+def _name_in(content: Mapping[str, Any], file: str) -> Name:
+    """Return whose record it is.
+
+    Raises:
+        ValueError: it is of another version, or not of whom the file says.
+    """
+    if content["version"] != VERSION:
+        raise ValueError(f"it is of version {content['version']}, not {VERSION}")
+    name = Name(str(content["name"]))
+    if file_name(name) != file:
+        raise ValueError(f"it is of {name}")
+    return name
 
 
 def _entry_of(content: Mapping[str, Any]) -> _Entry:
