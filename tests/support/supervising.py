@@ -131,7 +131,6 @@ class Supervising:
                 while not holds():
                     await changes.receive()
 
-
     async def successor(
         self,
         *specs: ServiceSpec,

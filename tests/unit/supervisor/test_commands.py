@@ -16,7 +16,7 @@ async def test_a_command_runs_in_the_place_of_its_service(*, has_cgroups: bool) 
     async with supervising(spec, parts=Parts(has_cgroups=has_cgroups)) as s:
         run = s.interpreter._runs[WEB]
         line = ("/bin/sh", "-c", "echo $COLOUR $(pwd); tail -n 1 /proc/self/cgroup")
-        outcome = await s.interpreter.commands.run_beside(run, line, 10)
+        outcome = await s.machine.commands.run_beside(run, line, 10)
         first, place = outcome.output.decode().splitlines()
         assert first == "blue /usr"
         assert place.endswith("/web.service") == has_cgroups
@@ -25,14 +25,14 @@ async def test_a_command_runs_in_the_place_of_its_service(*, has_cgroups: bool) 
 async def test_a_service_that_does_not_run_has_no_place() -> None:
     async with supervising(service(), parts=Parts(has_booted=False)) as s:
         with pytest.raises(SpawnError, match="not running"):
-            await s.interpreter.commands.run_beside(None, ("/bin/true",), 10)
+            await s.machine.commands.run_beside(None, ("/bin/true",), 10)
 
 
 async def test_an_action_runs_as_virtsupd_with_the_variables_of_the_service() -> None:
     spec = service(process={"environment": (("COLOUR", "blue"),), "user": "nobody"})
     async with supervising(spec, parts=Parts(has_booted=False)) as s:
         line = ("/bin/sh", "-c", "echo $COLOUR $(id -u)")
-        outcome = await s.interpreter.commands.run_action(spec, line, 10)
+        outcome = await s.machine.commands.run_action(spec, line, 10)
         assert outcome.output == b"blue 0\n"
 
 
@@ -50,7 +50,7 @@ async def test_a_reload_says_why_it_failed(command: tuple[str, ...], why: str | 
     async with supervising(service()) as s:
         run = s.interpreter._runs[WEB]
         reload = Reload(command=command, timeout_seconds=0.05 if "1000" in command else 10)
-        assert await s.interpreter.commands.reload(run, reload) == why
+        assert await s.machine.commands.reload(run, reload) == why
 
 
 @pytest.mark.parametrize(

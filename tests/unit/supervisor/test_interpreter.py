@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -42,12 +43,14 @@ from virtsupd.core.spec import (
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.clock import SystemClock
-from virtsupd.process.lives import LifeWatch, has_ended
+from virtsupd.process.lives import LifeWatch, epoch, has_ended
 from virtsupd.process.notify import NotifyMessage
 from virtsupd.process.plan import Child, SpawnPlan
 from virtsupd.process.reaper import become_subreaper
 from virtsupd.process.spawn import best_spawner
 from virtsupd.process.stop import GoneWatch, Remains
+from virtsupd.process.store import DirectoryStore
+from virtsupd.supervisor.records import Records
 
 pytestmark = pytest.mark.process
 
@@ -59,12 +62,18 @@ async def test_a_service_is_started_and_stopped(*, has_cgroups: bool) -> None:
         assert pid is not None
         assert s.interpreter.leader(WEB) == pid
         assert s.interpreter.pids(WEB) == (pid,)
-        assert (s.run_dir / "records/web").exists()
+        assert left_of(s).record(WEB) is not None
         [report] = (await s.ask(Verb.STOP, "web")).reports
         assert report.result is Result.DONE
         assert s.interpreter.leader(WEB) is None
         assert s.interpreter.pids(WEB) == ()
-        assert not (s.run_dir / "records/web").exists()
+        assert left_of(s).record(WEB) is None
+        assert left_of(s).kept()[WEB].state is State.STOPPED
+
+
+def left_of(s: Supervising) -> Records:
+    """Return what a successor would read."""
+    return Records(DirectoryStore(s.run_dir / "records"), epoch())
 
 
 class Failing:
@@ -218,7 +227,7 @@ async def test_a_daemon_that_never_named_itself_does_not_outlive_its_start(
         await s.until(lambda: s.snapshot().has_failed)
         assert "not ready within" in s.reason()
         assert has_ended(int(told.read_text()))
-        assert not (s.run_dir / "records/web").exists()
+        assert left_of(s).record(WEB) is None
 
 
 async def end(s: Supervising, pid: int) -> None:
@@ -289,9 +298,9 @@ async def test_a_late_answer_of_a_probe_takes_no_leader() -> None:
         generation = s.supervisor.engine.service(WEB).generation
         other = s.snapshot("other").pid or 0
         leader = s.interpreter.leader(WEB)
-        s.interpreter._ready(BecameReady(WEB, generation - 1, other))
-        s.interpreter._ready(BecameReady(Name("gone"), generation, other))
-        s.interpreter._ready(BecameReady(WEB, generation, other))
+        s.interpreter._found(BecameReady(WEB, generation - 1, other))
+        s.interpreter._found(BecameReady(Name("gone"), generation, other))
+        s.interpreter._found(BecameReady(WEB, generation, other))
         assert isinstance(s.posted[-1], NeverReady)
         assert s.interpreter.leader(WEB) == leader
         assert s.reaper.watches(other)
@@ -303,13 +312,13 @@ def message(pid: int, **fields: str) -> NotifyMessage:
 
 async def test_only_the_service_is_heard() -> None:
     async with supervising(service(ready=Readiness(NotifyProbe()))) as s:
-        generation = s.supervisor.engine.service(WEB).generation
-        s.interpreter.heard(WEB, generation, message(os.getpid(), READY="1"))
-        s.interpreter.heard(WEB, generation + 1, message(s.snapshot().pid or 0, READY="1"))
-        s.interpreter.heard(Name("other"), 1, message(1, READY="1"))
+        run = s.interpreter._runs[WEB]
+        s.machine.heard(run, message(os.getpid(), READY="1"))
+        # A message of its last start, that is read late.
+        s.machine.heard(replace(run), message(s.snapshot().pid or 0, READY="1"))
         assert s.snapshot().state is State.STARTING
         fields = {"STATUS": "well", "STOPPING": "1", "RELOADING": "1", "READY": "1"}
-        s.interpreter.heard(WEB, generation, message(s.snapshot().pid or 0, **fields))
+        s.machine.heard(run, message(s.snapshot().pid or 0, **fields))
         assert s.snapshot().state is State.RUNNING
         assert s.snapshot().status_text == "well"
 
@@ -347,14 +356,13 @@ async def test_a_watchdog_counts_from_ready_on() -> None:
     health = Health(NotifyProbe(), interval_seconds=1000)
     spec = service(ready=Readiness(NotifyProbe()), health=health)
     async with supervising(spec) as s:
-        service_of_engine = s.supervisor.engine.service(WEB)
         pid = s.snapshot().pid or 0
         run = s.interpreter._runs[WEB]
         assert run.watchdog is not None
         before = run.watchdog.deadline
-        s.interpreter.heard(WEB, service_of_engine.generation, message(pid, READY="1"))
+        s.machine.heard(run, message(pid, READY="1"))
         assert run.watchdog.deadline != before
-        s.interpreter.heard(WEB, service_of_engine.generation, message(pid, WATCHDOG="trigger"))
+        s.machine.heard(run, message(pid, WATCHDOG="trigger"))
         found = [event for event in s.posted if isinstance(event, HealthChanged)]
         assert found[-1].why == "it said WATCHDOG=trigger"
         await s.until(lambda: s.snapshot().has_failed)

@@ -19,11 +19,13 @@ from virtsupd.core.spec import (
     Stop,
     StopMode,
 )
-from virtsupd.process.lives import life_of
+from virtsupd.process.lives import epoch, life_of
 from virtsupd.process.plan import Child, SpawnPlan
 from virtsupd.process.spawn import best_spawner
+from virtsupd.process.store import DirectoryStore
 from virtsupd.supervisor.launch import watchdog_seconds
-from virtsupd.supervisor.records import Record, Records
+from virtsupd.supervisor.record import Record
+from virtsupd.supervisor.records import Records
 
 pytestmark = pytest.mark.process
 
@@ -81,7 +83,7 @@ async def test_a_failed_start_leaves_nothing() -> None:
         text = "descriptor: cannot pass readiness as descriptor 3: 0 to 3 are taken"
         assert s.reason() == text
         assert list((s.run_dir / "ready").iterdir()) == []
-        assert list((s.run_dir / "records").iterdir()) == []
+        assert s.records.record(WEB) is None
         assert s.launcher.tree is not None
         assert s.launcher.tree.services() == ()
 
@@ -103,19 +105,25 @@ async def test_a_start_that_nothing_would_tell_a_successor_of_is_not_made(mode: 
 async def test_a_record_is_begun_before_the_spawn_and_names_the_cgroup() -> None:
     class Looking:
         def spawn(self, plan: SpawnPlan) -> Child:
-            seen.append(Records(s.run_dir / "records").read(WEB))
+            seen.append(read().record(WEB))
+            states.append(read().kept()[WEB].state)
             return best_spawner().spawn(plan)
 
+    def read() -> Records:
+        return Records(DirectoryStore(s.run_dir / "records"), epoch())
+
     seen: list[Record | None] = []
+    states: list[State] = []
     async with supervising(service(), parts=Parts(spawner=Looking(), has_booted=False)) as s:
         await s.ask(Verb.START, "web")
         [begun] = seen
-        after = Records(s.run_dir / "records").read(WEB)
+        after = read().record(WEB)
         assert begun is not None
         assert after is not None
         assert begun.leader is None
         assert begun.cgroup == after.cgroup == s.interpreter._runs[WEB].cgroup.path  # type: ignore[union-attr]  # it has one
         assert after.leader == life_of(s.snapshot().pid or 0)
+        assert states == [State.STARTING]
 
 
 async def test_a_watchdog_is_told_its_interval() -> None:

@@ -1,237 +1,337 @@
-"""What a successor is told of the processes that run, and when it must not start them again."""
+"""What a successor is told of each service, and what becomes of files that it cannot use."""
 
+import errno
+import json
 import os
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.support.processes import cgroup_tree
+import structlog.testing
+from tests.support.outputs import fill, small_disk
 
 from virtsupd.core.names import Name
-from virtsupd.core.spec import StopMode
-from virtsupd.errors import SpawnError
-from virtsupd.process.lives import life_of
-from virtsupd.supervisor.records import Records
+from virtsupd.core.service import Service
+from virtsupd.core.snapshot import State
+from virtsupd.core.spec import ServiceSpec
+from virtsupd.process.lives import Life, epoch, life_of
+from virtsupd.process.store import DirectoryStore
+from virtsupd.supervisor.record import Record
+from virtsupd.supervisor.records import VERSION, Records
 
-pytestmark = pytest.mark.process
+WEB, APP = Name("web/1"), Name("app")
+BOOT = "this boot"
+LEADER = Life(7, 70, BOOT)
 
-WEB = Name("web/1")
+
+class DictStore:
+    """Files in memory, on a disk that can be full."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.is_full = False
+        self.writes: list[str] = []
+
+    def names(self) -> list[str]:
+        return sorted(self.files)
+
+    def read(self, name: str) -> bytes:
+        return self.files[name]
+
+    def write(self, name: str, content: bytes) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+        self.writes.append(name)
+        self.files[name] = content
+
+    def remove(self, name: str) -> None:
+        self.files.pop(name, None)
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Records:
-    return Records(tmp_path / "records")
-
-
-def noted(records: Records, pid: int) -> None:
-    """Record a start from its begin to its leader, without a cgroup."""
-    records.begin(WEB, 1, None)
-    records.note(WEB, pid, pid)
+def store() -> DictStore:
+    return DictStore()
 
 
 @pytest.fixture
-def child() -> Iterator[subprocess.Popen[bytes]]:
-    """Give a living process that leads a session of its own."""
-    with subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def records(store: DictStore) -> Records:
+    return Records(store, BOOT)
 
 
-def test_what_was_noted_is_read(records: Records, child: subprocess.Popen[bytes]) -> None:
-    assert records.read(WEB) is None
-    records.note(WEB, child.pid, child.pid)  # of a start that nobody began
-    assert records.read(WEB) is None
-    noted(records, child.pid)
-    found = records.read(WEB)
-    assert found is not None
-    assert (found.leader, found.group) == (life_of(child.pid), child.pid)
-    records.forget(WEB)
-    assert records.read(WEB) is None
-    records.forget(WEB)
+def running(name: Name = WEB, **values: Any) -> Service:
+    return Service(ServiceSpec(name, (name,)), State.RUNNING, generation=3, **values)
 
 
-def test_a_forgotten_record_is_overwritten_by_a_respawn_and_else_swept(
-    tmp_path: Path, records: Records, child: subprocess.Popen[bytes]
+def following(store: DictStore, at: str = BOOT) -> Records:
+    """Return what a successor has read."""
+    return Records(store, at)
+
+
+def test_nothing_is_known_at_first(records: Records, store: DictStore) -> None:
+    assert records.kept() == {}
+    assert records.record(WEB) is None
+    records.flush()
+    records.clear()
+    assert store.files == {}
+
+
+def test_what_was_kept_and_noted_is_known_to_the_next(records: Records, store: DictStore) -> None:
+    records.keep(WEB, running(pid=7))
+    records.begin(WEB, Record(3, Path("/x"), (1, 2)))
+    records.note(WEB, LEADER, 7)
+    records.flush()
+    after = following(store)
+    assert after.kept() == {WEB: running(pid=7)}
+    assert after.record(WEB) == Record(3, Path("/x"), (1, 2), leader=LEADER, group=7)
+    assert list(store.files) == ["web%2F1"]
+
+
+def test_a_begin_is_written_at_once_with_what_was_kept(records: Records, store: DictStore) -> None:
+    records.keep(WEB, running())
+    assert store.files == {}
+    records.begin(WEB, Record(3, None))
+    assert following(store).record(WEB) == Record(3, None)
+    assert following(store).kept() == {WEB: running()}
+    records.flush()
+    assert store.writes == ["web%2F1"], "nothing is written twice"
+
+
+def test_of_a_start_that_nobody_began_nothing_is_noted(records: Records, store: DictStore) -> None:
+    records.note(WEB, LEADER, 7)
+    records.suspect(WEB, (LEADER,))
+    records.end(WEB)
+    records.flush()
+    assert store.files == {}
+
+
+def test_of_a_leader_that_has_ended_by_now_the_begin_is_kept(records: Records) -> None:
+    records.begin(WEB, Record(3, None))
+    records.note(WEB, None, 7)
+    assert records.record(WEB) == Record(3, None)
+
+
+def test_a_first_process_is_told_from_the_service_itself(
+    records: Records, store: DictStore
 ) -> None:
-    noted(records, child.pid)
-    records.forget(WEB)
-    noted(records, child.pid)
-    records.sweep()
-    assert records.read(WEB) is not None, "the service was started again"
-    records.forget(WEB)
-    records.sweep()
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_of_one_that_ended_meanwhile_the_begin_is_kept(records: Records) -> None:
-    noted(records, 2**22 + 1)
-    found = records.read(WEB)
+    records.begin(WEB, Record(3, None, is_settled=False))
+    records.note(WEB, LEADER, 7, is_settled=False)
+    records.flush()
+    found = following(store).record(WEB)
     assert found is not None
-    assert (found.generation, found.leader, found.cgroup) == (1, None, None)
+    assert (found.leader, found.is_settled) == (LEADER, False)
+    records.note(WEB, Life(8, 80, BOOT), 7)
+    records.flush()
+    found = following(store).record(WEB)
+    assert found is not None
+    assert found.is_settled
+
+
+def test_suspects_outlive_the_end_of_their_start(records: Records, store: DictStore) -> None:
+    records.begin(WEB, Record(3, None))
+    records.suspect(WEB, (LEADER,))
+    records.flush()
+    found = following(store).record(WEB)
+    assert found is not None
+    assert found.suspects == (LEADER,)
+
+
+def test_after_an_end_the_state_is_kept_and_no_process(records: Records, store: DictStore) -> None:
+    records.begin(WEB, Record(3, None))
+    records.keep(WEB, running())
+    records.end(WEB)
+    records.flush()
+    after = following(store)
+    assert after.record(WEB) is None
+    assert after.kept() == {WEB: running()}
+
+
+def test_what_left_the_graph_is_forgotten(records: Records, store: DictStore) -> None:
+    records.keep(WEB, running())
+    records.flush()
+    records.keep(WEB, running(pid=7))
+    records.forget(WEB)
+    records.flush()
+    records.forget(WEB)
+    assert store.files == {}
+
+
+def test_a_renamed_service_is_never_without_a_record(records: Records, store: DictStore) -> None:
+    records.keep(WEB, running())
+    records.begin(WEB, Record(3, None))
+    store.is_full = True
+    records.move(WEB, APP)
+    assert records.record(APP) == Record(3, None)
+    assert following(store).record(WEB) == Record(3, None), "it could not be written anew"
+    store.is_full = False
+    records.flush()
+    assert following(store).record(APP) == Record(3, None)
+    other = Records(DictStore(), BOOT)
+    other.begin(WEB, Record(3, None))
+    other.move(WEB, APP)
+    assert other.record(WEB) is None
+
+
+# Files that cannot be used
+
+
+def content(**changes: Any) -> bytes:
+    whole = {"version": VERSION, "epoch": BOOT, "name": WEB, "service": {"state": "running"}}
+    return json.dumps(whole | changes).encode()
+
+
+def test_what_a_newer_version_adds_to_a_file_is_ignored(store: DictStore) -> None:
+    store.files["web%2F1"] = content(colour="blue")
+    assert following(store).kept()[WEB].state is State.RUNNING
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"version": 2}', '{"version": 1}', '{"version": 1, "pid": "x"}']
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"{}",
+        content(version=VERSION + 1),
+        content(version=1),
+        content(name="app"),
+        content(name=5),
+        content(service={"state": "flying"}),
+        content(service=[]),
+        content(start={}),
+        content(start=[]),
+        content(start={"generation": "x"}),
+    ],
 )
-def test_what_is_no_record_says_nothing(records: Records, tmp_path: Path, text: str) -> None:
-    (tmp_path / "records").mkdir()
-    (tmp_path / "records/web%2F1").write_text(text)
-    assert records.read(WEB) is None
-    records.refuse_leftovers(WEB, StopMode.GROUP, ())
-    records.clear()
-    assert not (tmp_path / "records").exists()
-
-
-def test_a_leader_that_cannot_be_recorded_ends_nothing(
-    tmp_path: Path, child: subprocess.Popen[bytes]
+def test_what_cannot_be_used_is_told_and_left_alone_until_the_service_starts(
+    store: DictStore, text: bytes
 ) -> None:
-    (tmp_path / "records").write_text("a file")
-    records = Records(tmp_path / "records")
-    with pytest.raises(FileExistsError):
-        records.begin(WEB, 1, None)
-    (tmp_path / "records").unlink()
-    records.begin(WEB, 1, None)
-    (tmp_path / "records/web%2F1").unlink()
-    (tmp_path / "records").rmdir()
-    (tmp_path / "records").write_text("a file")
-    records.note(WEB, child.pid, child.pid)
-    assert records.read(WEB) is None
+    store.files["web%2F1"] = text
+    with structlog.testing.capture_logs() as logs:
+        records = following(store)
+    assert [(e["event"], e["file"], e["log_level"]) for e in logs] == [
+        ("record of a service cannot be used", "web%2F1", "warning")
+    ]
+    assert records.kept() == {}
+    assert records.is_unread(WEB)
+    assert not records.is_unread(APP)
+    records.keep(WEB, running())
+    records.flush()
     records.clear()
+    assert store.files == {"web%2F1": text}
+    records.keep(WEB, running())
+    records.begin(WEB, Record(3, None))
+    assert not records.is_unread(WEB)
+    assert following(store).record(WEB) == Record(3, None)
 
 
-@pytest.mark.parametrize("mode", [StopMode.GROUP, StopMode.PROCESS, StopMode.CGROUP])
-def test_a_living_leader_is_an_obstacle_until_it_ends(
-    records: Records, child: subprocess.Popen[bytes], mode: StopMode
+def test_a_file_that_cannot_be_used_may_be_taken_away(store: DictStore) -> None:
+    store.files["web%2F1"] = b"{"
+    records = following(store)
+    del store.files["web%2F1"]
+    assert not records.is_unread(WEB)
+
+
+@pytest.mark.parametrize("version", [VERSION, VERSION + 1, 1])
+def test_what_belongs_to_another_boot_is_void(store: DictStore, version: int) -> None:
+    store.files["web%2F1"] = content(epoch="another boot", version=version)
+    with structlog.testing.capture_logs() as logs:
+        records = following(store)
+    assert records.kept() == {}
+    assert not records.is_unread(WEB)
+    assert store.files == {}
+    assert logs == []
+
+
+# A disk that is full
+
+
+def test_what_cannot_be_written_is_told_once_and_tried_again(
+    records: Records, store: DictStore
 ) -> None:
-    records.refuse_leftovers(WEB, mode, ())
-    noted(records, child.pid)
-    with pytest.raises(SpawnError) as refused:
-        records.refuse_leftovers(WEB, mode, ())
-    assert refused.value.stage == "leftovers"
-    assert refused.value.is_permanent
-    text = (
-        f"process {child.pid} of an earlier virtsupd still runs; end what is left: kill {child.pid}"
+    store.is_full = True
+    records.keep(WEB, running())
+    records.keep(APP, running(APP))
+    with structlog.testing.capture_logs() as logs:
+        records.flush()
+        records.flush()
+    assert [e["event"] for e in logs] == ["service could not be recorded"]
+    assert records.trouble == (
+        "the state of services could not be written down: No space left on device"
     )
-    assert str(refused.value) == text
+    store.is_full = False
+    records.flush()
+    assert not records.trouble
+    assert set(following(store).kept()) == {WEB, APP}
+
+
+def test_the_trouble_ends_also_with_a_begin(records: Records, store: DictStore) -> None:
+    store.is_full = True
+    records.keep(WEB, running())
+    records.flush()
+    assert records.trouble
+    store.is_full = False
+    records.begin(WEB, Record(3, None))
+    records.flush()
+    assert records.trouble is None
+
+
+def test_a_start_that_could_not_be_recorded_is_as_soon_as_there_is_room(
+    records: Records, store: DictStore
+) -> None:
+    """A service with a cgroup of its own starts all the same, and has to be found then."""
+    store.is_full = True
+    records.keep(WEB, running())
+    with pytest.raises(OSError, match="No space"):
+        records.begin(WEB, Record(3, Path("/x")))
+    records.note(WEB, LEADER, 7)
+    store.is_full = False
+    records.flush()
+    found = following(store).record(WEB)
+    assert found is not None
+    assert (found.cgroup, found.leader) == (Path("/x"), LEADER)
+
+
+def test_on_a_disk_that_fills_up_the_records_that_are_there_still_change(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", kib=32) as disk:
+        records = Records(DirectoryStore(disk / "records"), BOOT)
+        records.keep(WEB, running())
+        records.flush()
+        filler = fill(disk)
+        records.keep(WEB, running(pid=7))
+        records.keep(APP, running(APP))
+        records.flush()
+        assert "No space" in (records.trouble or "")
+        after = Records(DirectoryStore(disk / "records"), BOOT)
+        assert after.kept() == {WEB: running(pid=7)}
+        filler.unlink()
+        records.flush()
+        assert records.trouble is None
+
+
+# The end of everything
+
+
+@pytest.mark.parametrize(
+    ("make", "stays"),
+    [
+        (lambda me: Record(3, None, leader=me, group=0), True),
+        (lambda me: Record(3, None, leader=Life(me.pid, me.started - 1, me.epoch)), False),
+        (lambda me: Record(3, None, suspects=(me,)), True),
+        (lambda _: None, False),
+    ],
+)
+def test_after_a_shutdown_only_what_still_lives_is_recorded(
+    store: DictStore, make: Callable[[Life], Record | None], stays: bool
+) -> None:
+    records = Records(store, epoch())
+    records.keep(WEB, running())
+    me = life_of(os.getpid())
+    assert me is not None
+    record = make(me)
+    if record is not None:
+        records.begin(WEB, record)
     records.clear()
-    assert records.read(WEB) is not None
-    child.kill()
-    child.wait()
-    records.refuse_leftovers(WEB, mode, ())
-    records.clear()
-    assert records.read(WEB) is None
-
-
-def test_of_a_group_every_member_counts_and_of_a_process_the_leader_alone(
-    records: Records,
-) -> None:
-    script = ["/bin/sh", "-c", "sleep 1000 & echo $!; exec sleep 1000"]
-    with subprocess.Popen(script, stdout=subprocess.PIPE, start_new_session=True) as leader:
-        assert leader.stdout is not None
-        member = int(leader.stdout.readline())
-        noted(records, leader.pid)
-        with pytest.raises(SpawnError, match=f"processes {min(leader.pid, member)}, "):
-            records.refuse_leftovers(WEB, StopMode.GROUP, ())
-        leader.kill()
-        leader.wait()
-        with pytest.raises(SpawnError, match=f"process {member} of"):
-            records.refuse_leftovers(WEB, StopMode.GROUP, ())
-        records.refuse_leftovers(WEB, StopMode.PROCESS, ())
-        records.clear()
-        assert records.read(WEB) is not None
-        pidfd = os.pidfd_open(member)
-        os.kill(member, 9)
-        os.close(pidfd)
-
-
-def test_a_number_that_is_somebody_elses_by_now_is_no_obstacle(
-    records: Records, child: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    noted(records, child.pid)
-    path = tmp_path / "records/web%2F1"
-    text = path.read_text()
-    life = life_of(child.pid)
-    assert life is not None
-    path.write_text(text.replace(str(life.started), str(life.started - 1)))
-    records.refuse_leftovers(WEB, StopMode.GROUP, ())
-    path.write_text(text.replace(life.epoch, "another boot"))
-    records.refuse_leftovers(WEB, StopMode.GROUP, ())
-    records.clear()
-    assert not path.exists()
-
-
-def test_in_a_cgroup_everybody_counts(records: Records, tmp_path: Path) -> None:
-    with cgroup_tree(tmp_path) as tree:
-        cgroup = tree.service(WEB)
-        cgroup.make()
-        records.refuse_leftovers(WEB, StopMode.CGROUP, (cgroup,))
-        children = [subprocess.Popen(["/bin/sleep", "1000"]) for _ in range(12)]
-        for child in children:
-            (cgroup.path / "cgroup.procs").write_text(str(child.pid))
-        with pytest.raises(SpawnError) as refused:
-            records.refuse_leftovers(WEB, StopMode.CGROUP, (cgroup,))
-        assert "…" in str(refused.value)
-        assert str(refused.value).endswith(f"echo 1 > {cgroup.path}/cgroup.kill")
-        # What else is in there are guests, under the other modes.
-        records.refuse_leftovers(WEB, StopMode.PROCESS, (cgroup,))
-        for child in children:
-            child.kill()
-            child.wait()
-
-
-@pytest.mark.parametrize("mode", [StopMode.GROUP, StopMode.PROCESS, StopMode.CGROUP])
-def test_what_was_born_after_a_record_was_begun_counts_and_what_was_there_does_not(
-    records: Records, tmp_path: Path, mode: StopMode
-) -> None:
-    with cgroup_tree(tmp_path) as tree:
-        cgroup = tree.service(WEB)
-        cgroup.make()
-        with subprocess.Popen(["/bin/sleep", "1000"]) as guest:
-            (cgroup.path / "cgroup.procs").write_text(str(guest.pid))
-            records.begin(WEB, 1, cgroup, cgroup.pids())
-            if mode is not StopMode.CGROUP:
-                records.refuse_leftovers(WEB, mode, ())
-            with subprocess.Popen(["/bin/sleep", "1000"]) as born:
-                (cgroup.path / "cgroup.procs").write_text(str(born.pid))
-                # The successor was started elsewhere: none of its own groups is this one.
-                with pytest.raises(SpawnError, match=str(born.pid)) as refused:
-                    Records(tmp_path / "records").refuse_leftovers(WEB, mode, ())
-                assert (str(guest.pid) in str(refused.value)) == (mode is StopMode.CGROUP)
-                records.clear()
-                assert records.read(WEB) is not None
-                born.kill()
-            guest.kill()
-        records.refuse_leftovers(WEB, mode, ())
-
-
-def test_a_leader_outside_of_its_cgroup_counts(
-    records: Records, child: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    with cgroup_tree(tmp_path) as tree:
-        cgroup = tree.service(WEB)
-        cgroup.make()
-        noted(records, child.pid)
-        with pytest.raises(SpawnError, match=f"kill {child.pid}"):
-            records.refuse_leftovers(WEB, StopMode.CGROUP, (cgroup,))
-
-
-def test_suspects_are_named_with_their_program(
-    records: Records, child: subprocess.Popen[bytes]
-) -> None:
-    records.begin(WEB, 1, None)
-    life = life_of(child.pid)
-    assert life is not None
-    records.suspect(WEB, (life,))
-    records.suspect(Name("other"), (life,))
-    with pytest.raises(SpawnError) as refused:
-        records.refuse_leftovers(WEB, StopMode.PROCESS, ())
-    assert str(refused.value) == (
-        f"it may have left process {child.pid} (sleep), and no cgroup tells; "
-        f"end what is left: kill what is its own of {child.pid}"
-    )
-    child.kill()
-    child.wait()
-    records.refuse_leftovers(WEB, StopMode.PROCESS, ())
+    assert bool(store.files) == stays
