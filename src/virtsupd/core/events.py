@@ -77,6 +77,8 @@ class Adopted:
     name: Name
     generation: int
     pid: int | None
+    was_heard: bool = False
+    """Whether virtsupd only became another program: all that the service says is still heard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ a leader that ended meanwhile is a death, and a start of which nothing was made 
 start or stop that was under way goes on.
 
 A deadline that nobody kept ends nothing: it begins anew. READY=1 may have been said while nobody
-listened, so a service that says it when asked no more is taken for ready at the end of that time.
+listened, so a service that says it when asked no more is taken for ready at the end of that time;
+not if virtsupd only became another program, which heard it (`was_heard`).
 """
 
 from collections.abc import Mapping
@@ -91,7 +92,8 @@ def take_found(host: HostState, service: Service, event: Adopted | NeverMade) ->
         service.death = None
         move(host, service, Move.SPAWN_FAILED)
         return
-    service.adopted_at = host.now.wall
+    if not event.was_heard:
+        service.adopted_at = host.now.wall
     service.pid = event.pid
     host.announce(service.spec.name, "service adopted")
     match service.state:

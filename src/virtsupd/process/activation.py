@@ -105,6 +105,11 @@ class ListeningSockets:
                         break
         return tuple(spec for spec in specs if spec not in self._held)
 
+    @property
+    def specs(self) -> tuple[SocketSpec, ...]:
+        """What is held, as it was defined when it was opened."""
+        return tuple(self._held)
+
     def handed(self) -> Mapping[str, int]:
         """Return our descriptors under names that `inherit` knows them by after an exec."""
         return {_key(spec): held.fileno() for spec, held in self._held.items()}

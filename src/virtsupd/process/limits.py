@@ -27,13 +27,24 @@ RESOURCE_BY_NAME: Final = {
 }
 
 
-_STARTED_WITH: Final = resource.getrlimit(resource.RLIMIT_NOFILE)
+_started_with = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
-def raise_own_descriptors() -> None:
-    """Let virtsupd hold as many descriptors as its hard limit allows: one or more for each service."""
-    _, hard = _STARTED_WITH
+def raise_own_descriptors(before: tuple[int, int] | None = None) -> None:
+    """Let virtsupd hold as many descriptors as its hard limit allows: one or more for each service.
+
+    `before` is what `started_with` told the program that this process was before an exec, which had
+    raised them already.
+    """
+    global _started_with  # noqa: PLW0603 - as the limit itself, it belongs to the process
+    _started_with = before or _started_with
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def started_with() -> tuple[int, int]:
+    """Return the soft and hard limit of descriptors that virtsupd was started with."""
+    return _started_with
 
 
 def with_started_nofile(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
@@ -41,8 +52,8 @@ def with_started_nofile(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
 
     A service must not inherit our raised one: programs that use select(2) break above 1,024.
     """
-    soft, hard = _STARTED_WITH
-    is_raised = resource.getrlimit(resource.RLIMIT_NOFILE) != _STARTED_WITH
+    soft, hard = _started_with
+    is_raised = resource.getrlimit(resource.RLIMIT_NOFILE) != _started_with
     if not is_raised or any(limit.name == "nofile" for limit in limits):
         return limits
     return (*limits, Limit("nofile", _finite(soft), _finite(hard)))

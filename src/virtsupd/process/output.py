@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import termios
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -67,6 +67,7 @@ class Outputs:
         self._link.on_message = self._take
         self._link.on_warning = self._take_link_warning
         self._outputs: dict[Name, _Output] = {}
+        self._inherited: dict[Name, int] = {}
         self._closing: dict[Name, _Output | None] = {}
         self._troubled: set[Name] = set()
         self._drains: dict[str, tuple[Name, anyio.Event]] = {}
@@ -146,6 +147,19 @@ class Outputs:
         self._troubled.discard(name)
         self._link.send("close", name)
 
+    def handed(self) -> dict[str, int]:
+        """Return the FIFOs, by service, for a program that this one becomes: they may be full."""
+        return {name: output.descriptor for name, output in self._outputs.items()}
+
+    def inherit(self, descriptors: Mapping[str, int]) -> None:
+        """Take up what `handed` told before an exec; each is used when its service opens its output."""
+        self._inherited = {Name(name): number for name, number in descriptors.items()}
+
+    def forget_inherited(self) -> None:
+        """Close what no service has opened by now."""
+        while self._inherited:
+            os.close(self._inherited.popitem()[1])
+
     def rename(self, name: Name, heir: Name) -> None:
         """Let the FIFO of a service that this virtsupd has not opened be another one's from now on.
 
@@ -153,6 +167,8 @@ class Outputs:
         """
         with suppress(OSError):
             self.path(name).rename(self.path(heir))
+        if name in self._inherited:
+            self._inherited[heir] = self._inherited.pop(name)
         self.close(name)
 
     def written(self, name: Name) -> int:
@@ -219,7 +235,8 @@ class Outputs:
         output = self._closing.pop(name, None)
         if output is None:
             path = self.path(name)
-            return _Output(log, path, _open_fifo(path))
+            kept = _checked(self._inherited.pop(name, None), path)
+            return _Output(log, path, _open_fifo(path) if kept is None else kept)
         output.log = log
         return output
 
@@ -301,6 +318,7 @@ class Outputs:
                 os.close(output.descriptor)
         self._outputs.clear()
         self._closing.clear()
+        self.forget_inherited()
         if self._null >= 0:
             os.close(self._null)
         self._null = -1
@@ -332,6 +350,16 @@ def _open_fifo(path: Path) -> int:
     with suppress(OSError):  # above fs.pipe-max-size: it works with what it has
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return descriptor
+
+
+def _checked(descriptor: int | None, path: Path) -> int | None:
+    """Return the descriptor if it is of the FIFO at the path; otherwise it is closed."""
+    with suppress(OSError):
+        if descriptor is None or os.path.samestat(os.fstat(descriptor), path.lstat()):
+            return descriptor
+    if descriptor is not None:
+        os.close(descriptor)
+    return None
 
 
 def _prepare(descriptor: int, uid: int, gid: int) -> None:

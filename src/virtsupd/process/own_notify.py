@@ -11,14 +11,16 @@ class OwnNotify:
     The variable is taken out of the environment, so that no child speaks in our name.
     """
 
-    def __init__(self) -> None:
-        self._path = os.environ.pop("NOTIFY_SOCKET", "")
+    def __init__(self, path: str | None = None) -> None:
+        """Speak to `path` instead, if it is given: what the variable said before an exec."""
+        variable = os.environ.pop("NOTIFY_SOCKET", "")
+        self.path = variable if path is None else path
 
     def say(self, *lines: str) -> None:
         """Send lines such as READY=1. Nobody listening is no error: the message is for them."""
-        if not self._path:
+        if not self.path:
             return
-        address = "\0" + self._path[1:] if self._path.startswith("@") else self._path
+        address = "\0" + self.path[1:] if self.path.startswith("@") else self.path
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,

@@ -73,12 +73,17 @@ class Reaper:
         return count
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Reap on every SIGCHLD of the running loop, beginning with who has ended already."""
+    async def running(self, *, begins_later: bool = False) -> AsyncIterator[None]:
+        """Reap on every SIGCHLD of the running loop, beginning with who has ended already.
+
+        `begins_later` leaves the latter to the caller's `drain`: children that this process had
+        before an exec are to be watched first. SIGCHLD is to be blocked until then.
+        """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self.drain)
         try:
-            self.drain()
+            if not begins_later:
+                self.drain()
             yield
         finally:
             loop.remove_signal_handler(signal.SIGCHLD)

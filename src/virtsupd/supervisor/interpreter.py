@@ -51,6 +51,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, Stop
 from virtsupd.errors import SpawnError, VirtsupdError
 from virtsupd.process.plan import Child
+from virtsupd.supervisor.handing_over import of_runs
 from virtsupd.supervisor.machine import Machine
 from virtsupd.supervisor.memory import Memory
 from virtsupd.supervisor.record import Record
@@ -107,6 +108,10 @@ class Interpreter:
         """Return all processes in a service's cgroup; where there is none, its leader's family."""
         run = self._runs.get(name)
         return tuple(self._machine.pids(run)) if run is not None else ()
+
+    def handed(self) -> dict[str, int]:
+        """Return what is open for present starts, named for the program that this one becomes."""
+        return of_runs(self._runs.values())
 
     def tidy(self) -> None:
         """Remove what services that have stopped and were not started again leave behind."""
@@ -267,7 +272,7 @@ class Interpreter:
             self._watch_leader(run, run.leader)
             if run.is_settled and record.leader is None:
                 self._records.note(name, self._machine.life(run.leader), run.group)
-        self.post(Adopted(name, generation, run.leader))
+        self.post(Adopted(name, generation, run.leader, was_heard=found.was_heard))
         if found.status is not None:
             self.post(Exited(name, generation, found.status))
 

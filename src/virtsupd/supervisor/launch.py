@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,11 +24,13 @@ from virtsupd.process.activation import ListeningSockets, activation_environment
 from virtsupd.process.cgroup import Cgroup, CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.identity import Credentials, resolve_credentials
+from virtsupd.process.inheritance import Inheritance
 from virtsupd.process.notify import NotifyMessage, NotifySocket, Watchdog
 from virtsupd.process.output import Outputs
 from virtsupd.process.plan import Child, Spawner, SpawnPlan, plan_process
 from virtsupd.process.status_file import open_status
 from virtsupd.process.survivors import ticks_now
+from virtsupd.supervisor import handing_over
 from virtsupd.supervisor.leftovers import refuse_leftovers, refuse_unread
 from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.records import Records
@@ -54,6 +56,8 @@ class Launcher:
     """The definition in force of a service."""
     on_message: Callable[[Run, NotifyMessage], None]
     """Told what a service says on its notify socket."""
+    inherited: Inheritance = field(default_factory=Inheritance)
+    """What this process has from the program that it was before, for who needs it."""
     _sockets: dict[Name, ListeningSockets] = field(default_factory=dict)
     _null: int = field(default_factory=lambda: os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
 
@@ -135,8 +139,9 @@ class Launcher:
     def take_back(self, run: Run, pidfd: int | None) -> None:
         """Take up again what a run that was adopted had been given by an earlier virtsupd.
 
-        Each is taken as far as it can be had; what is missing is made at the next start. Output that
-        cannot be captured any more is logged: the service runs. Its user stays the one it has.
+        Each is taken as far as it can be had, from before an exec or from where it lies; what is
+        missing is made at the next start. Output that cannot be captured any more is logged: the
+        service runs. Its user stays the one it has.
         """
         uid = run.uid
         try:
@@ -144,16 +149,30 @@ class Launcher:
         except SpawnError as error:
             log.warning("output of an adopted service is lost", service=run.name, reason=str(error))
         run.uid = uid
-        if (self.run_dir / "notify" / file_name(run.name)).exists() or self._is_notifying(run):
-            with contextlib.suppress(SpawnError, OSError):
-                self._open_notify(run)
-        ready = self.run_dir / "ready" / file_name(run.name)
-        with contextlib.suppress(OSError):
-            run.ready_fd = os.open(ready, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-            run.ready_path = ready
-        if run.process.sockets and run.leader is not None and pidfd is not None:
-            held = self._sockets.setdefault(run.name, ListeningSockets())
+        self._take_back_notify(run)
+        self._take_back_ready(run)
+        # What was kept over an exec may have been opened for other definitions.
+        is_asked = run.name not in self._sockets and run.process.sockets
+        if is_asked and run.leader is not None and pidfd is not None:
+            held = self._sockets[run.name] = ListeningSockets()
             held.take_back(run.process.sockets, run.leader, pidfd)
+
+    def _take_back_notify(self, run: Run) -> None:
+        kept = self.inherited.take(f"notify {run.name}")
+        path = self.run_dir / "notify" / file_name(run.name)
+        if kept is not None or path.exists() or self._is_notifying(run):
+            with contextlib.suppress(SpawnError, OSError):
+                self._open_notify(run, kept)
+
+    def _take_back_ready(self, run: Run) -> None:
+        """Hold the readiness FIFO again; the one kept over an exec has what was written meanwhile."""
+        path = self.run_dir / "ready" / file_name(run.name)
+        run.ready_fd = self.inherited.take(f"ready {run.name}")
+        flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+        with contextlib.suppress(OSError):
+            if run.ready_fd is None:
+                run.ready_fd = os.open(path, flags)
+        run.ready_path = path if run.ready_fd is not None else None
 
     def plan_beside(self, run: Run, command: tuple[str, ...]) -> SpawnPlan:
         """Plan a command that runs as the service does and in its cgroup, its output to us.
@@ -184,6 +203,24 @@ class Launcher:
             descriptors=(self._null, self._null, self._null),
             cgroup_fd=None,
         )
+
+    def inherit(self, heirs: Mapping[Name, Name], names: Collection[Name]) -> None:
+        """Take up the activation sockets that were kept over an exec, before anything is started.
+
+        `heirs` has the present names of services, those that there are `names`; what belonged to
+        none of them is closed and removed.
+        """
+        self._sockets.update(handing_over.take_sockets(self.inherited, heirs))
+        for name in [name for name in self._sockets if name not in names]:
+            self.release(name)
+
+    def handed(self) -> dict[str, int]:
+        """Return the activation sockets, named for `inherit` after an exec."""
+        return handing_over.of_sockets(self._sockets)
+
+    def facts(self) -> dict[str, object]:
+        """Return what has to be known of `handed` besides."""
+        return {handing_over.SOCKETS: handing_over.definitions(self._sockets)}
 
     def release(self, name: Name) -> None:
         """Close the activation sockets a service kept over restarts."""
@@ -234,9 +271,11 @@ class Launcher:
             environment["WATCHDOG_USEC"] = str(int(seconds * 1e6))
         return environment
 
-    def _open_notify(self, run: Run) -> Path:
+    def _open_notify(self, run: Run, inherited: int | None = None) -> Path:
         path = self.run_dir / "notify" / file_name(run.name)
-        run.notify = NotifySocket(path, on_message=lambda heard: self.on_message(run, heard))
+        run.notify = NotifySocket(
+            path, on_message=lambda heard: self.on_message(run, heard), inherited=inherited
+        )
         seconds = watchdog_seconds(self.definition(run.name))
         if seconds is not None:
             run.watchdog = Watchdog(seconds, self.clock.now().monotonic)

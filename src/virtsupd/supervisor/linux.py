@@ -119,7 +119,7 @@ class LinuxMachine:
             status = ended_with(leader) if leader is not None else ExitStatus()
             status = status if status != ExitStatus() else written or status
         self._launcher.take_back(run, run.held)
-        return Found(run, status)
+        return Found(run, status, was_heard=self._launcher.inherited.is_there)
 
     def _run_of(self, effect: Adopt, record: Record) -> Run:
         spec = self._launcher.definition(effect.name)

@@ -31,6 +31,8 @@ class Found:
     """With its leader, if that lives."""
     status: ExitStatus | None = None
     """How the leader ended, if it did."""
+    was_heard: bool = False
+    """Whether nothing that it said is lost: this process goes on for the program it was before."""
 
 
 class Machine(Protocol):
