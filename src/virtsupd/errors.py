@@ -105,6 +105,15 @@ class UnreachableError(VirtsupdError):
     code = "unreachable"
 
 
+class ReexecutingError(VirtsupdError):
+    """virtsupd is becoming another program; commands that it has taken go on in that one."""
+
+    code = "re-executing"
+
+    def __init__(self) -> None:
+        super().__init__("virtsupd re-executes itself; ask again")
+
+
 class AlreadyRunningError(VirtsupdError):
     """Another virtsupd holds the run directory or the socket."""
 

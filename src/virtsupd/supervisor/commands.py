@@ -1,15 +1,34 @@
 """Commands that are no services: run beside one, as it is, or for one, as virtsupd is."""
 
 import os
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+
+import anyio
 
 from virtsupd.core.spec import Reload, ServiceSpec
-from virtsupd.errors import SpawnError
+from virtsupd.errors import SpawnError, VirtsupdError
 from virtsupd.process.command import CommandOutcome, run_command
 from virtsupd.process.plan import SpawnPlan
 from virtsupd.process.reaper import Reaper
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.runs import Run
+
+
+class BusyError(VirtsupdError):
+    """Commands are at work that cannot be cut short; the message names them."""
+
+    code = "busy"
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class _Work:
+    """A command at work."""
+
+    what: str
+    scope: anyio.CancelScope | None = None
+    """Cuts it short, where it can be begun anew."""
 
 
 class Commands:
@@ -18,6 +37,57 @@ class Commands:
     def __init__(self, launcher: Launcher, reaper: Reaper) -> None:
         self._launcher = launcher
         self._reaper = reaper
+        self._works: set[_Work] = set()
+        self._has_ended = anyio.Event()
+        self._may_begin = anyio.Event()
+        self._may_begin.set()
+
+    @asynccontextmanager
+    async def held(self, seconds: float) -> AsyncIterator[None]:
+        """Begin no command meanwhile; those at work have ended by then.
+
+        Probes are cut short, and begin anew afterwards; all else is waited for.
+
+        Raises:
+            BusyError: that took more than `seconds`; all goes on.
+        """
+        self._may_begin = anyio.Event()
+        try:
+            with anyio.move_on_after(seconds):
+                await self._idle()
+            if self._works:
+                still = " and ".join(sorted(work.what for work in self._works))
+                raise BusyError(f"{still}: still at work after {seconds:g} s")
+            yield
+        finally:
+            self._may_begin.set()
+
+    async def _idle(self) -> None:
+        for work in self._works:
+            if work.scope is not None:
+                work.scope.cancel()
+        while self._works:
+            self._has_ended = anyio.Event()
+            await self._has_ended.wait()
+
+    @contextmanager
+    def _at_work(self, what: str, scope: anyio.CancelScope | None = None) -> Iterator[None]:
+        work = _Work(what, scope)
+        self._works.add(work)
+        try:
+            yield
+        finally:
+            self._works.remove(work)
+            self._has_ended.set()
+
+    async def probe(
+        self, run: Run, command: tuple[str, ...], timeout_seconds: float
+    ) -> CommandOutcome:
+        """Run a command that only asks, as `run_beside`; it may be run more than once."""
+        while True:
+            await self._may_begin.wait()
+            with anyio.CancelScope() as scope, self._at_work(f"probe of {run.name}", scope):
+                return await self._run_beside(run, command, timeout_seconds)
 
     async def run_beside(
         self, run: Run | None, command: tuple[str, ...], timeout_seconds: float
@@ -29,6 +99,13 @@ class Commands:
         """
         if run is None:
             raise SpawnError("cgroup", "the service is not running", is_permanent=False)
+        await self._may_begin.wait()
+        with self._at_work(f"command of {run.name}"):
+            return await self._run_beside(run, command, timeout_seconds)
+
+    async def _run_beside(
+        self, run: Run, command: tuple[str, ...], timeout_seconds: float
+    ) -> CommandOutcome:
         plan = self._launcher.plan_beside(run, command)
         descriptor = run.cgroup.open() if run.cgroup is not None else None
         try:
@@ -45,7 +122,9 @@ class Commands:
         Raises:
             SpawnError: it could not be started.
         """
-        return await self._run(self._launcher.plan_action(spec, command), timeout_seconds)
+        await self._may_begin.wait()
+        with self._at_work(f"action of {spec.name}"):
+            return await self._run(self._launcher.plan_action(spec, command), timeout_seconds)
 
     async def reload(self, run: Run, reload: Reload) -> str | None:
         """Run the reload command of a service; return why it failed, None if it did not."""

@@ -233,7 +233,7 @@ class LinuxMachine:
             clock=self._launcher.clock,
             leader=lambda: run.leader,
             owns=run.owns,
-            run=lambda *command: self.commands.run_beside(run, *command),
+            run=lambda *command: self.commands.probe(run, *command),
             watchdog=run.watchdog,
             ready_fd=run.ready_fd,
             log_path=run.process.log.file or None,

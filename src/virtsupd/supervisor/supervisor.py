@@ -22,6 +22,7 @@ from virtsupd.core.engine import Engine
 from virtsupd.core.events import Asked, Event, Hung, SpawnFailed, Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, ServiceSnapshot
+from virtsupd.errors import VirtsupdError
 from virtsupd.process.clock import Clock
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.memory import Memory
@@ -39,6 +40,7 @@ _SILENT = frozenset({"service starting", "service stopping"})
 class _Waiter:
     done: anyio.Event = field(default_factory=anyio.Event)
     answer: Answer | None = None
+    failure: VirtsupdError | None = None
 
 
 class Supervisor:
@@ -68,11 +70,22 @@ class Supervisor:
         self._is_busy = False
         self._is_scheduled = False
         self._is_closed = False
+        self._interruption: VirtsupdError | None = None
         self._tickets = 0
         self._waiters: dict[int, _Waiter] = {}
         self._subscribers: list[MemoryObjectSendStream[Change]] = []
         interpreter.post = self.post
         interpreter.flush = self._flush
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was posted is done, and written down as far as that is possible."""
+        return not self._events and not self._effects
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether nobody is answered by this program any more."""
+        return self._interruption is not None
 
     @property
     def trouble(self) -> str | None:
@@ -95,13 +108,37 @@ class Supervisor:
     def close(self) -> None:
         """Take no more events: virtsupd is leaving."""
         self._is_closed = True
-        for stream in self._subscribers:
-            stream.close()
+        self._end_changes()
+
+    def interrupt(self, why: VirtsupdError) -> None:
+        """Raise `why` from each `ask`, open or to come, until `resume`, and end all subscriptions.
+
+        What was asked stays in force.
+        """
+        self._interruption = why
+        for waiter in self._waiters.values():
+            waiter.failure = why
+            waiter.done.set()
+        self._end_changes()
+
+    def resume(self) -> None:
+        """Answer again."""
+        self._interruption = None
+
+    def _end_changes(self) -> None:
+        for stream in tuple(self._subscribers):
+            self._drop(stream)
 
     async def ask(
         self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
     ) -> Answer:
-        """Carry out a command and wait for its end; cancelling leaves it in force."""
+        """Carry out a command and wait for its end; cancelling leaves it in force.
+
+        Raises:
+            VirtsupdError: this program ceases to answer (`interrupt`).
+        """
+        if self._interruption is not None:
+            raise self._interruption
         self._tickets += 1
         ticket = self._tickets
         waiter = self._waiters[ticket] = _Waiter()
@@ -112,13 +149,21 @@ class Supervisor:
             del self._waiters[ticket]
             if waiter.answer is None:
                 self.post(Hung(ticket))
+        if waiter.failure is not None and waiter.answer is None:
+            raise waiter.failure
         if waiter.answer is None:
             raise AssertionError(verb)
         return waiter.answer
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[ObjectReceiveStream[Change]]:
-        """Subscribe to changes; a subscriber who is 1,000 behind loses the subscription."""
+        """Subscribe to changes; a subscriber who is 1,000 behind loses the subscription.
+
+        Raises:
+            VirtsupdError: this program ceases to answer (`interrupt`).
+        """
+        if self._interruption is not None:
+            raise self._interruption
         send, receive = anyio.create_memory_object_stream[Change](_SUBSCRIBER_BACKLOG)
         self._subscribers.append(send)
         try:
