@@ -120,23 +120,30 @@ class Outputs:
         Raises:
             SpawnError: the FIFO cannot be made (stage "output").
         """
-        known = self._outputs.get(name)
         try:
             if not log.file:
-                if known is not None:
+                if name in self._outputs:
                     self.close(name)
                 return self._open_null()
-            if known is None:
-                known = self._outputs[name] = self._make(name, log)
-                self._tell(name, known)
-            elif known.log != log:
-                known.log = log
-                self._tell(name, known)
-            _prepare(known.descriptor, uid, gid)
+            descriptor = self._open(name, log)
+            _prepare(descriptor, uid, gid)
         except OSError as error:
-            message = f"{name}: output cannot be captured: {error.strerror}"
-            raise SpawnError("output", message, is_permanent=False) from error
-        return known.descriptor
+            raise _refusal(name, error) from error
+        return descriptor
+
+    def resume(self, name: Name, log: LogSpec) -> None:
+        """Hold the FIFO of a service that an earlier virtsupd started, and have it kept as before.
+
+        It stays its user's, and non-blocking if that made it so. Nothing is done without a file.
+
+        Raises:
+            SpawnError: it cannot be opened (stage "output").
+        """
+        try:
+            if log.file:
+                self._open(name, log)
+        except OSError as error:
+            raise _refusal(name, error) from error
 
     def close(self, name: Name) -> None:
         """Forget a service's output; its FIFO goes once the keeper has emptied it.
@@ -230,6 +237,17 @@ class Outputs:
         """Let go of every FIFO; the keeper and the services go on without us."""
         self._close_descriptors()
 
+    def _open(self, name: Name, log: LogSpec) -> int:
+        """Return the service's FIFO, made if need be; the keeper is told what it does not know."""
+        known = self._outputs.get(name)
+        if known is None:
+            known = self._outputs[name] = self._make(name, log)
+            self._tell(name, known)
+        elif known.log != log:
+            known.log = log
+            self._tell(name, known)
+        return known.descriptor
+
     def _make(self, name: Name, log: LogSpec) -> _Output:
         """Open the FIFO, or take back the one that is being closed."""
         output = self._closing.pop(name, None)
@@ -322,6 +340,11 @@ class Outputs:
         if self._null >= 0:
             os.close(self._null)
         self._null = -1
+
+
+def _refusal(name: Name, error: OSError) -> SpawnError:
+    message = f"{name}: output cannot be captured: {error.strerror}"
+    return SpawnError("output", message, is_permanent=False)
 
 
 def _size(file: str) -> int:

@@ -23,7 +23,7 @@ from virtsupd.errors import SpawnError
 from virtsupd.process.activation import ListeningSockets, activation_environment
 from virtsupd.process.cgroup import Cgroup, CgroupTree
 from virtsupd.process.clock import Clock
-from virtsupd.process.identity import Credentials, resolve_credentials
+from virtsupd.process.identity import resolve_credentials
 from virtsupd.process.inheritance import Inheritance
 from virtsupd.process.notify import NotifyMessage, NotifySocket, Watchdog
 from virtsupd.process.output import Outputs
@@ -62,12 +62,13 @@ class Launcher:
     _null: int = field(default_factory=lambda: os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
 
     def prepare(self, effect: Spawn, kept: Cgroup | None) -> tuple[Run, Record]:
-        """Choose where a process will be; nothing is made but its cgroup.
+        """Choose where a process and its output will be; nothing is made but its cgroup and log.
 
         `kept` is the empty cgroup of the service's last run, if it may be used again.
 
         Raises:
-            SpawnError: something of an earlier start is left, or the user is unknown.
+            SpawnError: something of an earlier start is left, the user is unknown, or its output
+                cannot be captured.
             OSError: the cgroup, or the file for its exit status, cannot be made.
         """
         mode = self.definition(effect.name).stop.mode
@@ -79,12 +80,16 @@ class Launcher:
         run.is_settled = not forks
         run.has_own_cgroup = cgroup is not None and mode is StopMode.CGROUP
         before = cgroup.pids() if cgroup is not None and not run.has_own_cgroup else ()
-        path = cgroup.path if cgroup is not None else None
+        try:
+            self._open_output(run)
+        except SpawnError:
+            if cgroup is not None:
+                cgroup.remove()
+            raise
         if self.definition(effect.name).one_shot:
             run.status_fd = open_status(self.status_path(run.name))
         run.began = ticks_now()
-        record = Record(effect.generation, path, before, run.began, is_settled=run.is_settled)
-        return run, record
+        return run, _record(run, before)
 
     def spawn(self, run: Run, effect: Spawn) -> Child:
         """Make the process of a prepared run; the caller watches for its exit before the loop turns.
@@ -95,15 +100,12 @@ class Launcher:
             OSError: likewise, when something could not be made for it.
         """
         process = effect.process
-        credentials = resolve_credentials(process)
-        output = self.open_output(run, credentials)
-        run.log_offset = self.outputs.written(run.name)
         held = self._sockets.setdefault(run.name, ListeningSockets())
         listening = held.open_all(process.sockets)
         environment = activation_environment(process.sockets)
         environment |= self._notify_environment(run)
-        descriptors = [self._null, output, output, *listening]
-        child_end = self._ready_fd(run, effect.ready.probe, descriptors, environment, credentials)
+        descriptors = [self._null, run.output, run.output, *listening]
+        child_end = self._ready_fd(run, effect.ready.probe, descriptors, environment)
         try:
             with _cgroup_descriptor(run) as cgroup_fd:
                 plan = plan_process(
@@ -126,29 +128,28 @@ class Launcher:
         """Return where the end of a one-shot is written down, whoever reaps it."""
         return self.run_dir / "status" / file_name(name)
 
-    def open_output(self, run: Run, credentials: Credentials) -> int:
-        """Return where the run's output goes; it belongs to the run's user from then on.
+    def _open_output(self, run: Run) -> None:
+        """Choose where the run's output goes; it belongs to the run's user from then on.
 
         Raises:
-            SpawnError: it cannot be captured (stage "output").
+            SpawnError: the user is unknown, or it cannot be captured (stage "output").
         """
-        run.uid = credentials.uid
-        log_spec = run.process.log
-        return self.outputs.open(run.name, log_spec, uid=credentials.uid, gid=credentials.gid)
+        credentials = resolve_credentials(run.process)
+        run.uid, run.gid = credentials.uid, credentials.gid
+        run.output = self.outputs.open(run.name, run.process.log, uid=run.uid, gid=run.gid)
+        run.log_offset = self.outputs.written(run.name)
 
     def take_back(self, run: Run, pidfd: int | None) -> None:
         """Take up again what a run that was adopted had been given by an earlier virtsupd.
 
         Each is taken as far as it can be had, from before an exec or from where it lies; what is
         missing is made at the next start. Output that cannot be captured any more is logged: the
-        service runs. Its user stays the one it has.
+        service runs.
         """
-        uid = run.uid
         try:
-            self.open_output(run, resolve_credentials(run.process))
+            self.outputs.resume(run.name, run.process.log)
         except SpawnError as error:
             log.warning("output of an adopted service is lost", service=run.name, reason=str(error))
-        run.uid = uid
         self._take_back_notify(run)
         self._take_back_ready(run)
         # What was kept over an exec may have been opened for other definitions.
@@ -287,7 +288,6 @@ class Launcher:
         probe: object,
         descriptors: list[int],
         environment: dict[str, str],
-        credentials: Credentials,
     ) -> int | None:
         """Add the readiness descriptor; return the child's end, to be closed after the spawn.
 
@@ -301,7 +301,7 @@ class Launcher:
             path.unlink()
         os.mkfifo(path, 0o600)
         run.ready_path = path
-        os.chown(path, credentials.uid, credentials.gid)
+        os.chown(path, run.uid, run.gid)
         run.ready_fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         child_end = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         number = probe.fd if probe.fd is not None else len(descriptors)
@@ -325,6 +325,20 @@ def watchdog_seconds(spec: ServiceSpec) -> float | None:
     if health is None or not isinstance(health.probe, NotifyProbe):
         return None
     return health.interval_seconds
+
+
+def _record(run: Run, before: tuple[int, ...]) -> Record:
+    """Return what a successor has to know of a run before there is a process."""
+    return Record(
+        run.generation,
+        run.cgroup.path if run.cgroup is not None else None,
+        before,
+        run.began,
+        is_settled=run.is_settled,
+        uid=run.uid,
+        log=run.process.log,
+        log_offset=run.log_offset,
+    )
 
 
 @contextlib.contextmanager

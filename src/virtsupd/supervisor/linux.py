@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import anyio
 import structlog
@@ -124,7 +125,8 @@ class LinuxMachine:
     def _run_of(self, effect: Adopt, record: Record) -> Run:
         spec = self._launcher.definition(effect.name)
         cgroup = Cgroup(record.cgroup) if record.cgroup is not None else None
-        run = Run(effect.name, effect.generation, effect.process, cgroup, spec.ready.probe)
+        process = replace(effect.process, log=record.log)
+        run = Run(effect.name, effect.generation, process, cgroup, spec.ready.probe)
         run.is_adopted = True
         run.is_settled = record.is_settled
         run.group, run.began, run.uid = record.own_group(), record.began, record.uid

@@ -1,13 +1,16 @@
 """One start of a service, as far as a successor has to know it to find its processes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from virtsupd.core.spec import StopMode
+from virtsupd.core.spec import LogSpec, StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.lives import Life, group_lives, is_alive, life_of
+
+_LOG = asdict(LogSpec(""))
+"""What is not written, because it is so mostly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Record:
     group: int = 0
     """Its process group; 0: none is known."""
     uid: int = 0
+    log: LogSpec = field(default_factory=lambda: LogSpec(""))
+    """Where its output goes: as it was configured at its start."""
     log_offset: int = 0
     """Where its own output begins in the log file, in bytes."""
     suspects: tuple[Life, ...] = ()
@@ -78,6 +83,7 @@ def record_content(record: Record) -> dict[str, Any]:
         "settled": record.is_settled,
         "group": record.group,
         "uid": record.uid,
+        "log": {key: value for key, value in asdict(record.log).items() if value != _LOG[key]},
         "log_offset": record.log_offset,
         "suspects": [[life.pid, life.started] for life in record.suspects],
     }
@@ -99,6 +105,7 @@ def record_of(content: Mapping[str, Any], epoch: str) -> Record:
         is_settled=bool(content["settled"]),
         group=int(content["group"]),
         uid=int(content["uid"]),
+        log=LogSpec(**{key: content["log"].get(key, plain) for key, plain in _LOG.items()}),
         log_offset=int(content["log_offset"]),
         suspects=tuple(_life(life, epoch) for life in content["suspects"]),
     )

@@ -45,6 +45,9 @@ class Run:
     elsewhere: ExitWatch | None = None
     """Watches a leader that is another process's child."""
     uid: int = 0
+    gid: int = 0
+    output: int = -1
+    """What it is started with as standard output and error; it belongs to `Outputs`."""
     notify: NotifySocket | None = None
     watchdog: Watchdog | None = None
     ready_fd: int | None = None
@@ -54,6 +57,7 @@ class Run:
     has_keeper: bool = False
     """Its parent is a keeper of its exit status, which leaves it to us to reap."""
     log_offset: int = 0
+    """How long its log was before its own output."""
     watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Readiness and health probes."""
     was_killed: bool = False

@@ -1,6 +1,7 @@
 """What a process is given before it exists, and that nothing of it stays when the start fails."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from virtsupd.core.snapshot import State
 from virtsupd.core.spec import (
     FdProbe,
     Health,
+    LogSpec,
     NotifyProbe,
     PathProbe,
     Readiness,
@@ -124,6 +126,17 @@ async def test_a_record_is_begun_before_the_spawn_and_names_the_cgroup() -> None
         assert begun.cgroup == after.cgroup == s.interpreter._runs[WEB].cgroup.path  # type: ignore[union-attr]  # it has one
         assert after.leader == life_of(s.snapshot().pid or 0)
         assert states == [State.STARTING]
+
+
+async def test_a_record_tells_where_the_output_goes_and_where_it_begins(tmp_path: Path) -> None:
+    log = LogSpec(str(tmp_path / "web.log"), keep=3)
+    (tmp_path / "web.log").write_text("of an earlier start\n")
+    spec = service()
+    assert spec.process is not None
+    async with supervising(replace(spec, process=replace(spec.process, log=log))) as s:
+        record = Records(DirectoryStore(s.run_dir / "records"), epoch()).record(WEB)
+        assert record is not None
+        assert (record.log, record.log_offset, record.uid) == (log, 20, os.getuid())
 
 
 async def test_a_watchdog_is_told_its_interval() -> None:

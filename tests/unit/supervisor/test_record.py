@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.processes import cgroup_tree
 
 from virtsupd.core.names import Name
-from virtsupd.core.spec import StopMode
+from virtsupd.core.spec import LogSpec, StopMode
 from virtsupd.process.lives import Life, epoch, life_of
 from virtsupd.supervisor.record import Record, record_content, record_of
 
@@ -31,6 +31,7 @@ VALUES = {
     "is_settled": st.booleans(),
     "group": numbers,
     "uid": numbers,
+    "log": st.builds(LogSpec, st.sampled_from(["", "/a b"]), numbers, mode=st.just(0o600)),
     "log_offset": numbers,
     "suspects": st.lists(lives).map(tuple),
 }
