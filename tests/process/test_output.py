@@ -287,7 +287,7 @@ async def test_five_hundred_logs_cost_a_sleeping_keeper_and_few_megabytes(tmp_pa
         pid = outputs.keeper_pid
         # The last argument of epoll_wait: no timeout.
         call = Path(f"/proc/{pid}/syscall")
-        await until(lambda: call.read_text().split()[4] == "0xffffffff", "a sleeping keeper")
+        await until(lambda: call.read_text().split()[4:5] == ["0xffffffff"], "a sleeping keeper")
         memory = text_of(f"/proc/{pid}/smaps_rollup").splitlines()
         pss_kib = next(int(line.split()[1]) for line in memory if line.startswith("Pss:"))
         assert pss_kib < 8192
