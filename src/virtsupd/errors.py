@@ -87,6 +87,12 @@ class NotReadyError(VirtsupdError):
     code = "not-ready"
 
 
+class GuestError(VirtsupdError):
+    """A guest host cannot tell which guests run, or cannot end one; the message says why."""
+
+    code = "guest-failed"
+
+
 class ProtocolError(VirtsupdError):
     """A peer sent what is not a message of its language; that connection ends, nothing else."""
 
@@ -103,6 +109,12 @@ class UnreachableError(VirtsupdError):
     """No virtsupd answers on the control socket."""
 
     code = "unreachable"
+
+
+class ReexecError(VirtsupdError):
+    """virtsupd cannot become another program; the message says why. The one at work goes on."""
+
+    code = "reexec-refused"
 
 
 class ReexecutingError(VirtsupdError):

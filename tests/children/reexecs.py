@@ -18,19 +18,13 @@ from typing import Any
 import anyio
 
 from virtsupd.core.spec import LogSpec, ProcessSpec, SocketSpec
+from virtsupd.errors import ReexecError
 from virtsupd.process.activation import ListeningSockets
 from virtsupd.process.lock import RunLock, StateLock
 from virtsupd.process.notify import NotifySocket
 from virtsupd.process.plan import plan_process
 from virtsupd.process.reaper import Reaper
-from virtsupd.process.reexec import (
-    Handover,
-    ReexecError,
-    execute,
-    received,
-    signals_held,
-    unblock_signals,
-)
+from virtsupd.process.reexec import Handover, execute, received, signals_held, unblock_signals
 from virtsupd.process.signals import handling
 from virtsupd.process.spawn import best_spawner
 

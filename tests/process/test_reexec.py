@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from tests.support.probing import child, hear, tell
 
-from virtsupd.process.reexec import ReexecError, received
+from virtsupd.errors import ReexecError
+from virtsupd.process.reexec import received
 
 pytestmark = pytest.mark.process
 

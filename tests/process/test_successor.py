@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from virtsupd.errors import ReexecError
 from virtsupd.process.clock import SystemClock
 from virtsupd.process.reaper import Reaper
-from virtsupd.process.reexec import ReexecError
 from virtsupd.process.spawn import best_spawner
 from virtsupd.process.successor import CHECK_OPTION, check_program, report
 

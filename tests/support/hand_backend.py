@@ -63,7 +63,7 @@ class HandBackend:
         """What of the output of a service is not in its log file yet."""
         self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
         self.ended: list[tuple[str, str]] = []
-        self.phase: Literal["running", "shutting-down"] = "running"
+        self.phase: Literal["running", "shutting-down", "re-executing"] = "running"
         self.failure: VirtsupdError | None = None
         """What `ask`, `act` and `reload_configuration` raise."""
         self.holds: anyio.Event | None = None
@@ -142,6 +142,12 @@ class HandBackend:
                 yield receive
         finally:
             self._subscribers.remove(send)
+
+    async def reexec(self, *, who: str) -> str:
+        self.ended.append(("reexec", who))
+        if self.failure is not None:
+            raise self.failure
+        return "0.2"
 
     async def reload_configuration(self) -> ReloadOutcome:
         if self.failure is not None:

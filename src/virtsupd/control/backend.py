@@ -27,9 +27,11 @@ class DaemonFacts:
     """Wall clock."""
     config: str
     socket: str
-    phase: Literal["running", "shutting-down"]
+    phase: Literal["running", "shutting-down", "re-executing"]
     warnings: tuple[str, ...] = ()
     """What is degraded for every service: no cgroups, no extension, no log keeper."""
+    reexecs: int = 0
+    """How often it has become another program since `since`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,16 @@ class Backend(Protocol):
 
     def definition(self, name: Name) -> str:
         """Return the definition in force as TOML with comments naming each source; no secrets."""
+        ...
+
+    async def reexec(self, *, who: str) -> str:
+        """Begin to become the program that the daemon was started as, as that is now.
+
+        Returns its version once it is known to fit; what is asked from then on is answered by it.
+
+        Raises:
+            ReexecError: it does not fit, or cannot be done now; nothing has changed.
+        """
         ...
 
     def end(self, how: Literal["shutdown", "quit"], *, who: str) -> None:

@@ -15,6 +15,8 @@ from virtsupd.errors import (
     ConfigError,
     PeerDeniedError,
     ProtocolError,
+    ReexecError,
+    ReexecutingError,
     UnknownActionError,
     UnknownServiceError,
     UnreachableError,
@@ -73,6 +75,23 @@ class Client:
         deadline = self._deadline()
         self._send({"method": _full_name(method), "parameters": parameters or {}}, deadline)
         return _parameters(self._receive(deadline))
+
+    def await_end(self) -> None:
+        """Wait until virtsupd ends the connection; the next call makes a new one.
+
+        Raises:
+            TimeoutError: it did not in time.
+        """
+        deadline = self._deadline()
+        try:
+            while self._socket is not None:
+                self._socket.settimeout(_remaining(deadline))
+                if not self._socket.recv(_CHUNK_BYTES):
+                    return
+        except ConnectionError:
+            return
+        finally:
+            self.close()
 
     def stream(self, method: str, parameters: Json | None = None) -> Iterator[Json]:
         """Call a method with `more` and yield the parameters of each reply until the last.
@@ -214,12 +233,14 @@ def _error(name: str, content: Json) -> VirtsupdError:
     if tag == "BadConfiguration":
         problems = content.get("problems")
         return ConfigError(tuple(map(str, problems)) if isinstance(problems, list) else ())
-    if tag == "ShuttingDown":
-        return VirtsupdError("virtsupd is shutting down")
-    return _MESSAGE_ERRORS.get(tag, VirtsupdError)(message or name)
+    if tag == "Reexecuting":
+        return ReexecutingError()
+    return _MESSAGE_ERRORS.get(tag, VirtsupdError)(message or _SENTENCES.get(tag, name))
 
 
+_SENTENCES = {"ShuttingDown": "virtsupd is shutting down"}
 _MESSAGE_ERRORS: dict[str, type[VirtsupdError]] = {
     "ActionFailed": ActionError,
     "PermissionDenied": PeerDeniedError,
+    "ReexecRefused": ReexecError,
 }

@@ -13,7 +13,7 @@ from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot, State
-from virtsupd.errors import UnknownServiceError, VirtsupdError
+from virtsupd.errors import ReexecutingError, UnknownServiceError, VirtsupdError
 
 NEEDED = {
     Verb.START: Role.OPERATOR,
@@ -73,7 +73,7 @@ def check(backend: Backend, grant: Grant, verb: Verb, names: Sequence[Name]) -> 
 
     Raises:
         PeerDeniedError: the peer lacks the role for a service.
-        ShuttingDownError: nothing new begins any more.
+        ShuttingDownError, ReexecutingError: nothing new begins any more.
     """
     if not grant.is_admin:
         grant.require(NEEDED[verb], verb, names)
@@ -84,13 +84,16 @@ def check(backend: Backend, grant: Grant, verb: Verb, names: Sequence[Name]) -> 
 
 
 def check_phase(backend: Backend) -> None:
-    """Check that virtsupd is not ending.
+    """Check that virtsupd is neither ending nor becoming another program.
 
     Raises:
-        ShuttingDownError: it is.
+        ShuttingDownError, ReexecutingError: it is.
     """
-    if backend.facts().phase == "shutting-down":
+    phase = backend.facts().phase
+    if phase == "shutting-down":
         raise ShuttingDownError
+    if phase == "re-executing":
+        raise ReexecutingError
 
 
 async def watched(
@@ -130,11 +133,16 @@ async def wait_stopped(backend: Backend, names: Sequence[Name]) -> Answer:
     """Wait until all the services are stopped, or gone.
 
     Ends early, with what is so by then, when virtsupd ends.
+
+    Raises:
+        ReexecutingError: virtsupd becomes another program, which is to be asked.
     """
     async with backend.changes() as changes:
         with suppress(anyio.EndOfStream, anyio.ClosedResourceError):
             while not all(_is_stopped(backend, name) for name in names):
                 await changes.receive()
+        if backend.facts().phase == "re-executing":
+            raise ReexecutingError
         return Answer(0, tuple(_stopped_report(backend, name) for name in names))
 
 

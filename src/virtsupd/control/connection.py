@@ -133,6 +133,14 @@ class Connection:
         """Whether it has sent a whole message."""
         return self._first_until is None
 
+    @property
+    def has_input(self) -> bool:
+        """Whether something was sent that was not looked at yet."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the socket and forget what was received."""
         with contextlib.suppress(OSError):
@@ -159,13 +167,15 @@ class Connection:
     async def message(self, delimiter: bytes = b"\0") -> bytes | None:
         """Return the next message without its delimiter; None at the end of input.
 
-        Time until its first byte does not count. None also when the server is closing.
+        Time until its first byte does not count. None also when the server is closing, and nothing
+        was sent before.
 
         Raises:
             ProtocolError: too long, too slow, or the input ends within it.
         """
         self.is_idle = True
-        if self._commons.is_closing or (not self._buffer and not await self._receive()):
+        is_over = self._commons.is_closing and not self._buffer and not self.has_input
+        if is_over or (not self._buffer and not await self._receive()):
             return None
         with self.deadline():
             end = await self._find(delimiter)

@@ -30,6 +30,8 @@ from virtsupd.errors import (
     ActionError,
     ConfigError,
     PeerDeniedError,
+    ReexecError,
+    ReexecutingError,
     UnknownActionError,
     UnknownServiceError,
     VirtsupdError,
@@ -67,6 +69,8 @@ def error(cause: VirtsupdError) -> CallError:
             return CallError(f"{NAME}.BadConfiguration", {"problems": cause.problems})
         case commands.ShuttingDownError():
             return CallError(f"{NAME}.ShuttingDown")
+        case ReexecutingError():
+            return CallError(f"{NAME}.Reexecuting")
         case _:
             tag, parameters = _MESSAGE_TAGS.get(type(cause), "Internal"), {"message": str(cause)}
     return CallError(f"{NAME}.{tag}", parameters)
@@ -75,6 +79,7 @@ def error(cause: VirtsupdError) -> CallError:
 _MESSAGE_TAGS: dict[type[VirtsupdError], str] = {
     ActionError: "ActionFailed",
     PeerDeniedError: "PermissionDenied",
+    ReexecError: "ReexecRefused",
 }
 
 
@@ -103,6 +108,7 @@ class _Supervisor:
             "Processes": Method(Role.VIEWER, self._processes, waits=False),
             "Shutdown": Method(Role.ADMIN, self._shutdown),
             "Quit": Method(Role.ADMIN, self._quit, waits=False),
+            "Reexec": Method(Role.ADMIN, self._reexec),
         }
 
     async def _status(self, request: Request) -> Parts:
@@ -196,6 +202,8 @@ class _Supervisor:
                 if name in names or (not names and request.grant.allows(Role.VIEWER, name)):
                     await request.progress([b'{"event":', *self._event(change), b"}"])
         # The subscription ended: virtsupd is ending, or the peer reads too slowly.
+        if self._backend.facts().phase == "re-executing":
+            raise CallError(f"{NAME}.Reexecuting")
         raise CallError(f"{NAME}.ShuttingDown")
 
     async def _log(self, request: Request) -> Parts:
@@ -269,6 +277,14 @@ class _Supervisor:
         request.grant.require(Role.ADMIN, "quit")
         self._backend.end("quit", who=f"{request.grant.peer} via virtsupctl")
         return [b"{}"]
+
+    async def _reexec(self, request: Request) -> Parts:
+        request.grant.require(Role.ADMIN, "reexec")
+        commands.check_phase(self._backend)
+        before = self._backend.facts()
+        found = await self._backend.reexec(who=f"{request.grant.peer} via virtsupctl")
+        versions = {"version": before.version, "next_version": found}
+        return [dumps({**versions, "reexecs": before.reexecs})]
 
     def _named(self, request: Request) -> tuple[Name, ...]:
         return commands.resolve(self._backend, request.parameters["names"])

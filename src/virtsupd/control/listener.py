@@ -12,6 +12,7 @@ from pathlib import Path
 from virtsupd.config.settings import AccessSettings
 from virtsupd.control.access import Peer
 from virtsupd.errors import AlreadyRunningError, ConfigError
+from virtsupd.process.passed_sockets import bound_file
 
 _LONGEST_PATH_BYTES = 107
 _BACKLOG = 512
@@ -23,11 +24,14 @@ _UNCHANGED = -1
 class Listener:
     """A listening, non-blocking Unix stream socket at a path."""
 
-    def __init__(self, path: Path, access: AccessSettings) -> None:
+    def __init__(self, path: Path, access: AccessSettings, *, inherited: int | None = None) -> None:
         """Listen at `path`, with the mode and owner of `access` before anybody can connect.
 
         Missing directories are made, open to look into. A socket that nobody listens on is
         replaced. On failure nothing is left behind, and nothing that was there is touched.
+
+        `inherited` is the descriptor that `fileno` told before an exec: it is listened to on, with
+        the clients in its queue, if clients find it at the path. It is ours from now on.
 
         Raises:
             AlreadyRunningError: somebody listens there.
@@ -38,11 +42,20 @@ class Listener:
         self._refuse_long_path()
         try:
             path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-            self._remove_stale(access)
-            self.socket = self._bind(access)
+            kept = self._checked(inherited)
+            if kept is None:
+                self._remove_stale(access)
+            self.socket = self._bind(access) if kept is None else kept
         except OSError as error:
             raise self._problem(error.strerror or str(error)) from error
         self._identity = _identity(path)
+        if kept is not None:
+            self._born = _born_in(path.parent)
+            self.change_access(access)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for a program that this one becomes."""
+        return self.socket.fileno()
 
     def change_access(self, access: AccessSettings) -> bool:
         """Give the socket another mode and owner; False if it is no longer at its path.
@@ -93,6 +106,19 @@ class Listener:
             raise self._problem(
                 f"the path has {length} bytes, a socket's has at most {_LONGEST_PATH_BYTES}"
             )
+
+    def _checked(self, inherited: int | None) -> socket.socket | None:
+        """Return the socket if it is the one at our path; otherwise it is closed."""
+        if inherited is None:
+            return None
+        found = socket.socket(fileno=inherited)
+        found.setblocking(False)
+        if found.getsockname() == str(self.path):
+            file = _identity(self.path)
+            if file is not None and bound_file(found) in (file, None):
+                return found
+        found.close()
+        return None
 
     def _remove_stale(self, access: AccessSettings) -> None:
         try:
@@ -184,6 +210,12 @@ def _opened(path: Path) -> Iterator[tuple[os.stat_result, str]]:
         yield os.fstat(descriptor), f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+def _born_in(directory: Path) -> tuple[int, int]:
+    """Return whose a file is that we make there."""
+    found = directory.stat()
+    return os.geteuid(), found.st_gid if found.st_mode & stat.S_ISGID else os.getegid()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -46,6 +46,7 @@ def daemon_record(facts: DaemonFacts) -> dict[str, object]:
         "socket": facts.socket,
         "phase": facts.phase,
         "warnings": facts.warnings,
+        "reexecs": facts.reexecs,
     }
 
 

@@ -68,6 +68,8 @@ class ControlServer:
         self._others: Counter[int] = Counter()
         """How many seats each user has that is no admin."""
         self._is_empty = anyio.Event()
+        self._may_accept = anyio.Event()
+        self._may_accept.set()
         self._complaints = self._commons.complaints
 
     @property
@@ -85,14 +87,23 @@ class ControlServer:
         """How many connections there are."""
         return len(self._seats)
 
-    def listen(self, path: Path, *, is_herd_only: bool = False) -> None:
+    def listen(
+        self, path: Path, *, is_herd_only: bool = False, inherited: int | None = None
+    ) -> None:
         """Open a socket; clients may connect from now on and are answered once `serve` runs.
+
+        `inherited` is what `handed` told of this path before an exec, ours from now on.
 
         Raises:
             AlreadyRunningError: somebody listens there.
             ConfigError: the path cannot be used. In both cases nothing has changed.
         """
-        self._listeners.append((Listener(path, self._access_settings), is_herd_only))
+        listener = Listener(path, self._access_settings, inherited=inherited)
+        self._listeners.append((listener, is_herd_only))
+
+    def handed(self) -> dict[str, int]:
+        """Return the listening sockets by path, for a program that this one becomes."""
+        return {str(listener.path): listener.fileno() for listener, _ in self._listeners}
 
     async def serve(self, backend: Backend) -> None:
         """Serve clients until cancelled, as `backend` answers.
@@ -112,15 +123,34 @@ class ControlServer:
                 tasks.start_soon(self._accept, listener, converse, tasks)
 
     async def finish(self, seconds: float) -> None:
-        """Take no more messages and wait, at most `seconds`, until what was asked is answered."""
+        """Take no more connections and wait, at most `seconds`, until what was asked is answered."""
         self._commons.is_closing = True
+        self._may_accept = anyio.Event()
         for seat in list(self._seats):
-            if seat.connection.is_idle:
+            if seat.connection.is_idle and not seat.connection.has_input:
                 seat.scope.cancel()
         if self._seats:
             self._is_empty = anyio.Event()
             with anyio.move_on_after(seconds):
                 await self._is_empty.wait()
+
+    async def pause(self, seconds: float) -> None:
+        """As `finish`, then end all connections.
+
+        Who connects from then on waits in the queue: for `resume`, or for a program that inherits
+        the sockets.
+        """
+        await self.finish(seconds)
+        for seat in list(self._seats):
+            seat.scope.cancel()
+        if self._seats:
+            self._is_empty = anyio.Event()
+            await self._is_empty.wait()
+
+    def resume(self) -> None:
+        """Take connections again."""
+        self._commons.is_closing = False
+        self._may_accept.set()
 
     def change_access(self, access: AccessSettings) -> None:
         """Take new rules, and a new mode and owner of the sockets.
@@ -162,8 +192,9 @@ class ControlServer:
         self._commons.close()
 
     async def _accept(self, listener: Listener, converse: _Converse, tasks: TaskGroup) -> None:
-        while not self._commons.is_closing:
+        while True:
             await anyio.wait_readable(listener.socket)
+            await self._may_accept.wait()
             try:
                 self._accept_waiting(listener, converse, tasks)
             except OSError as error:

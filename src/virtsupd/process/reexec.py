@@ -28,7 +28,7 @@ from typing import NoReturn
 
 import anyio.lowlevel
 
-from virtsupd.errors import VirtsupdError
+from virtsupd.errors import ReexecError
 
 HANDOVER_VERSION = 1
 
@@ -38,12 +38,6 @@ _THREAD_SECONDS = 1.0
 _TURNS = 3
 """Turns of the loop from the byte that a signal's handler in C writes to the end of its call: the
 byte is seen, the call is made ready, the call is made."""
-
-
-class ReexecError(VirtsupdError):
-    """An upgrade in place cannot be done; the message says why. The program at work goes on."""
-
-    code = "reexec-refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from virtsupd.core.spec import LogSpec, ProcessSpec
-from virtsupd.errors import SpawnError
+from virtsupd.errors import ReexecError, SpawnError
 from virtsupd.process.clock import Clock
 from virtsupd.process.command import CommandOutcome, run_command
 from virtsupd.process.plan import Spawner, SpawnPlan, plan_process
 from virtsupd.process.reaper import Reaper
-from virtsupd.process.reexec import ReexecError
 
 CHECK_OPTION = "--check-reexec"
 """Makes a virtsupd load its configuration and print a `report`, instead of supervising."""

@@ -152,8 +152,11 @@ async def test_a_hang_up_is_noticed_behind_unread_input() -> None:
         assert again.cancelled_caught
 
 
-async def test_a_closing_server_takes_no_message() -> None:
+async def test_a_closing_server_takes_what_was_sent_before_and_waits_for_nothing() -> None:
     async with connection() as (found, peer):
-        peer.send(b"one\0")
+        peer.send(b"one\0two\0")
         found._commons.is_closing = True
+        assert await found.message() == b"one"
+        assert await found.message() == b"two"
+        assert not found.has_input
         assert await found.message() is None
