@@ -1,5 +1,6 @@
 """A service that does as the words of its command line say.
 
+after P      go on once the file P is there
 ready        say READY=1 (and STATUS=at work) on NOTIFY_SOCKET
 newline N    write a newline to descriptor N, or to the one that variable N names
 pid-file P   go into the background and write the pid of what stays to P
@@ -34,6 +35,11 @@ def say(text: str) -> None:
 def notify(text: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
+
+
+def await_file(path: str) -> None:
+    while not pathlib.Path(path).exists():
+        time.sleep(PAUSE_SECONDS)
 
 
 def newline(where: str) -> None:
@@ -102,6 +108,8 @@ kept: list[socket.socket] = []
 words = iter(sys.argv[1:])
 for word in words:
     match word:
+        case "after":
+            await_file(next(words))
         case "ready":
             notify("READY=1\nSTATUS=at work")
         case "newline":

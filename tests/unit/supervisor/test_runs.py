@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.checks import eventually
 from tests.support.processes import cgroup_tree
 
 from virtsupd.core.names import Name
 from virtsupd.core.spec import LogSpec, ProcessSpec
+from virtsupd.process.lives import life_of, parent_of
 from virtsupd.process.notify import NotifySocket
 from virtsupd.supervisor.runs import Run
 
@@ -49,6 +51,24 @@ async def test_without_a_cgroup_the_family_of_the_leader_counts() -> None:
         assert not run_of(None).owns(child)
         assert run_of(None, process.pid).owns(process.pid)
         os.kill(child, 9)
+
+
+async def test_the_orphans_of_an_earlier_virtsupd_may_be_the_adopted_service() -> None:
+    with started("/bin/sh", "-c", "setsid sleep 1000 & echo $!") as process:
+        assert process.stdout is not None
+        orphan = int(process.stdout.readline())
+        eventually(lambda: parent_of(orphan) != process.pid, "another parent")
+        run = run_of(None)
+        run.is_adopted = True
+        life = life_of(orphan)
+        assert life is not None
+        # Where a subreaper stands between, as under a user's service manager, nobody can tell.
+        assert run.owns(orphan) == (parent_of(orphan) == 1)
+        run.began = life.started + 1
+        assert not run.owns(orphan), "it was there before the start"
+        run.began, run.is_adopted = 0, False
+        assert not run.owns(orphan)
+        os.kill(orphan, 9)
 
 
 async def test_in_a_cgroup_its_members_count(tmp_path: Path) -> None:
