@@ -15,9 +15,12 @@ from virtsupd.core.effects import (
     AwaitReady,
     CancelTimer,
     Effect,
+    EndGuest,
+    FindGuests,
     Finish,
     Forget,
     Kill,
+    RememberShutdown,
     Report,
     RunReload,
     Spawn,
@@ -81,6 +84,7 @@ _WORDS: dict[type, str] = {
     Terminate: "terminate",
     Kill: "kill",
     RunReload: "reload",
+    FindGuests: "find guests of",
     Forget: "forget",
 }
 
@@ -91,6 +95,10 @@ def in_words(effect: Effect) -> str:
         return " ".join(["answer", *(f"{r.name} {r.result}" for r in effect.reports)])
     if isinstance(effect, Finish):
         return "finish"
+    if isinstance(effect, RememberShutdown):
+        return f"remember shutdown {effect.order.phase}"
+    if isinstance(effect, EndGuest):
+        return f"{effect.end} guest {effect.guest}"
     word = _WORDS.get(type(effect))
     return f"{word} {effect.name}" if word is not None else ""
 

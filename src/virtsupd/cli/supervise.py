@@ -21,7 +21,7 @@ from virtsupd.process.reaper import Reaper, become_subreaper
 from virtsupd.process.spawn import best_spawner
 from virtsupd.services.registry import KINDS
 
-DONE, FAILED, REFUSED = 0, 1, 2
+DONE, FAILED, REFUSED, LEFT = 0, 1, 2, 3
 
 
 def check(path: Path) -> int:
@@ -44,7 +44,10 @@ def check(path: Path) -> int:
 
 
 def supervise(path: Path) -> int:
-    """Supervise what a host file says until asked to end; return 0, 1 (failed) or 2 (refused)."""
+    """Supervise what a host file says until asked to end.
+
+    Returns 0, 1 (failed), 2 (refused), or 3 (a shutdown could not end everything in its time).
+    """
     try:
         loaded = load(path, KINDS)
     except ConfigError as error:
@@ -84,20 +87,22 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _run(loaded: Loaded) -> int:
-    async def run() -> None:
+    async def run() -> tuple[str, ...]:
         reaper = Reaper()
         async with reaper.running():
             daemon = Daemon(
                 loaded, KINDS, spawner=best_spawner(), reaper=reaper, clock=SystemClock()
             )
-            await daemon.run()
+            return await daemon.run()
 
     configure_log(loaded.host.log_format)
     raise_own_descriptors()
     if os.getpid() != 1:
         become_subreaper()
-    anyio.run(run)
-    return DONE
+    left = anyio.run(run)
+    for what in left:
+        print(f"virtsupd: left behind: {what}", file=sys.stderr)
+    return LEFT if left else DONE
 
 
 def _next_step(loaded: Loaded) -> str:

@@ -10,6 +10,7 @@ from virtsupd.config.problems import Fault
 from virtsupd.config.settings import AccessRule, AccessSettings, HostSettings
 from virtsupd.config.values import MAX_SOCKET_PATH_BYTES
 from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd, ShutdownPolicy
 
 _WHO = ("user", "group", "uid", "gid")
 
@@ -27,6 +28,13 @@ def host_settings(table: HostTable) -> HostSettings:
         cgroup=table.cgroup,
         networking=table.networking,
         log_format=table.log_format,
+        shutdown=ShutdownPolicy(
+            timeout_seconds=table.shutdown_timeout,
+            parallel=table.guest_parallel,
+            guest_end=GuestEnd(table.guest_end),
+            guest_timeout_seconds=table.guest_timeout,
+            overdue=table.guest_overdue,
+        ),
     )
 
 
@@ -40,6 +48,11 @@ def host_problems(table: HostTable) -> Iterator[Fault]:
         )
     if table.herd_socket == socket:
         yield ("herd_socket",), "must differ from socket"
+    if "guest_timeout" in table.model_fields_set and table.guest_timeout > table.shutdown_timeout:
+        yield (
+            ("guest_timeout",),
+            f"must be at most shutdown_timeout, which is {table.shutdown_timeout:g} seconds",
+        )
     if table.run_dir == table.state_dir:
         yield ("state_dir",), "must differ from run_dir, which a boot empties"
 

@@ -4,14 +4,16 @@
 and a function that says what the table changes in the built-in units and which files it becomes.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from virtsupd.config.problems import Fault
 from virtsupd.config.settings import GeneratedDirectory, GeneratedFile, HostSettings
+from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
 
 UnitKeys = Mapping[str, object]
 """The keys of a `[service.*]` table, as TOML holds them."""
@@ -26,6 +28,46 @@ class KindContext:
     """The kind's built-in units by name, before any change."""
 
 
+class RunCommand(Protocol):
+    """Runs a command as virtsupd's own user, with the variables of the guest host's definition."""
+
+    async def __call__(self, command: Sequence[str], timeout_seconds: float) -> str:
+        """Return what it printed, once it has ended well; when cancelled, it is killed.
+
+        Raises:
+            GuestError: it did not end well, or not in time.
+            SpawnError: it could not be started.
+        """
+        ...
+
+
+class GuestHost(Protocol):
+    """What a kind knows of guests that are no services but run through one of its services.
+
+    Asked in a shutdown alone, whether that service runs or not, each call in a task of its own and
+    at most one `running` at a time. It must not wait for a guest longer than it has to: deadlines
+    are virtsupd's, which cancels a call whose time is over. Whatever it raises costs its own guests.
+    """
+
+    async def running(self, run: RunCommand) -> Sequence[RunningGuest]:
+        """Return the guests that run now.
+
+        Raises:
+            GuestError: that cannot be known now; it is asked again while its service is up.
+        """
+        ...
+
+    async def end(self, guest: str, end: GuestEnd, run: RunCommand) -> None:
+        """End a guest in one of the ways and return when it has ended; one that has is no error.
+
+        When cancelled, what was asked of the guest stands: the next call is a harder way.
+
+        Raises:
+            GuestError: it does not end in this way.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """What a table becomes."""
@@ -38,6 +80,8 @@ class Built:
     """What is wrong between keys of the table; nothing else is looked at if there is any."""
     warnings: tuple[Fault, ...] = ()
     """What works, but not as the table may make believe."""
+    guest_hosts: Mapping[Name, GuestHost] = field(default_factory=dict)
+    """By name of the service that they run through, which stays up in a shutdown until they are gone."""
 
 
 @dataclass(frozen=True, slots=True)

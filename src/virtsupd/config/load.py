@@ -6,7 +6,7 @@ the graph is checked only when every file could be read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -28,7 +28,7 @@ from virtsupd.config.drafts import (
     unit_layers,
 )
 from virtsupd.config.host import access_problems, access_settings, host_problems, host_settings
-from virtsupd.config.kinds import Registry
+from virtsupd.config.kinds import GuestHost, Registry
 from virtsupd.config.model import AccessTable, HostTable, ServiceTable
 from virtsupd.config.problems import Layer, problem_at, validation_problems
 from virtsupd.config.settings import (
@@ -64,6 +64,8 @@ class Loaded:
     """By canonical name: the files (and tables) a service was read from, later ones winning."""
     warnings: tuple[str, ...]
     """What works, but not as the files may make believe."""
+    guest_hosts: Mapping[Name, GuestHost]
+    """By canonical name: the services that guests run through which are no services."""
 
 
 def load(path: Path, kinds: Registry) -> Loaded:
@@ -94,6 +96,7 @@ class _Loading:
         check_top_level(layers, self._kinds, self._findings)
         host = self._host(below(layers, "host"))
         on = self._build_all(layers, host)
+        guest_hosts = self._guest_hosts(on)
         self._check_logs()
         self._check_addresses(host)
         absent = unit_names() - self._provided()
@@ -112,6 +115,7 @@ class _Loading:
             directories=tuple(item for built in on.built for item in built.directories),
             sources={name: draft.sources for name, draft in self._drafts.items()},
             warnings=tuple(self._findings.warnings),
+            guest_hosts=guest_hosts,
         )
 
     def _host(self, layers: Sequence[Layer]) -> HostSettings:
@@ -170,6 +174,17 @@ class _Loading:
         self._specs[spec.name] = spec
         if is_refused:
             self._refused.add(spec.name)
+
+    def _guest_hosts(self, on: TurnedOn) -> Mapping[Name, GuestHost]:
+        """Return what kinds know of guests, by canonical name, and mark the services in question."""
+        named = {name: host for built in on.built for name, host in built.guest_hosts.items()}
+        found: dict[Name, GuestHost] = {}
+        for name, spec in self._specs.items():
+            for provided in spec.provides:
+                if provided in named:
+                    found[name] = named[provided]
+                    self._specs[name] = replace(spec, hosts_guests=True)
+        return found
 
     def _check_logs(self) -> None:
         owner: dict[str, Name] = {}

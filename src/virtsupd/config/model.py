@@ -72,6 +72,11 @@ class HostTable(Table):
     cgroup: CgroupName | None = None
     networking: Literal["wait", "assume"] = "wait"
     log_format: LogFormat = "auto"
+    shutdown_timeout: PositiveSeconds = 840.0
+    guest_end: Literal["shutdown", "save", "kill"] = "shutdown"
+    guest_timeout: PositiveSeconds = 300.0
+    guest_overdue: Literal["kill", "leave"] = "kill"
+    guest_parallel: PositiveCount = 10
 
 
 class RuleTable(Table):

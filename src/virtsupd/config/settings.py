@@ -1,8 +1,10 @@
 """What `[host]` and `[access]` say, checked and resolved: frozen, no pydantic, for every layer above."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from virtsupd.core.shutdown_policy import ShutdownPolicy
 
 Role = Literal["viewer", "operator", "admin"]
 OnTerm = Literal["auto", "quit", "shutdown"]
@@ -33,6 +35,8 @@ class HostSettings:
     """Whether the condition `networking` waits for an address or takes it for granted."""
     log_format: LogFormat = "auto"
     """Of virtsupd's own log: `auto` is console on a terminal, else JSON lines."""
+    shutdown: ShutdownPolicy = field(default_factory=ShutdownPolicy)
+    """How guests and services end when everything is shut down."""
 
     @property
     def generated_dir(self) -> Path:

@@ -178,8 +178,9 @@ def _why(host: HostState, service: Service, found: Reason | None, *, is_ailing: 
         return _in_words(service, found)
     if service.state is State.STARTING:
         return "is being started"
-    if service.state is State.STOPPED:
-        return "virtsupd is shutting down"
+    if host.is_shutting_down:
+        is_kept = service.state is State.RUNNING
+        return "kept up for guests" if is_kept else "virtsupd is shutting down"
     return "runs, though not all is well behind it" if is_ailing else "as wanted"
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from virtsupd.core.events import Timer
+from virtsupd.core.host_scope import ShutdownOrder
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
+from virtsupd.core.shutdown_policy import GuestEnd
 from virtsupd.core.spec import Health, ProcessSpec, Readiness, Reload, Stop
 
 
@@ -129,6 +131,34 @@ class Remember:
     name: Name
     wanted: bool
     enabled: bool
+    by: str = ""
+    """Who wanted it so."""
+    since: float = 0.0
+    """Since when, by the wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class RememberShutdown:
+    """Write down, before anything later is done, that everything is being stopped, for a successor."""
+
+    order: ShutdownOrder
+
+
+@dataclass(frozen=True, slots=True)
+class FindGuests:
+    """Ask a guest host which guests run through it. Answer: GuestsFound."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
+class EndGuest:
+    """End a guest through its host; what was begun for it before is void. Answer: GuestEnded."""
+
+    name: Name
+    """The host."""
+    guest: str
+    end: GuestEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +225,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The shutdown is complete: nothing runs any more, virtsupd may end."""
+    """The shutdown is complete: nothing runs any more but what is left, virtsupd may end."""
+
+    left: tuple[str, ...] = ()
+    """In words, what could not be ended."""
 
 
 Effect = (
@@ -211,6 +244,9 @@ Effect = (
     | ArmTimer
     | CancelTimer
     | Remember
+    | RememberShutdown
+    | FindGuests
+    | EndGuest
     | Release
     | Forget
     | Announce

@@ -10,6 +10,7 @@ The state is one `HostState`, and each part of the engine owns one idea of it:
 - `wanted`: what should be so; written by commands, boot and reload only, never by the loop;
 - `processes`: what happened to a process, judged and turned into a move of its service;
 - `moves` (with the table of `lifecycle`): what a move means, from the spawn to what follows an end;
+- `shutdown` (with the data of `host_scope`): the mode in which guests and services are all ended;
 - `settle`: the loop, which starts and stops what the difference asks for until nothing differs;
 - `commands`: when a command is refused, and when it is answered;
 - `reload`: how services pass into another configuration;
@@ -28,22 +29,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
 
-from virtsupd.core import chain, commands, explain, processes, reload, restore, wanted
-from virtsupd.core.effects import Answer, Effect, Finish, Keep
+from virtsupd.core import (
+    chain,
+    commands,
+    explain,
+    processes,
+    reload,
+    restore,
+    shutdown,
+    shutdown_view,
+    wanted,
+)
+from virtsupd.core.effects import Answer, Effect, Keep
 from virtsupd.core.events import (
     Asked,
     Booted,
     Event,
+    Fired,
+    GuestEnded,
+    GuestsFound,
     Hung,
     Instant,
     OutputChanged,
     Reloaded,
+    Timer,
     Verb,
 )
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.host_scope import ShutdownOrder
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.settle import settle
+from virtsupd.core.shutdown_policy import ShutdownPolicy
 from virtsupd.core.snapshot import ServiceSnapshot
 from virtsupd.core.state import HostState, Remembered
 
@@ -58,13 +75,21 @@ class Engine:
         graph: ServiceGraph,
         remembered: Mapping[Name, Remembered],
         kept: Mapping[Name, Service] = MappingProxyType({}),
+        *,
+        shutdown_order: ShutdownOrder | None = None,
+        shutdown_policy: ShutdownPolicy | None = None,
     ) -> None:
-        """Begin with what an earlier virtsupd was told, and the services as it left them."""
-        self._host = HostState(graph, dict(remembered))
-        self._is_finished = False
+        """Begin with what an earlier virtsupd was told, and the services as it left them.
+
+        A `shutdown_order` is that of an earlier virtsupd which did not come to its end.
+        """
+        policy = shutdown_policy or ShutdownPolicy()
+        self._host = HostState(graph, dict(remembered), shutdown_policy=policy)
         for spec in graph.spec_by_name.values():
             self._host.add(spec)
         restore.restore(self._host, kept)
+        if shutdown_order is not None:
+            shutdown.restore(self._host, shutdown_order)
 
     # What others read
 
@@ -77,6 +102,10 @@ class Engine:
     def is_shutting_down(self) -> bool:
         """Whether everything is being stopped, for good."""
         return self._host.is_shutting_down
+
+    def shutdown_view(self) -> shutdown_view.ShutdownView | None:
+        """Return what a shutdown has come to; None: there is none."""
+        return shutdown_view.view(self._host)
 
     def service(self, name: Name) -> Service:
         """Return what is known of a service by its canonical name, to read only."""
@@ -141,7 +170,9 @@ class Engine:
             case Booted():
                 restore.adopt(host)
                 wanted.boot(host)
+                shutdown.boot(host)
             case Reloaded():
+                host.shutdown_policy = event.shutdown_policy or host.shutdown_policy
                 reload.take_over(host, event.graph)
             case Asked():
                 wanted.ask(host, event)
@@ -149,6 +180,8 @@ class Engine:
                 host.tickets.pop(event.ticket, None)
             case OutputChanged():
                 self._output_changed(event)
+            case GuestsFound() | GuestEnded() | Fired(timer=Timer.SHUTDOWN):
+                shutdown.take(host, event)
             case _:
                 service = host.services.get(event.name)
                 if service is not None and service.generation == event.generation:
@@ -168,16 +201,4 @@ class Engine:
             if not ticket.open and ticket.verb is not Verb.SHUTDOWN:
                 del host.tickets[number]
                 host.emit(Answer(number, ticket.reports(), ticket.touched))
-        if host.is_shutting_down:
-            self._finish_if_down()
-
-    def _finish_if_down(self) -> None:
-        host = self._host
-        if any(s.is_alive and not s.is_stuck for s in host.services.values()):
-            return
-        for number in host.tickets:
-            host.emit(Answer(number, ()))
-        host.tickets.clear()
-        if not self._is_finished:
-            self._is_finished = True
-            host.emit(Finish())
+        shutdown.finish(host)

@@ -11,6 +11,7 @@ from typing import Literal
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest, ShutdownPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Timer(StrEnum):
     START_DEADLINE = "start-deadline"
     STOP_DELAY = "stop-delay"
     BACKOFF = "backoff"
+    SHUTDOWN = "shutdown"
+    """Of no service: something of a shutdown is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Reloaded:
     """A new valid configuration, as a whole, that `Engine.reload_problems` has nothing against."""
 
     graph: ServiceGraph
+    shutdown_policy: ShutdownPolicy | None = None
+    """None: as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,25 @@ class OutputChanged:
     why: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class GuestsFound:
+    """The guests of a service that run now; or why that is not known."""
+
+    name: Name
+    guests: tuple[RunningGuest, ...] = ()
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestEnded:
+    """A guest of a service has ended (`why` None), or cannot be ended in this way."""
+
+    name: Name
+    guest: str
+    end: GuestEnd
+    why: str | None = None
+
+
 class Verb(StrEnum):
     """What a client can ask of the graph."""
 
@@ -222,6 +246,8 @@ Event = (
     | Told
     | ReloadEnded
     | OutputChanged
+    | GuestsFound
+    | GuestEnded
     | Asked
     | Hung
 )

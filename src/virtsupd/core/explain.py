@@ -6,6 +6,7 @@ from typing import assert_never
 
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
+from virtsupd.core.shutdown import goes_after
 from virtsupd.core.snapshot import Reason, ReasonKind, ServiceSnapshot, State
 from virtsupd.core.state import HostState
 
@@ -74,8 +75,9 @@ def _held_by_others(host: HostState, name: Name) -> Hold | None:
 def stops_after(host: HostState, service: Service) -> tuple[Name, ...]:
     """Return what has to be gone before a service that is to stop may do so."""
     name = service.spec.name
-    if host.guests_awaited and name in host.kept_for_guests:
-        return tuple(sorted(host.guests_awaited))
+    ahead = goes_after(host, name)
+    if ahead:
+        return ahead
     behind = dict.fromkeys((*host.graph.needed_by[name], *host.graph.later[name]))
     return tuple(other for other in behind if goes_first(host.services[other]))
 

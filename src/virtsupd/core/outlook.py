@@ -149,6 +149,8 @@ def _next_of_start(service: Service) -> Next:
 
 
 def _next_of_run(host: HostState, service: Service) -> Next:
+    if host.is_shutting_down:
+        return Next(NextKind.STOPS, "stops when the guests that rely on it have ended")
     needs = host.graph.needs[service.spec.name]
     unmet = tuple(need for need in needs if not host.services[need].view.is_satisfied)
     if unmet:

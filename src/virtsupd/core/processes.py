@@ -164,6 +164,8 @@ def _fired(host: HostState, service: Service, timer: Timer) -> None:
             if service.retry_at is not None:
                 service.retry_at = None
                 host.dirty.add(service.spec.name)
+        case Timer.SHUTDOWN:
+            raise AssertionError(timer)  # it belongs to no service
         case _:
             assert_never(timer)
 

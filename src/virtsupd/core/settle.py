@@ -3,8 +3,9 @@
 It starts a service that is wanted, enabled, not resting and not backing off, once all it needs are
 satisfied, nothing it conflicts with is alive, and nothing that comes earlier is still on its way.
 It stops a service that is not wanted, that a cascade has marked, or one of whose bonds fell; it
-lets those go down first that depend on it or come later, and in a shutdown every guest. The two conditions exclude each other,
-and both read only what lies before (or behind) a service in an acyclic order, so the effects end.
+lets those go down first that depend on it or come later, and what a shutdown wants gone before. The
+two conditions exclude each other, and both read only what lies before (or behind) a service in an
+acyclic order, so the effects end.
 
 A pass has two halves. First the *views* of the changed services and of those behind them are
 brought up to date in rank order: a view is all that neighbours look at. Then each service whose
@@ -20,17 +21,18 @@ from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import move
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service, View
+from virtsupd.core.shutdown import go_on
 from virtsupd.core.snapshot import State
 from virtsupd.core.state import HostState
 
 
 def settle(host: HostState) -> None:
     """Start and stop what the event at hand lets start or stop, until nothing differs."""
-    _release_what_guests_kept(host)
+    go_on(host)
     while host.dirty:
         for name in sorted(_refresh_views(host), key=host.rank):
             _judge(host, host.services[name])
-        _release_what_guests_kept(host)
+        go_on(host)
 
 
 def _refresh_views(host: HostState) -> set[Name]:
@@ -107,14 +109,3 @@ def _judge(host: HostState, service: Service) -> None:
             move(host, service, Move.STOP)
     elif not service.is_alive and hold(host, service) is None:
         move(host, service, Move.START)
-
-
-def _release_what_guests_kept(host: HostState) -> None:
-    """In a shutdown, let the services go once no guest is left that may rely on them."""
-    if not host.guests_awaited:
-        return
-    guests = (host.services.get(name) for name in host.guests_awaited)
-    left = {g.spec.name for g in guests if g is not None and g.is_alive and not g.is_stuck}
-    host.guests_awaited = left
-    if not left:
-        host.dirty.update(host.kept_for_guests & host.services.keys())

@@ -345,6 +345,8 @@ class ServiceSpec:
     autostart: bool = True
     is_guest: bool = False
     """Stopping it ends a virtual machine: never as a side effect of another command."""
+    hosts_guests: bool = False
+    """Guests that are no services run through it, and a shutdown ends them through it."""
     success_exit: frozenset[int] = frozenset({0})
     not_needed_exit: frozenset[int] = frozenset()
     actions: tuple[ActionSpec, ...] = ()

@@ -15,8 +15,10 @@ from virtsupd.core.effects import (
 )
 from virtsupd.core.events import Instant, Timer, Verb
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.host_scope import Shutdown
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
+from virtsupd.core.shutdown_policy import ShutdownPolicy
 from virtsupd.core.spec import ServiceSpec
 from virtsupd.core.ticket import Ticket
 
@@ -28,6 +30,10 @@ class Remembered:
     wanted: bool | None
     """None: as its definition says (a new boot)."""
     enabled: bool
+    by: str = ""
+    """Who wanted it so; "" if that was not kept."""
+    since: float = 0.0
+    """Since when, by the wall clock; 0 if that was not kept."""
 
 
 @dataclass(slots=True)
@@ -39,11 +45,9 @@ class HostState:
     """What a later virtsupd would be told."""
     services: dict[Name, Service] = field(default_factory=dict)
     tickets: dict[int, Ticket] = field(default_factory=dict)
-    is_shutting_down: bool = False
-    guests_awaited: set[Name] = field(default_factory=set)
-    """In a shutdown: guests that still end, while the services they may rely on stay."""
-    kept_for_guests: set[Name] = field(default_factory=set)
-    """Those services: all but guests and what has to stop before a guest."""
+    shutdown_policy: ShutdownPolicy = field(default_factory=ShutdownPolicy)
+    shutdown: Shutdown | None = None
+    """None: nobody ordered one."""
     now: Instant = field(default_factory=lambda: Instant(0.0, 0.0))
     """When the event at hand came."""
     generations: int = 0
@@ -59,7 +63,14 @@ class HostState:
 
     def is_wanted(self, service: Service) -> bool:
         """Whether it should be up now, apart from everything that may hold it back."""
-        return service.wanted and not service.is_removed and not self.is_shutting_down
+        if self.shutdown is not None and service.spec.name not in self.shutdown.kept_up:
+            return False
+        return service.wanted and not service.is_removed
+
+    @property
+    def is_shutting_down(self) -> bool:
+        """Whether everything is being stopped, for good."""
+        return self.shutdown is not None
 
     def add(self, spec: ServiceSpec) -> Service:
         """Begin to supervise a service; it is stopped and not wanted yet."""
@@ -82,6 +93,14 @@ class HostState:
         """Tell everybody that something about a service changed."""
         self.effects.append(Announce(name, event))
 
+    def later(self, seconds: float) -> Instant:
+        """Return the instant so many seconds from now."""
+        return Instant(self.now.monotonic + seconds, self.now.wall + seconds)
+
+    def is_past(self, due: Instant | None) -> bool:
+        """Whether a deadline has passed; None never does."""
+        return due is not None and due.monotonic <= self.now.monotonic
+
     def arm(self, service: Service, timer: Timer, seconds: float) -> None:
         """Have `Fired` posted for the present generation, so many seconds from now."""
         at = self.now.monotonic + seconds
@@ -91,9 +110,10 @@ class HostState:
 
     def remember(self, service: Service) -> None:
         """Have what is wanted of a service written down."""
-        name = service.spec.name
-        self.remembered[name] = Remembered(service.wanted, service.enabled)
-        self.effects.append(Remember(name, wanted=service.wanted, enabled=service.enabled))
+        name, wanted, enabled = service.spec.name, service.wanted, service.enabled
+        by, since = service.wanted_by, service.wanted_since
+        self.remembered[name] = Remembered(wanted, enabled, by, since)
+        self.effects.append(Remember(name, wanted=wanted, enabled=enabled, by=by, since=since))
 
     def end_backoff(self, service: Service) -> None:
         """Let a service that is backing off do so no longer."""

@@ -6,7 +6,7 @@ Nothing here starts or stops anything. It says what should be so, and `settle` f
 from collections.abc import Iterable
 from typing import assert_never
 
-from virtsupd.core import commands
+from virtsupd.core import commands, shutdown
 from virtsupd.core.effects import Answer, RunReload
 from virtsupd.core.events import Asked, Verb
 from virtsupd.core.names import Name
@@ -25,7 +25,8 @@ def boot(host: HostState) -> None:
             service.since = host.now.wall
         kept = host.remembered.get(name)
         if kept is not None and kept.wanted is not None:
-            set_wanted(host, [name], wanted=kept.wanted, who="an earlier command")
+            who = kept.by or "an earlier command"
+            set_wanted(host, [name], wanted=kept.wanted, who=who, since=kept.since or None)
     roots = (n for n, s in host.services.items() if s.wanted or s.spec.autostart)
     want_along(host, roots, who=_BOOT)
     host.dirty.update(host.services)
@@ -58,21 +59,28 @@ def _want_as_asked(host: HostState, event: Asked, ticket: Ticket) -> None:
         case Verb.RELOAD:
             _ask_reload(host, event.names)
         case Verb.SHUTDOWN:
-            _shut_down(host)
+            shutdown.begin(host, event.who)
         case Verb.WAIT:
             pass
         case _:
             assert_never(event.verb)
 
 
-def set_wanted(host: HostState, names: Iterable[Name], *, wanted: bool, who: str) -> None:
-    """Want services up or down from now on; what a command changed is remembered."""
+def set_wanted(
+    host: HostState,
+    names: Iterable[Name],
+    *,
+    wanted: bool,
+    who: str,
+    since: float | None = None,
+) -> None:
+    """Want services up or down since then (None: now); what a command changed is remembered."""
     for name in names:
         service = host.services[name]
         if service.wanted != wanted or not service.wanted_by:
             service.wanted = wanted
             service.wanted_by = who
-            service.wanted_since = host.now.wall
+            service.wanted_since = host.now.wall if since is None else since
             host.dirty.add(name)
             if who not in (_BOOT, RELOAD) or _is_remembered(host, name):
                 host.remember(service)
@@ -114,16 +122,6 @@ def _ask_reload(host: HostState, names: Iterable[Name]) -> None:
         service = host.services[name]
         if service.can_reload and service.spec.reload is not None:
             host.emit(RunReload(name, service.generation, service.spec.reload))
-
-
-def _shut_down(host: HostState) -> None:
-    host.is_shutting_down = True
-    for service in host.services.values():
-        host.end_backoff(service)
-    guests = {name for name, service in host.services.items() if service.spec.is_guest}
-    host.guests_awaited = guests
-    host.kept_for_guests = host.services.keys() - host.graph.all_behind(guests)
-    host.dirty.update(host.services)
 
 
 def _set_enabled(host: HostState, names: Iterable[Name], *, enabled: bool) -> None:

@@ -32,6 +32,7 @@ from virtsupd.process.reaper import Reaper
 from virtsupd.process.signals import handling
 from virtsupd.process.stop import GoneWatch
 from virtsupd.process.store import DirectoryStore
+from virtsupd.supervisor.guests import Guests
 from virtsupd.supervisor.host_files import HostFiles
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.launch import Launcher
@@ -100,12 +101,12 @@ class Daemon:
             self._server.listen(host.herd_socket, is_herd_only=True)
         self._files.write_generated(loaded)
 
-    async def run(self) -> None:
+    async def run(self) -> tuple[str, ...]:
         """Start what is to be started, serve, and return when virtsupd was asked to end.
 
         After a shutdown nothing is left of the services, and nothing in the run directory that
-        virtsupd made, the directory included unless it was there before; after `quit` the services
-        and the log keeper run on.
+        virtsupd made, the directory included unless it was there before; what could not be ended in
+        its time is returned, in words. After `quit` the services and the log keeper run on.
         """
         async with self._outputs.running():
             with handling(self._signal_handlers()):
@@ -125,6 +126,7 @@ class Daemon:
         self._lock.release(remove=is_shutdown)
         if is_shutdown:
             self._files.remove_run_dir()
+        return self._supervisor.left
 
     # Composing
 
@@ -148,12 +150,23 @@ class Daemon:
             timers=timers,
             tasks=tasks,
         )
+        guests = Guests(lambda: self._configuration.loaded, commands=machine.commands, tasks=tasks)
         self._interpreter = Interpreter(
-            machine=machine, records=self._records, memory=self._memory, timers=timers
+            machine=machine,
+            records=self._records,
+            memory=self._memory,
+            timers=timers,
+            guests=guests,
         )
         machine.told = self._interpreter.told
         take_names(self._records, self._outputs, loaded.graph)
-        engine = Engine(loaded.graph, self._memory.remembered(), self._records.kept())
+        engine = Engine(
+            loaded.graph,
+            self._memory.remembered(),
+            self._records.kept(),
+            shutdown_order=self._memory.shutdown_order(),
+            shutdown_policy=loaded.host.shutdown,
+        )
         self._supervisor = Supervisor(
             engine,
             self._interpreter,
@@ -187,6 +200,7 @@ class Daemon:
         loaded = self._configuration.loaded
         for warning in self._backend.facts().warnings:
             log.warning("configuration or host", reason=warning)
+        self._ending.go_on()
         self._supervisor.post(Booted())
         self._own_notify.say("READY=1", f"STATUS=supervising {len(loaded.specs)} services")
         log.info("virtsupd ready", socket=str(loaded.host.socket), pid=os.getpid())

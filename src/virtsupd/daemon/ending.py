@@ -37,6 +37,14 @@ class Ending:
             self._supervisor.shut_down(who)
         self._has_begun.set()
 
+    def go_on(self) -> None:
+        """Go on with a shutdown that an earlier virtsupd began, if there is one."""
+        if self._supervisor.engine.is_shutting_down:
+            self.how = "shutdown"
+            log.warning("an earlier virtsupd was shutting down: this one goes on with it")
+            self._own_notify.say("STOPPING=1")
+            self._has_begun.set()
+
     async def complete(self) -> None:
         """Wait for an end to begin and, if it is a shutdown, for the last service to stop.
 

@@ -49,7 +49,7 @@ class Configuration:
         self._server.change_access(new.access)
         outcome = _difference(engine, new.graph)
         self.loaded = new
-        supervisor.post(Reloaded(new.graph))
+        supervisor.post(Reloaded(new.graph, new.host.shutdown))
         log.info("configuration reloaded", changed=outcome.changed, added=outcome.added)
         return outcome
 

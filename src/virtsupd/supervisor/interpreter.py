@@ -4,8 +4,8 @@ Every effect is carried out at once and synchronously; what takes time (probes, 
 leftovers, reload commands) is begun on the machine and ends by posting an event. The interpreter
 keeps the books: which run is whose, what is recorded before what, and which late news is void.
 
-Before a process is made or signalled, all that was decided so far is written down (`flush`), so
-that a successor finds the world as its records say, or one step ahead of them.
+Before a process is made or a living one signalled, all that was decided so far is written down
+(`flush`), so that a successor finds the world as its records say, or one step ahead of them.
 """
 
 from collections.abc import Callable
@@ -21,13 +21,16 @@ from virtsupd.core.effects import (
     AwaitReady,
     CancelTimer,
     Effect,
+    EndGuest,
     EndWatches,
+    FindGuests,
     Finish,
     Forget,
     Keep,
     Kill,
     Release,
     Remember,
+    RememberShutdown,
     RunReload,
     Spawn,
     Terminate,
@@ -51,6 +54,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, Stop
 from virtsupd.errors import SpawnError, VirtsupdError
 from virtsupd.process.plan import Child
+from virtsupd.supervisor.guests import GuestWork, NoGuests
 from virtsupd.supervisor.handing_over import of_runs
 from virtsupd.supervisor.machine import Machine
 from virtsupd.supervisor.memory import Memory
@@ -66,12 +70,20 @@ class Interpreter:
     """Carries out effects. Owns the runs; nobody else touches them."""
 
     def __init__(
-        self, *, machine: Machine, records: Records, memory: Memory, timers: EngineTimers
+        self,
+        *,
+        machine: Machine,
+        records: Records,
+        memory: Memory,
+        timers: EngineTimers,
+        guests: GuestWork | None = None,
     ) -> None:
+        """Take the parts; without `guests` there are none but services."""
         self._machine = machine
         self._records = records
         self._memory = memory
         self._timers = timers
+        self._guests = guests or NoGuests()
         self._runs: dict[Name, Run] = {}
         self.post: Callable[[Event], None] = _nowhere
         self.flush: Callable[[], None] = records.flush
@@ -86,7 +98,9 @@ class Interpreter:
                 self._watch(effect)
             case ArmTimer() | CancelTimer():
                 self._set_timer(effect)
-            case Keep() | Remember():
+            case FindGuests() | EndGuest():
+                self._touch_guests(effect)
+            case Keep() | Remember() | RememberShutdown():
                 self._note(effect)
             case Release() | Forget():
                 self._give_back(effect)
@@ -124,7 +138,6 @@ class Interpreter:
             self._machine.leave(run)
 
     def _touch_process(self, effect: Spawn | Adopt | Terminate | Kill | RunReload) -> None:
-        self.flush()
         match effect:
             case Spawn():
                 self._spawn(effect)
@@ -150,17 +163,29 @@ class Interpreter:
             case _:
                 assert_never(effect)
 
+    def _touch_guests(self, effect: FindGuests | EndGuest) -> None:
+        self.flush()
+        if isinstance(effect, FindGuests):
+            self._guests.find(effect, self.post)
+        else:
+            self._guests.end(effect, self.post)
+
     def _set_timer(self, effect: ArmTimer | CancelTimer) -> None:
         if isinstance(effect, ArmTimer):
             self._timers.arm(effect)
         else:
             self._timers.cancel(effect.name, effect.timer)
 
-    def _note(self, effect: Keep | Remember) -> None:
-        if isinstance(effect, Keep):
-            self._records.keep(effect.name, effect.service)
-        else:
-            self._memory.note(effect.name, wanted=effect.wanted, enabled=effect.enabled)
+    def _note(self, effect: Keep | Remember | RememberShutdown) -> None:
+        match effect:
+            case Keep():
+                self._records.keep(effect.name, effect.service)
+            case Remember():
+                self._memory.note(effect)
+            case RememberShutdown():
+                self._memory.note_shutdown(effect.order)
+            case _:
+                assert_never(effect)
 
     def _give_back(self, effect: Release | Forget) -> None:
         self._machine.release(effect.name)
@@ -175,6 +200,7 @@ class Interpreter:
         try:
             run, record = self._machine.prepare(effect)
             self._begin_record(run, record)
+            self.flush()
             child = self._make(run, effect)
         except SpawnError as error:
             self.post(SpawnFailed(name, generation, error.stage, str(error), error.is_permanent))
@@ -294,6 +320,8 @@ class Interpreter:
         if run is None or run.generation != effect.generation:
             self.post(Gone(effect.name, effect.generation))
             return
+        if run.leader is not None:
+            self.flush()  # a death that is not written down is found again
         run.ending = lambda: self._look(run, effect.stop)
         try:
             named = self._machine.named_leader(run)

@@ -3,7 +3,8 @@
 Two small JSON files in the state directory, each replaced as a whole. `services.json` says what is
 disabled, for ever, and is forced to the disk: that holds up virtsupd for as long as the disk takes,
 once for each command that changes it. `wanted.json` says what is wanted, in this boot and before a
-shutdown; it is not forced to the disk, since a loss of power ends what it is about.
+shutdown; it is not forced to the disk, since a loss of power ends what it is about. While a shutdown
+is under way, it says that too, so that a successor goes on with it.
 """
 
 import json
@@ -14,9 +15,13 @@ from typing import Any
 
 import structlog
 
+from virtsupd.core.effects import Remember
 from virtsupd.core.engine import Remembered
+from virtsupd.core.events import Instant
+from virtsupd.core.host_scope import Phase, ShutdownOrder
 from virtsupd.core.names import Name
 from virtsupd.errors import VirtsupdError
+from virtsupd.process.lives import epoch
 from virtsupd.process.store import StateDirectory, StateFiles
 
 log = structlog.get_logger()
@@ -37,14 +42,18 @@ class StateFileError(VirtsupdError):
 class _Entry:
     enabled: bool = True
     wanted: bool | None = None
+    by: str = ""
+    since: float = 0.0
 
 
 class Memory:
     """The state files, read once and written whenever they changed."""
 
-    def __init__(self, files: StateFiles, boot_id: str) -> None:
+    def __init__(self, files: StateFiles, boot_id: str, life: str) -> None:
         self._files = files
         self._boot_id = boot_id
+        self._life = life
+        self._order: ShutdownOrder | None = None
         self._entries: dict[Name, _Entry] = {}
         self._is_enabled_new = False
         self._is_wanted_new = False
@@ -52,18 +61,20 @@ class Memory:
     @classmethod
     def load(cls, state_dir: Path) -> "Memory":
         """Read the files in the state directory, for this boot; as `read`."""
-        return cls.read(StateDirectory(state_dir), _BOOT_ID.read_text(encoding="ascii").strip())
+        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
+        return cls.read(StateDirectory(state_dir), boot_id, life=epoch())
 
     @classmethod
-    def read(cls, files: StateFiles, boot_id: str) -> "Memory":
+    def read(cls, files: StateFiles, boot_id: str, *, life: str = "") -> "Memory":
         """Read the files; a missing one remembers nothing.
 
-        A `wanted.json` that cannot be used is logged and remembers nothing either.
+        `boot_id` names this boot of the machine, `life` this one of the host: a container may be
+        started anew in the same boot, and a shutdown of its last life is none of this one. A `wanted.json` that cannot be used is logged and remembers nothing either.
 
         Raises:
             StateFileError: `services.json` cannot be read or is not what virtsupd wrote.
         """
-        memory = cls(files, boot_id)
+        memory = cls(files, boot_id, life)
         try:
             memory._take_lasting(_content(files, _LASTING))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -81,19 +92,30 @@ class Memory:
     def remembered(self) -> Mapping[Name, Remembered]:
         """Return what is known, for the engine."""
         return {
-            name: Remembered(wanted=entry.wanted, enabled=entry.enabled)
+            name: Remembered(entry.wanted, entry.enabled, entry.by, entry.since)
             for name, entry in self._entries.items()
         }
 
-    def note(self, name: Name, *, wanted: bool, enabled: bool) -> None:
+    def shutdown_order(self) -> ShutdownOrder | None:
+        """Return the shutdown that a predecessor did not bring to its end; None: there is none."""
+        return self._order
+
+    def note(self, effect: Remember) -> None:
         """Remember; `flush` writes it down."""
-        before = self._entries.get(name, _Entry())
-        self._entries[name] = _Entry(enabled=enabled, wanted=wanted)
-        self._is_enabled_new |= before.enabled != enabled
-        self._is_wanted_new |= before.wanted != wanted
+        before = self._entries.get(effect.name, _Entry())
+        after = _Entry(effect.enabled, effect.wanted, effect.by, effect.since)
+        self._entries[effect.name] = after
+        self._is_enabled_new |= before.enabled != after.enabled
+        self._is_wanted_new |= before != after
+
+    def note_shutdown(self, order: ShutdownOrder) -> None:
+        """Remember that everything is being stopped; `flush` writes it down."""
+        self._is_wanted_new |= order != self._order
+        self._order = order
 
     def forget_wanted(self) -> None:
         """After a shutdown: what is wanted at the next start is up to the definitions."""
+        self._order = None
         for entry in self._entries.values():
             entry.wanted = None
         self._is_wanted_new = True
@@ -109,13 +131,26 @@ class Memory:
             self._write(_LASTING, {"services": disabled}, is_lasting=True)
             self._is_enabled_new = False
         if self._is_wanted_new:
-            wanted = {n: e.wanted for n, e in self._entries.items() if e.wanted is not None}
-            if wanted:
-                content = {"boot_id": self._boot_id, "services": wanted}
-                self._write(_OF_BOOT, content, is_lasting=False)
+            content = self._content_of_boot()
+            if content:
+                self._write(_OF_BOOT, {"boot_id": self._boot_id} | content, is_lasting=False)
             else:
                 self._files.remove(_OF_BOOT)
             self._is_wanted_new = False
+
+    def _content_of_boot(self) -> dict[str, object]:
+        """Return what `wanted.json` says; {} if there is nothing to say.
+
+        By whom stands apart from what, so that a version that does not know of it can read the rest.
+        """
+        wanted = {n: e for n, e in self._entries.items() if e.wanted is not None}
+        content: dict[str, object] = {}
+        if wanted or self._order is not None:
+            content["services"] = {name: entry.wanted for name, entry in wanted.items()}
+            content["by"] = {name: [entry.by, entry.since] for name, entry in wanted.items()}
+        if self._order is not None:
+            content["shutdown"] = _order_content(self._order) | {"life": self._life}
+        return content
 
     def _write(self, name: str, content: Mapping[str, object], *, is_lasting: bool) -> None:
         text = json.dumps({"version": _VERSION} | dict(content), indent=1, sort_keys=True) + "\n"
@@ -133,7 +168,29 @@ class Memory:
         for name, wanted in content["services"].items():
             if not isinstance(wanted, bool):
                 raise TypeError(f"{name!r} is neither true nor false")
-            self._entries.setdefault(Name(name), _Entry()).wanted = wanted
+            entry = self._entries.setdefault(Name(name), _Entry())
+            by, since = content.get("by", {}).get(name, ("", 0.0))
+            entry.wanted, entry.by, entry.since = wanted, str(by), float(since)
+        found = content.get("shutdown")
+        if found is not None and found["life"] == self._life:
+            self._order = _order_of(found)
+
+
+def _order_content(order: ShutdownOrder) -> dict[str, object]:
+    return {
+        "by": order.by,
+        "since": order.since,
+        "deadline": [order.deadline.monotonic, order.deadline.wall],
+        "phase": order.phase,
+    }
+
+
+def _order_of(content: Mapping[str, Any]) -> ShutdownOrder:
+    monotonic, wall = content["deadline"]
+    deadline = Instant(float(monotonic), float(wall))
+    return ShutdownOrder(
+        str(content["by"]), float(content["since"]), deadline, Phase(content["phase"])
+    )
 
 
 def _content(files: StateFiles, name: str) -> dict[str, Any]:

@@ -33,7 +33,10 @@ log = structlog.get_logger()
 _TURN_SECONDS = 0.01
 _SUBSCRIBER_BACKLOG = 1000
 _LOUD = frozenset({"service failed", "service cannot be killed", "service degraded", "output lost"})
-_SILENT = frozenset({"service starting", "service stopping"})
+_SILENT = frozenset(
+    {"service starting", "service stopping", "guest found", "guest ending", "guest killed"}
+    | {"guest ended", "guests unknown"}  # said with more by who asks the guest hosts
+)
 
 
 @dataclass(slots=True)
@@ -60,6 +63,8 @@ class Supervisor:
         """Set when a shutdown is complete, or given up."""
         self.has_given_up = False
         """Whether a defect kept a shutdown from stopping the services."""
+        self.left: tuple[str, ...] = ()
+        """In words, what a shutdown could not end; set when it is complete."""
         self._interpreter = interpreter
         self._memory = memory
         self._records = records
@@ -226,6 +231,9 @@ class Supervisor:
             case Announce():
                 self._announce(effect)
             case Finish():
+                for what in effect.left:
+                    log.warning("left behind", what=what)
+                self.left = effect.left
                 self._memory.forget_wanted()
                 self.finished.set()
             case _:

@@ -9,7 +9,7 @@ from virtsupd.core import events
 from virtsupd.core.events import Asked, Event, Instant, Verb
 from virtsupd.core.names import Name
 
-GLOBAL = {"Booted", "Reloaded", "Asked", "Hung", "OutputChanged"}
+GLOBAL = {"Booted", "Reloaded", "Asked", "Hung", "OutputChanged", "GuestsFound", "GuestEnded"}
 KINDS = get_args(Event)
 
 

@@ -168,7 +168,9 @@ def test_a_stop_is_forgotten_with_its_service_and_a_later_virtsupd_is_told() -> 
     host.take()
     host.reload(service("db"))
     assert host.running() == ["db"]
-    assert host.take(Remember) == [Remember(DB, wanted=True, enabled=True)]
+    assert host.take(Remember) == [
+        Remember(DB, wanted=True, enabled=True, by="reload", since=1000.0)
+    ]
 
 
 # What leaves

@@ -7,6 +7,7 @@ from virtsupd.core.events import Instant, Timer, Verb
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.service import Rest, RestKind
+from virtsupd.core.shutdown import begin
 from virtsupd.core.spec import ServiceSpec
 from virtsupd.core.state import HostState, Remembered
 from virtsupd.core.ticket import Ticket
@@ -36,7 +37,9 @@ def test_a_service_is_wanted_unless_it_left_or_everything_ends() -> None:
     assert host.is_wanted(found)
     found.is_removed = True
     assert not host.is_wanted(found)
-    found.is_removed, host.is_shutting_down = False, True
+    found.is_removed = False
+    begin(host, "a test")
+    assert host.is_shutting_down
     assert not host.is_wanted(found)
 
 
@@ -58,10 +61,11 @@ def test_a_pause_ends_once() -> None:
 
 def test_what_is_remembered_is_what_a_later_virtsupd_is_told() -> None:
     host = host_of(service("db"))
-    host.services[DB].wanted = True
-    host.remember(host.services[DB])
-    assert host.effects == [Remember(DB, wanted=True, enabled=True)]
-    assert host.remembered == {DB: Remembered(wanted=True, enabled=True)}
+    found = host.services[DB]
+    found.wanted, found.wanted_by, found.wanted_since = True, "root", 7.0
+    host.remember(found)
+    assert host.effects == [Remember(DB, wanted=True, enabled=True, by="root", since=7.0)]
+    assert host.remembered == {DB: Remembered(wanted=True, enabled=True, by="root", since=7.0)}
 
 
 def test_only_those_not_needed_are_asked_again() -> None:

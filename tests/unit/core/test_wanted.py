@@ -39,7 +39,17 @@ def test_what_an_operator_stopped_stays_stopped_in_the_next_virtsupd() -> None:
     )
     assert host.did() == []
     assert host.reason("db") == "stopped-by-operator: stopped by an earlier command"
+    assert host.engine.service(Name("db")).wanted_since == host.now
     assert host.reason("web") == "waiting: waits for db (stopped-by-operator)"
+
+
+def test_by_whom_and_since_when_is_known_to_the_next_virtsupd() -> None:
+    kept = Remembered(wanted=False, enabled=True, by="root", since=12.0)
+    host = PureHost.of(service("db"), remembered={"db": kept})
+    found = host.engine.service(Name("db"))
+    assert (found.wanted_by, found.wanted_since) == ("root", 12.0)
+    told = Remember(Name("db"), wanted=False, enabled=True, by="root", since=12.0)
+    assert host.take(Remember) == [told]
 
 
 def test_what_an_operator_started_is_started_by_the_next_virtsupd() -> None:
@@ -89,7 +99,8 @@ def test_a_command_is_remembered_before_it_is_answered() -> None:
     assert kinds.index("Answer") > max(i for i, k in enumerate(kinds) if k == "Remember")
     host.take()
     host.stop("web")
-    assert host.take(Remember) == [Remember(Name("web"), wanted=False, enabled=True)]
+    told = Remember(Name("web"), wanted=False, enabled=True, by="tester", since=1000.0)
+    assert host.take(Remember) == [told]
 
 
 def test_starting_what_runs_changes_nothing() -> None:
@@ -285,7 +296,8 @@ def test_disable_leaves_alone_what_runs_and_keeps_it_from_starting_again() -> No
     host = PureHost.of(service("db"))
     host.take()
     assert host.result(host.ask(Verb.DISABLE, "db")) == "done"
-    assert host.take(Remember) == [Remember(Name("db"), wanted=True, enabled=False)]
+    told = Remember(Name("db"), wanted=True, enabled=False, by="boot", since=1000.0)
+    assert host.take(Remember) == [told]
     assert host.state("db") == "running"
     host.exits("db")
     assert host.reason("db").startswith("disabled: ")

@@ -1,15 +1,24 @@
 """What outlives virtsupd: enabled for ever, wanted for one boot."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from virtsupd.core.effects import Remember
 from virtsupd.core.engine import Remembered
+from virtsupd.core.events import Instant
+from virtsupd.core.host_scope import Phase, ShutdownOrder
 from virtsupd.core.names import Name
+from virtsupd.process.store import StateDirectory
 from virtsupd.supervisor.memory import Memory, StateFileError
 
 WEB, APP = Name("web"), Name("app")
+
+
+def told(name: Name, *, wanted: bool, enabled: bool) -> Remember:
+    return Remember(name, wanted=wanted, enabled=enabled)
 
 
 def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
@@ -21,8 +30,8 @@ def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
 
 def test_what_was_noted_is_known_to_the_next(tmp_path: Path) -> None:
     memory = Memory.load(tmp_path)
-    memory.note(WEB, wanted=False, enabled=True)
-    memory.note(APP, wanted=True, enabled=False)
+    memory.note(told(WEB, wanted=False, enabled=True))
+    memory.note(told(APP, wanted=True, enabled=False))
     assert Memory.load(tmp_path).remembered() == {}
     memory.flush()
     for name in ("services.json", "wanted.json"):
@@ -33,10 +42,62 @@ def test_what_was_noted_is_known_to_the_next(tmp_path: Path) -> None:
     }
 
 
+def test_by_whom_and_since_when_is_known_to_the_next(tmp_path: Path) -> None:
+    memory = Memory.load(tmp_path)
+    memory.note(Remember(WEB, wanted=False, enabled=True, by="root", since=12.5))
+    memory.flush()
+    kept = Remembered(wanted=False, enabled=True, by="root", since=12.5)
+    assert Memory.load(tmp_path).remembered() == {WEB: kept}
+    memory.note(Remember(WEB, wanted=False, enabled=True, by="ann", since=13.5))
+    memory.flush()
+    assert Memory.load(tmp_path).remembered()[WEB].by == "ann"
+
+
+def test_a_file_without_by_whom_is_read(tmp_path: Path) -> None:
+    memory = Memory.load(tmp_path)
+    memory.note(Remember(WEB, wanted=False, enabled=True, by="root", since=12.5))
+    memory.flush()
+    path = tmp_path / "wanted.json"
+    content = json.loads(path.read_text())
+    del content["by"]
+    path.write_text(json.dumps(content))
+    assert Memory.load(tmp_path).remembered() == {WEB: Remembered(wanted=False, enabled=True)}
+
+
+ORDER = ShutdownOrder("root", 7.5, Instant(100.25, 200.5))
+
+
+def test_a_shutdown_is_known_to_the_next_until_it_is_over(tmp_path: Path) -> None:
+    memory = Memory.load(tmp_path)
+    assert memory.shutdown_order() is None
+    memory.note_shutdown(ORDER)
+    memory.flush()
+    assert Memory.load(tmp_path).shutdown_order() == ORDER
+    later = replace(ORDER, phase=Phase.SERVICES)
+    memory.note_shutdown(later)
+    memory.flush()
+    assert Memory.load(tmp_path).shutdown_order() == later
+    memory.forget_wanted()
+    memory.flush()
+    assert Memory.load(tmp_path).shutdown_order() is None
+    assert not (tmp_path / "wanted.json").exists()
+
+
+def test_a_shutdown_of_another_life_of_a_container_is_none_of_this_one(tmp_path: Path) -> None:
+    files = StateDirectory(tmp_path)
+    memory = Memory.read(files, "boot", life="first")
+    memory.note(Remember(WEB, wanted=False, enabled=True))
+    memory.note_shutdown(ORDER)
+    memory.flush()
+    second = Memory.read(files, "boot", life="second")
+    assert second.shutdown_order() is None
+    assert WEB in second.remembered()
+
+
 def test_after_a_shutdown_only_what_is_disabled_is_kept(tmp_path: Path) -> None:
     memory = Memory.load(tmp_path)
-    memory.note(WEB, wanted=False, enabled=True)
-    memory.note(APP, wanted=True, enabled=False)
+    memory.note(told(WEB, wanted=False, enabled=True))
+    memory.note(told(APP, wanted=True, enabled=False))
     memory.forget_wanted()
     memory.flush()
     assert Memory.load(tmp_path).remembered() == {APP: Remembered(wanted=None, enabled=False)}
@@ -45,16 +106,16 @@ def test_after_a_shutdown_only_what_is_disabled_is_kept(tmp_path: Path) -> None:
 
 def test_what_is_wanted_does_not_touch_what_is_kept_for_ever(tmp_path: Path) -> None:
     memory = Memory.load(tmp_path)
-    memory.note(WEB, wanted=True, enabled=True)
+    memory.note(told(WEB, wanted=True, enabled=True))
     memory.flush()
     assert not (tmp_path / "services.json").exists()
-    memory.note(WEB, wanted=True, enabled=False)
+    memory.note(told(WEB, wanted=True, enabled=False))
     memory.flush()
     kept = (tmp_path / "services.json").stat().st_ino
-    memory.note(WEB, wanted=False, enabled=False)
+    memory.note(told(WEB, wanted=False, enabled=False))
     memory.flush()
     assert (tmp_path / "services.json").stat().st_ino == kept
-    memory.note(WEB, wanted=False, enabled=True)
+    memory.note(told(WEB, wanted=False, enabled=True))
     memory.flush()
     assert Memory.load(tmp_path).remembered() == {WEB: Remembered(wanted=False, enabled=True)}
 
@@ -67,7 +128,7 @@ def test_what_a_loss_of_power_made_of_it_is_no_obstacle(tmp_path: Path, text: st
 
 def test_another_boot_forgets_what_was_wanted(tmp_path: Path) -> None:
     memory = Memory.load(tmp_path)
-    memory.note(WEB, wanted=False, enabled=False)
+    memory.note(told(WEB, wanted=False, enabled=False))
     memory.flush()
     path = tmp_path / "wanted.json"
     content = json.loads(path.read_text())
@@ -97,7 +158,7 @@ def test_a_file_that_virtsupd_did_not_write_is_refused(tmp_path: Path, text: str
 def test_a_failed_write_may_be_tried_again(tmp_path: Path) -> None:
     state = tmp_path / "state"
     memory = Memory.load(state)
-    memory.note(WEB, wanted=True, enabled=True)
+    memory.note(told(WEB, wanted=True, enabled=True))
     with pytest.raises(FileNotFoundError):
         memory.flush()
     state.mkdir()

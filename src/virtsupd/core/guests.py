@@ -1,0 +1,194 @@
+"""Guests that are no services, in a shutdown: found through their hosts, ended, killed or left.
+
+A guest host is asked which guests run: at first, again after it failed to answer, and again when
+those it named are gone, until there are none left to end. At most so many guests end at a time as
+the policy says, services among them included.
+"""
+
+from virtsupd.core.effects import EndGuest, FindGuests
+from virtsupd.core.events import GuestEnded, GuestsFound
+from virtsupd.core.host_scope import Guest, GuestHost, GuestState, Shutdown
+from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
+from virtsupd.core.snapshot import State
+from virtsupd.core.state import HostState
+
+_ASK_SECONDS = 60.0
+"""How long a guest host may take to say which guests run, its own return from a crash included."""
+_ASK_AGAIN_SECONDS = 1.0
+_KILL_SECONDS = 10.0
+"""How long a guest may take to end when it is killed."""
+
+# What guest hosts tell
+
+
+def take(host: HostState, event: GuestsFound | GuestEnded) -> None:
+    """Take what a guest host told; what nobody waits for any more changes nothing."""
+    guest_host = host.shutdown.hosts.get(event.name) if host.shutdown is not None else None
+    if guest_host is None or guest_host.is_settled:
+        return
+    if isinstance(event, GuestEnded):
+        _take_end(host, guest_host, event)
+    elif guest_host.is_asked:
+        guest_host.is_asked = False
+        _take_answer(host, guest_host, event)
+
+
+def _take_answer(host: HostState, guest_host: GuestHost, event: GuestsFound) -> None:
+    if event.why is not None:
+        _take_failure(host, guest_host, event.why)
+        return
+    guest_host.why = ""
+    guest_host.due = None
+    for found in event.guests:
+        known = guest_host.guests.get(found.name)
+        if known is None:
+            guest_host.guests[found.name] = _guest(host, found)
+            host.announce(guest_host.name, "guest found")
+        elif known.state is GuestState.ENDED:
+            _escalate(host, guest_host, known, "it was said to have ended, and runs")
+    guest_host.is_settled = not guest_host.has_guests
+
+
+def _take_failure(host: HostState, guest_host: GuestHost, why: str) -> None:
+    if why != guest_host.why:
+        host.announce(guest_host.name, "guests unknown")
+    guest_host.why = why
+    service = host.services.get(guest_host.name)
+    if service is not None and (
+        service.is_alive or service.view.is_coming or service.retry_at is not None
+    ):
+        guest_host.ask_at = host.now.monotonic + _ASK_AGAIN_SECONDS
+    else:
+        guest_host.is_settled = True
+
+
+def _guest(host: HostState, found: RunningGuest) -> Guest:
+    policy = host.shutdown_policy
+    seconds = found.timeout_seconds
+    return Guest(
+        found.name,
+        end=found.end or policy.guest_end,
+        timeout_seconds=policy.guest_timeout_seconds if seconds is None else seconds,
+    )
+
+
+def _take_end(host: HostState, guest_host: GuestHost, event: GuestEnded) -> None:
+    guest = guest_host.guests.get(event.guest)
+    if guest is None or guest.state is not GuestState.ENDING or guest.end is not event.end:
+        return
+    if event.why is not None:
+        _escalate(host, guest_host, guest, event.why)
+        return
+    guest.state = GuestState.ENDED
+    guest.due = None
+    host.announce(guest_host.name, "guest ended")
+
+
+# What is done next
+
+
+def go_on(host: HostState, shutdown: Shutdown) -> None:
+    """Give up what took too long, end those whose turn it is, ask hosts of which no guest is left."""
+    for guest_host in shutdown.hosts.values():
+        _give_up_answer(host, shutdown, guest_host)
+        for guest in guest_host.guests.values():
+            _give_up_end(host, shutdown, guest_host, guest)
+    _end_next(host, shutdown)
+    for guest_host in shutdown.hosts.values():
+        _ask(host, shutdown, guest_host)
+
+
+def _give_up_answer(host: HostState, shutdown: Shutdown, guest_host: GuestHost) -> None:
+    is_waiting = guest_host.is_asked or guest_host.ask_at is not None
+    if is_waiting and (shutdown.is_overdue or host.is_past(guest_host.due)):
+        guest_host.is_asked, guest_host.ask_at = False, None
+        guest_host.why = guest_host.why or "no answer"
+        guest_host.is_settled = True
+
+
+def _give_up_end(host: HostState, shutdown: Shutdown, guest_host: GuestHost, guest: Guest) -> None:
+    is_killed = guest.state is GuestState.ENDING and guest.end is GuestEnd.KILL
+    if host.is_past(guest.due):
+        _escalate(host, guest_host, guest, f"it did not end within {_seconds(guest):g} s")
+    elif shutdown.is_overdue and not guest.is_settled and not is_killed:
+        _escalate(host, guest_host, guest, "it did not end before the deadline of the shutdown")
+
+
+def _escalate(host: HostState, guest_host: GuestHost, guest: Guest, why: str) -> None:
+    """Go on with a guest that could not be ended so: kill it, or leave it."""
+    guest.why = why
+    was_killed = guest.end is GuestEnd.KILL and guest.state is not GuestState.RUNNING
+    if was_killed or host.shutdown_policy.overdue == "leave":
+        guest.state = GuestState.LEFT
+        guest.due = None
+        host.announce(guest_host.name, "guest left")
+    else:
+        _end(host, guest_host, guest, GuestEnd.KILL)
+
+
+def _end(host: HostState, guest_host: GuestHost, guest: Guest, end: GuestEnd) -> None:
+    guest.state, guest.end = GuestState.ENDING, end
+    guest.due = host.later(_seconds(guest))
+    host.emit(EndGuest(guest_host.name, guest.name, end))
+    host.announce(guest_host.name, "guest killed" if end is GuestEnd.KILL else "guest ending")
+
+
+def _seconds(guest: Guest) -> float:
+    return _KILL_SECONDS if guest.end is GuestEnd.KILL else guest.timeout_seconds
+
+
+def _end_next(host: HostState, shutdown: Shutdown) -> None:
+    for guest_host in shutdown.hosts.values():
+        for guest in guest_host.guests.values():
+            if guest.state is GuestState.RUNNING and has_turn(host, shutdown):
+                _end(host, guest_host, guest, guest.end)
+
+
+def _ask(host: HostState, shutdown: Shutdown, guest_host: GuestHost) -> None:
+    if guest_host.is_settled or guest_host.is_asked or guest_host.has_guests:
+        return
+    if shutdown.is_overdue:
+        guest_host.is_settled = True
+        return
+    if guest_host.ask_at is not None and guest_host.ask_at > host.now.monotonic:
+        return
+    guest_host.is_asked, guest_host.ask_at = True, None
+    guest_host.due = guest_host.due or host.later(_ASK_SECONDS)
+    host.emit(FindGuests(guest_host.name))
+
+
+# Turns
+
+
+def has_turn(host: HostState, shutdown: Shutdown) -> bool:
+    """Tell whether one more guest may begin to end."""
+    return count_ending(host, shutdown) < host.shutdown_policy.parallel
+
+
+def count_ending(host: HostState, shutdown: Shutdown) -> int:
+    """Return how many guests are on their way."""
+    others = (guest for h in shutdown.hosts.values() for guest in h.guests.values())
+    ending = sum(guest.state is GuestState.ENDING for guest in others)
+    return ending + len(ending_services(host, shutdown))
+
+
+def ending_services(host: HostState, shutdown: Shutdown) -> list[Name]:
+    """Return the guests on their way that are services."""
+    left = services_left(host, shutdown)
+    return [name for name in left if host.services[name].state is State.STOPPING]
+
+
+def services_left(host: HostState, shutdown: Shutdown) -> list[Name]:
+    """Return the guests that are services and may still end, sorted."""
+    guests = ((name, host.services.get(name)) for name in sorted(shutdown.guests))
+    return [n for n, guest in guests if guest is not None and guest.is_alive and not guest.is_stuck]
+
+
+def hosts_in_turn(shutdown: Shutdown) -> list[Name]:
+    """Return the hosts of guests that are on their way."""
+    return [
+        name
+        for name, guest_host in shutdown.hosts.items()
+        if any(guest.state is GuestState.ENDING for guest in guest_host.guests.values())
+    ]
