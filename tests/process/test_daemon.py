@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from virtsupd.config.load import load
-from virtsupd.daemon.daemon import Daemon
+from virtsupd.daemon.daemon import Daemon, Processes
 from virtsupd.errors import AlreadyRunningError, VirtsupdError
 from virtsupd.process.cgroup import place_of
 from virtsupd.process.clock import SystemClock
@@ -28,7 +28,7 @@ def begin(root: Path) -> None:
         f'[service.web]\ncommand = ["/bin/true"]\n[libvirt]\nautostart = false\n'
     )
     loaded = load(root / "host.toml", KINDS)
-    Daemon(loaded, KINDS, spawner=best_spawner(), reaper=Reaper(), clock=SystemClock())
+    Daemon(loaded, KINDS, processes=Processes(best_spawner(), Reaper()), clock=SystemClock())
 
 
 def put_a_file(root: Path) -> None:

@@ -12,7 +12,7 @@ from virtsupd.config.load import load
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.daemon.backend import DaemonBackend
-from virtsupd.daemon.daemon import Daemon
+from virtsupd.daemon.daemon import Daemon, Processes
 from virtsupd.process.clock import SystemClock
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.spawn import best_spawner
@@ -44,7 +44,9 @@ async def whole_daemon(directory: Path, services: str = SERVICE) -> AsyncIterato
         has_ended.set()
 
     async with reaper.running(), anyio.create_task_group() as tasks:
-        daemon = Daemon(loaded, KINDS, spawner=best_spawner(), reaper=reaper, clock=SystemClock())
+        daemon = Daemon(
+            loaded, KINDS, processes=Processes(best_spawner(), reaper), clock=SystemClock()
+        )
         tasks.start_soon(run)
         with anyio.fail_after(SECONDS):
             while not hasattr(daemon, "_backend"):

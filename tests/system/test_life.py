@@ -143,12 +143,6 @@ def test_its_log_may_be_for_people() -> None:
         assert "\x1b[" not in daemon.output
 
 
-def test_usr1_is_answered_in_the_log() -> None:
-    with virtsupd(WEB) as daemon:
-        daemon.signal("USR1")
-        daemon.await_event("SIGUSR1 ignored: this virtsupd cannot re-execute itself")
-
-
 def test_a_herd_socket_may_be_had() -> None:
     with host() as made:
         made.settings += f'herd_socket = "{made.root}/herd/socket"\n'

@@ -11,15 +11,22 @@ from pathlib import Path
 
 import anyio
 
+from virtsupd import __version__
 from virtsupd.cli.daemon_log import configure_log
 from virtsupd.config.load import Loaded, load
-from virtsupd.daemon.daemon import Daemon
-from virtsupd.errors import ConfigError, VirtsupdError
+from virtsupd.daemon.daemon import Daemon, Processes
+from virtsupd.daemon.past import nofile_of
+from virtsupd.daemon.reexecution import READS
+from virtsupd.errors import ConfigError, ReexecError, VirtsupdError
 from virtsupd.process.clock import SystemClock
+from virtsupd.process.inheritance import Inheritance
 from virtsupd.process.limits import raise_own_descriptors
 from virtsupd.process.reaper import Reaper, become_subreaper
+from virtsupd.process.reexec import Handover, received, unblock_signals
 from virtsupd.process.spawn import best_spawner
+from virtsupd.process.successor import report
 from virtsupd.services.registry import KINDS
+from virtsupd.supervisor.memory import Memory
 
 DONE, FAILED, REFUSED, LEFT = 0, 1, 2, 3
 
@@ -48,12 +55,13 @@ def supervise(path: Path) -> int:
 
     Returns 0, 1 (failed), 2 (refused), or 3 (a shutdown could not end everything in its time).
     """
+    handover = _received()
     try:
         loaded = load(path, KINDS)
     except ConfigError as error:
         return _refuse(path, error)
     try:
-        return _run(loaded)
+        return _run(loaded, handover)
     except VirtsupdError as error:
         print(f"virtsupd: {error}", file=sys.stderr)
     except OSError as error:
@@ -61,6 +69,32 @@ def supervise(path: Path) -> int:
         reason = (error.strerror or str(error)).lower()
         print(f"virtsupd: cannot use{place}: {reason}; {_next_step(loaded)}", file=sys.stderr)
     return FAILED
+
+
+def check_reexec(path: Path) -> int:
+    """Say what of a running virtsupd this program could go on with; return 0, 1 or 2."""
+    try:
+        loaded = load(path, KINDS)
+        Memory.load(loaded.host.state_dir)
+    except ConfigError as error:
+        return _refuse(path, error)
+    except (VirtsupdError, OSError) as error:
+        print(f"virtsupd: {error}", file=sys.stderr)
+        return FAILED
+    host = loaded.host
+    places = {"run_dir": str(host.run_dir), "state_dir": str(host.state_dir)}
+    print(report(__version__, READS, **places))
+    return DONE
+
+
+def _received() -> Handover | None:
+    """Return what the program left that this process was before, if it was one and left it well."""
+    try:
+        return received()
+    except ReexecError as error:
+        print(f"virtsupd: {error}; the services are taken over as after a crash", file=sys.stderr)
+        unblock_signals()
+        return None
 
 
 def _refuse(path: Path, error: ConfigError) -> int:
@@ -86,17 +120,21 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _run(loaded: Loaded) -> int:
+def _run(loaded: Loaded, handover: Handover | None) -> int:
     async def run() -> tuple[str, ...]:
         reaper = Reaper()
-        async with reaper.running():
+        async with reaper.running(begins_later=handover is not None):
             daemon = Daemon(
-                loaded, KINDS, spawner=best_spawner(), reaper=reaper, clock=SystemClock()
+                loaded,
+                KINDS,
+                processes=Processes(best_spawner(), reaper),
+                clock=SystemClock(),
+                handover=handover,
             )
             return await daemon.run()
 
     configure_log(loaded.host.log_format)
-    raise_own_descriptors()
+    raise_own_descriptors(nofile_of(Inheritance(handover)))
     if os.getpid() != 1:
         become_subreaper()
     left = anyio.run(run)

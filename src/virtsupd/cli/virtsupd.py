@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if options.check:
         return supervise.check(options.config)
+    if options.check_reexec:
+        return supervise.check_reexec(options.config)
     return supervise.supervise(options.config)
 
 
@@ -39,7 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="virtsupd",
         description="Supervise one virtualization host: run what a host file says as one graph.",
-        epilog="Control it with virtsupctl(1). SIGHUP reloads the host file; what SIGTERM does, "
+        epilog="Control it with virtsupctl(1). SIGHUP reloads the host file; "
+        "SIGUSR1 re-executes virtsupd, also as a new version, with every service kept; what SIGTERM does, "
         "[host] on_term says; SIGINT in the foreground stops everything.",
     )
     parser.add_argument(
@@ -55,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="check the host file and all that belongs to it, and end",
     )
+    parser.add_argument("--check-reexec", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--example",
         action="store_true",

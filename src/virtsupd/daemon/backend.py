@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 from anyio.abc import ObjectReceiveStream
 
@@ -17,9 +18,10 @@ from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, ServiceSnapshot
 from virtsupd.core.spec import ServiceSpec
-from virtsupd.daemon.ending import End, Ending
+from virtsupd.daemon.ending import End
+from virtsupd.daemon.reexecution import Reexecution
 from virtsupd.daemon.reloading import Configuration
-from virtsupd.errors import ActionError, UnknownActionError, VirtsupdError
+from virtsupd.errors import ActionError, ReexecutingError, UnknownActionError, VirtsupdError
 from virtsupd.process.log_files import log_files
 from virtsupd.supervisor.commands import last_line
 from virtsupd.supervisor.interpreter import Interpreter
@@ -35,6 +37,8 @@ class Beginning:
     """Wall clock."""
     lacks: tuple[str, ...]
     """What this host does not provide, and what that means for every service."""
+    reexecs: int = 0
+    """How often it became another program before."""
 
 
 class DaemonBackend:
@@ -48,30 +52,33 @@ class DaemonBackend:
         supervisor: Supervisor,
         interpreter: Interpreter,
         machine: LinuxMachine,
-        ending: Ending,
+        reexecution: Reexecution,
     ) -> None:
         self._beginning = beginning
         self._configuration = configuration
         self._supervisor = supervisor
         self._interpreter = interpreter
         self._machine = machine
-        self._ending = ending
+        self._ending = reexecution.ending
+        self._reexecution = reexecution
 
     def facts(self) -> DaemonFacts:
         """Return what `status root` shows."""
         loaded = self._configuration.loaded
-        trouble = self._supervisor.trouble
+        trouble, failure = self._supervisor.trouble, self._reexecution.failure
         return DaemonFacts(
             pid=os.getpid(),
             version=__version__,
             since=self._beginning.since,
             config=str(loaded.path),
             socket=str(loaded.host.socket),
-            phase="shutting-down" if self._ending.how == "shutdown" else "running",
+            phase=self._phase(),
+            reexecs=self._beginning.reexecs,
             warnings=(
                 *loaded.warnings,
                 *self._beginning.lacks,
                 *((trouble,) if trouble is not None else ()),
+                *((failure,) if failure is not None else ()),
                 *self._machine.outputs.warnings,
             ),
         )
@@ -113,6 +120,8 @@ class DaemonBackend:
 
     async def act(self, name: Name, action: str, arguments: Sequence[str]) -> Sequence[str]:
         """Carry out a service's own action."""
+        if self._supervisor.is_interrupted:
+            raise ReexecutingError
         spec = self._spec(name)
         found = next((a for a in spec.actions if a.name == action), None)
         if found is None:
@@ -146,6 +155,15 @@ class DaemonBackend:
         """Return the definition in force as TOML."""
         sources = self._configuration.loaded.sources.get(name, ())
         return definition_text(self._spec(name), sources)
+
+    async def reexec(self, *, who: str) -> str:
+        """Begin to become another program, and return its version."""
+        return await self._reexecution.begin(who)
+
+    def _phase(self) -> Literal["running", "shutting-down", "re-executing"]:
+        if self._ending.how == "shutdown":
+            return "shutting-down"
+        return "re-executing" if self._supervisor.is_interrupted else "running"
 
     def end(self, how: End, *, who: str) -> None:
         """Begin to end virtsupd; a shutdown that has begun is not turned into a quit."""

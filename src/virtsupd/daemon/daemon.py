@@ -3,7 +3,9 @@
 import contextlib
 import gc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -12,26 +14,33 @@ from anyio.abc import TaskGroup
 
 from virtsupd.config.kinds import Registry
 from virtsupd.config.load import Loaded
+from virtsupd.control.listener import Listener
 from virtsupd.control.server import ControlServer
 from virtsupd.core.engine import Engine
 from virtsupd.core.events import Booted, OutputChanged
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.daemon.backend import Beginning, DaemonBackend
 from virtsupd.daemon.ending import Ending, meant_by_interrupt, meant_by_term
+from virtsupd.daemon.past import facts_of, past_of
+from virtsupd.daemon.reexecution import WRITTEN, Estate, Reexecution, same_directories
 from virtsupd.daemon.reloading import Configuration
 from virtsupd.errors import ConfigError
 from virtsupd.process.cgroup import CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.extension import ExtensionSpawner
+from virtsupd.process.inheritance import Inheritance
 from virtsupd.process.lives import epoch
 from virtsupd.process.lock import RunLock, StateLock
 from virtsupd.process.output import Outputs
 from virtsupd.process.own_notify import OwnNotify
 from virtsupd.process.plan import Spawner
 from virtsupd.process.reaper import Reaper
+from virtsupd.process.reexec import Handover, unblock_signals
 from virtsupd.process.signals import handling
 from virtsupd.process.stop import GoneWatch
 from virtsupd.process.store import DirectoryStore
+from virtsupd.process.successor import check_program
 from virtsupd.supervisor.guests import Guests
 from virtsupd.supervisor.host_files import HostFiles
 from virtsupd.supervisor.interpreter import Interpreter
@@ -50,13 +59,30 @@ _LAST_CGROUP_SECONDS = 1.0
 _CGROUP_PAUSE_SECONDS = 0.004
 
 
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Makes them, and waits for them."""
+
+    spawner: Spawner
+    reaper: Reaper
+
+
 class Daemon:
     """One virtsupd: everything it holds, from taking its directories to letting go of them."""
 
     def __init__(
-        self, loaded: Loaded, kinds: Registry, *, spawner: Spawner, reaper: Reaper, clock: Clock
+        self,
+        loaded: Loaded,
+        kinds: Registry,
+        *,
+        processes: Processes,
+        clock: Clock,
+        handover: Handover | None = None,
     ) -> None:
         """Take the run directory. The reaper is to be running already, and we a subreaper.
+
+        `handover` is what the program left that this process was before; it is taken up, and
+        signals are taken again once all services are watched.
 
         Raises:
             AlreadyRunningError: another virtsupd holds the run or state directory or the socket.
@@ -65,17 +91,19 @@ class Daemon:
             OSError: a directory or file cannot be made; as above.
         """
         self._clock = clock
-        self._since = clock.now().wall
-        self._own_notify = OwnNotify()
-        self._spawner = spawner
-        self._reaper = reaper
+        self._handover = handover
+        self._inherited = Inheritance(handover)
+        self._past = past_of(self._inherited, clock.now().wall)
+        self._own_notify = OwnNotify(self._past.notify_socket)
+        self._processes = processes
         host = loaded.host
         self._files = HostFiles(host)
         self._files.make_directories(loaded)
         with contextlib.ExitStack() as undo:
-            self._lock = RunLock(host.run_dir / "lock")
+            self._lock = RunLock(host.run_dir / "lock", inherited=self._inherited.take("lock"))
             undo.callback(self._lock.release, remove=True)
-            self._state_lock = StateLock(host.state_dir)
+            state_lock = self._inherited.take("state")
+            self._state_lock = StateLock(host.state_dir, inherited=state_lock)
             undo.callback(self._state_lock.release)
             self._take_over(loaded, undo)
             undo.pop_all()
@@ -92,14 +120,26 @@ class Daemon:
         if self._tree is not None:
             undo.callback(self._tree.remove)
         self._outputs = Outputs(
-            host.run_dir, children=self._reaper, clock=self._clock, on_trouble=self._output_changed
+            host.run_dir,
+            children=self._processes.reaper,
+            clock=self._clock,
+            on_trouble=self._output_changed,
         )
+        self._outputs.inherit(self._inherited.take_all("output"))
         self._server = ControlServer(loaded.access, clock=self._clock)
         undo.callback(self._server.close)
-        self._server.listen(host.socket)
+        self._listen(host.socket)
         if host.herd_socket is not None:
-            self._server.listen(host.herd_socket, is_herd_only=True)
+            self._listen(host.herd_socket, is_herd_only=True)
+        for path, descriptor in self._inherited.take_all("control").items():
+            Listener(
+                Path(path), loaded.access, inherited=descriptor
+            ).close()  # no longer configured
         self._files.write_generated(loaded)
+
+    def _listen(self, path: Path, *, is_herd_only: bool = False) -> None:
+        inherited = self._inherited.take(f"control {path}")
+        self._server.listen(path, is_herd_only=is_herd_only, inherited=inherited)
 
     async def run(self) -> tuple[str, ...]:
         """Start what is to be started, serve, and return when virtsupd was asked to end.
@@ -115,6 +155,8 @@ class Daemon:
                     tasks.start_soon(self._server.serve, self._backend)
                     self._begin()
                     await anyio.lowlevel.checkpoint()  # the server imports its languages
+                    if self._handover is not None:
+                        await self._go_on(self._handover)
                     _keep_for_good()
                     await self._ending.complete()
                     self._supervisor.close()
@@ -133,7 +175,7 @@ class Daemon:
     def _compose(self, tasks: TaskGroup) -> None:
         loaded = self._configuration.loaded
         self._launcher = Launcher(
-            spawner=self._spawner,
+            spawner=self._processes.spawner,
             outputs=self._outputs,
             tree=self._tree,
             run_dir=loaded.host.run_dir,
@@ -141,11 +183,12 @@ class Daemon:
             records=self._records,
             definition=lambda name: self._supervisor.engine.graph.spec_by_name[name],
             on_message=lambda *message: machine.heard(*message),  # noqa: PLW0108  (it is made below),
+            inherited=self._inherited,
         )
         timers = Timers(lambda event: self._supervisor.post(event))  # noqa: PLW0108  (it is made below)
         machine = LinuxMachine(
             launcher=self._launcher,
-            reaper=self._reaper,
+            reaper=self._processes.reaper,
             gone_watch=GoneWatch(self._clock),
             timers=timers,
             tasks=tasks,
@@ -174,14 +217,66 @@ class Daemon:
             records=self._records,
             clock=self._clock,
         )
+        self._inherit(loaded.graph, engine)
         self._ending = Ending(self._supervisor, self._own_notify)
+        self._reexecution = Reexecution(
+            supervisor=self._supervisor,
+            commands=machine.commands,
+            server=self._server,
+            ending=self._ending,
+            own_notify=self._own_notify,
+            tasks=tasks,
+            check=self._check_program,
+            estate=self._estate,
+        )
+        self._tasks = tasks
         self._backend = DaemonBackend(
-            beginning=Beginning(self._since, self._lacks()),
+            beginning=Beginning(self._past.since, self._lacks(), self._past.reexecs),
             configuration=self._configuration,
             supervisor=self._supervisor,
             interpreter=self._interpreter,
             machine=machine,
-            ending=self._ending,
+            reexecution=self._reexecution,
+        )
+
+    # Becoming another program, and having been one
+
+    def _inherit(self, graph: ServiceGraph, engine: Engine) -> None:
+        heirs = {name: heir for name, heir in graph.canonical.items() if name != heir}
+        for name, heir in heirs.items():
+            self._inherited.rename(name, heir)
+        self._launcher.inherit(heirs, engine.names())
+
+    async def _go_on(self, handover: Handover) -> None:
+        """Take signals and ends of children again, once all services are watched."""
+        while not self._supervisor.is_idle:
+            await anyio.lowlevel.checkpoint()
+        self._inherited.close()
+        self._outputs.forget_inherited()
+        unblock_signals(handover.signal_mask)
+        self._processes.reaper.drain()
+
+    async def _check_program(self, command: Sequence[str]) -> str:
+        answer = await check_program(
+            command,
+            WRITTEN,
+            spawner=self._processes.spawner,
+            reaper=self._processes.reaper,
+            clock=self._clock,
+        )
+        host = self._configuration.loaded.host
+        same_directories(answer, {"run_dir": str(host.run_dir), "state_dir": str(host.state_dir)})
+        return str(answer.get("version"))
+
+    def _estate(self) -> Estate:
+        descriptors = {"lock": self._lock.fileno(), "state": self._state_lock.fileno()}
+        for path, number in self._server.handed().items():
+            descriptors[f"control {path}"] = number
+        for name, number in self._outputs.handed().items():
+            descriptors[f"output {name}"] = number
+        return Estate(
+            descriptors | self._interpreter.handed() | self._launcher.handed(),
+            {**facts_of(self._past, self._own_notify), **self._launcher.facts()},
         )
 
     def _lacks(self) -> tuple[str, ...]:
@@ -236,9 +331,7 @@ class Daemon:
             "SIGTERM": self._on_term,
             "SIGINT": self._on_interrupt,
             "SIGHUP": self._on_hangup,
-            "SIGUSR1": lambda: log.warning(
-                "SIGUSR1 ignored: this virtsupd cannot re-execute itself"
-            ),
+            "SIGUSR1": self._on_usr1,
         }
 
     def _on_term(self) -> None:
@@ -248,6 +341,9 @@ class Daemon:
     def _on_interrupt(self) -> None:
         on_term = self._configuration.loaded.host.on_term
         self._ending.begin(meant_by_interrupt(on_term), who="SIGINT")
+
+    def _on_usr1(self) -> None:
+        self._tasks.start_soon(self._reexecution.begin_unasked, "SIGUSR1")
 
     def _on_hangup(self) -> None:
         """Reload; nobody waits for an answer, so what is refused goes to the log."""

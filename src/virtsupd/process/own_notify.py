@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import time
 
 
 class OwnNotify:
@@ -15,6 +16,11 @@ class OwnNotify:
         """Speak to `path` instead, if it is given: what the variable said before an exec."""
         variable = os.environ.pop("NOTIFY_SOCKET", "")
         self.path = variable if path is None else path
+
+    def say_reloading(self) -> None:
+        """Say that READY=1 will come again: a deadline of the program begins, not a new start."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self.say("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=re-executing")
 
     def say(self, *lines: str) -> None:
         """Send lines such as READY=1. Nobody listening is no error: the message is for them."""

@@ -26,7 +26,8 @@ from virtsupd.process.store import StateDirectory, StateFiles
 
 log = structlog.get_logger()
 
-_VERSION = 1
+VERSION = 1
+"""Of both files."""
 _LASTING = "services.json"
 _OF_BOOT = "wanted.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -153,7 +154,7 @@ class Memory:
         return content
 
     def _write(self, name: str, content: Mapping[str, object], *, is_lasting: bool) -> None:
-        text = json.dumps({"version": _VERSION} | dict(content), indent=1, sort_keys=True) + "\n"
+        text = json.dumps({"version": VERSION} | dict(content), indent=1, sort_keys=True) + "\n"
         self._files.write(name, text.encode(), is_lasting=is_lasting)
 
     def _take_lasting(self, content: dict[str, Any]) -> None:
@@ -199,6 +200,6 @@ def _content(files: StateFiles, name: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(files.read(name))
     except FileNotFoundError:
         return {"services": {}}
-    if content["version"] != _VERSION:
-        raise ValueError(f"version {content['version']!r} is not {_VERSION}")
+    if content["version"] != VERSION:
+        raise ValueError(f"version {content['version']!r} is not {VERSION}")
     return content
