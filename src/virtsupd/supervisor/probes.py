@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 
 from virtsupd.core.effects import AwaitReady, Spawn, WatchHealth
 from virtsupd.core.events import BecameReady, HealthChanged, NeverReady
@@ -22,6 +23,8 @@ async def watch_readiness(
     """Post BecameReady, or NeverReady if that is certain; the engine keeps the deadline."""
     name, generation = effect.name, effect.generation
     with scope:
+        # The run may be over before this task's first turn, and its descriptors closed.
+        await anyio.lowlevel.checkpoint_if_cancelled()
         try:
             pid = await wait_ready(effect.ready.probe, context)
         except NotReadyError as error:

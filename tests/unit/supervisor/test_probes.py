@@ -1,5 +1,6 @@
 """The tasks that watch a service: what they post, and when."""
 
+import os
 from collections.abc import Callable
 
 import anyio
@@ -55,6 +56,19 @@ async def test_a_probe_that_can_never_hold_says_why() -> None:
     context = ProbeContext(name=WEB, clock=HandClock(1, scope))
     await watch_readiness(effect, context, posted.append, scope)
     assert posted == [NeverReady(WEB, 3, "there is no readiness descriptor")]
+
+
+async def test_what_is_over_before_its_first_turn_is_not_looked_at() -> None:
+    posted: list[Posted] = []
+    effect = AwaitReady(WEB, 3, Readiness(FdProbe()))
+    scope = anyio.CancelScope()
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.close(writing)
+    context = ProbeContext(name=WEB, clock=HandClock(1, scope), ready_fd=reading)
+    scope.cancel()
+    await watch_readiness(effect, context, posted.append, scope)
+    assert posted == []
 
 
 async def outcomes_of(
