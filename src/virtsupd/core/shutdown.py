@@ -32,23 +32,23 @@ def begin(host: HostState, by: str) -> None:
     """Begin to stop everything; a shutdown that is under way goes on as it is."""
     if host.shutdown is None:
         deadline = host.later(host.shutdown_policy.timeout_seconds)
-        restore(host, ShutdownOrder(by, host.now.wall, deadline))
-        _enter(host)
+        _enter(host, restore(host, ShutdownOrder(by, host.now.wall, deadline)))
 
 
-def restore(host: HostState, order: ShutdownOrder) -> None:
+def restore(host: HostState, order: ShutdownOrder) -> Shutdown:
     """Stand where a predecessor stood in its shutdown; nothing is done yet."""
     services = host.services
     guest_services = frozenset(n for n, s in services.items() if s.spec.is_guest)
     is_first = order.phase is Phase.GUESTS
     hosts = [n for n, s in services.items() if s.spec.hosts_guests and is_first]
-    host.shutdown = Shutdown(
+    found = host.shutdown = Shutdown(
         order=order,
         hosts={name: GuestHost(name) for name in sorted(hosts)},
         guests=frozenset(name for name in guest_services if services[name].is_alive),
         kept=frozenset(services.keys() - host.graph.all_behind(guest_services)),
         kept_up=frozenset(host.graph.needed_closure(hosts)),
     )
+    return found
 
 
 def boot(host: HostState) -> None:
@@ -63,12 +63,11 @@ def boot(host: HostState) -> None:
     if host.is_past(found.order.deadline):
         deadline = host.later(host.shutdown_policy.timeout_seconds)
         found.order = replace(found.order, deadline=deadline)
-    _enter(host)
+    _enter(host, found)
 
 
-def _enter(host: HostState) -> None:
-    if host.shutdown is not None:
-        host.emit(RememberShutdown(host.shutdown.order))
+def _enter(host: HostState, found: Shutdown) -> None:
+    host.emit(RememberShutdown(found.order))
     for service in host.services.values():
         if not host.is_wanted(service):
             host.end_backoff(service)

@@ -1,0 +1,496 @@
+"""A shutdown: guests first, then services in reverse order, and what happens when something will not end."""
+
+from typing import Any
+
+import pytest
+from tests.support.pure_host import FAILED, PureHost, in_words, service, target
+
+from virtsupd.core import processes
+from virtsupd.core.effects import ArmTimer, Finish, RememberShutdown
+from virtsupd.core.events import (
+    Booted,
+    Fired,
+    GuestEnded,
+    GuestsFound,
+    Instant,
+    Reloaded,
+    Timer,
+    Verb,
+)
+from virtsupd.core.host_scope import ROOT, Phase, ShutdownOrder
+from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest, ShutdownPolicy
+from virtsupd.core.spec import ServiceSpec, Stop
+
+VIRT = Name("virt")
+
+
+def guest(name: str, **fields: Any) -> ServiceSpec:
+    return service(name, is_guest=True, **fields)
+
+
+def virt(**fields: Any) -> ServiceSpec:
+    return service("virt", hosts_guests=True, **fields)
+
+
+def host_of(*specs: ServiceSpec, **policy: Any) -> PureHost:
+    host = PureHost.of(*specs, policy=ShutdownPolicy(**policy))
+    host.did()
+    return host
+
+
+def found(host: PureHost, *names: str) -> None:
+    host.post(GuestsFound(VIRT, tuple(RunningGuest(name) for name in names)))
+
+
+def ended(host: PureHost, name: str, end: GuestEnd = GuestEnd.SHUTDOWN) -> None:
+    host.post(GuestEnded(VIRT, name, end))
+
+
+def left(host: PureHost) -> tuple[str, ...]:
+    assert host.is_finished
+    view = host.engine.shutdown_view()
+    assert view is not None
+    return view.left
+
+
+# Order
+
+
+def test_guests_end_before_services_and_services_in_reverse_order() -> None:
+    host = host_of(service("db"), service("web", requires=["db"]), guest("vm", requires=["db"]))
+    ticket = host.ask(Verb.SHUTDOWN)
+    assert host.did() == [
+        "terminate vm",
+        "terminate web",
+        "terminate db",
+        "answer",
+        "finish",
+    ]
+    assert host.reports(ticket) == ()
+
+
+def test_a_host_without_guests_goes_straight_to_its_services() -> None:
+    host = host_of(service("db"))
+    host.ask(Verb.SHUTDOWN)
+    assert host.did() == ["terminate db", "answer", "finish"]
+
+
+def test_how_far_it_has_come_is_written_down_before_anything_is_done() -> None:
+    host = host_of(virt(), service("db"))
+    host.effects.clear()
+    host.ask(Verb.SHUTDOWN)
+    found(host)
+    said = [e.order.phase if isinstance(e, RememberShutdown) else in_words(e) for e in host.effects]
+    assert [what for what in said if what] == [
+        Phase.GUESTS,
+        "find guests of virt",
+        Phase.SERVICES,
+        "terminate db",
+        "terminate virt",
+        "answer",
+        "finish",
+    ]
+
+
+def test_a_guest_that_cannot_be_killed_holds_up_nothing() -> None:
+    host = host_of(service("db"), guest("vm"))
+    host.unkillable.add("vm")
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(14.9)
+    assert host.running() == ["db"]
+    host.pass_time(0.2)
+    assert host.is_finished
+    assert left(host) == ("vm: its processes are still there after SIGKILL",)
+
+
+def test_guests_of_services_end_through_the_service_while_everything_stays() -> None:
+    host = host_of(service("net"), virt(requires=["net"]), service("web"), target("all"))
+    host.ask(Verb.SHUTDOWN)
+    assert host.did() == ["find guests of virt"]
+    found(host, "a", "b")
+    assert host.did() == ["shutdown guest a", "shutdown guest b"]
+    assert host.running() == ["all", "net", "virt", "web"]
+    ended(host, "a")
+    assert host.did() == []
+    ended(host, "b")
+    assert host.did() == ["find guests of virt"]
+    found(host)
+    assert host.did() == [
+        "terminate web",
+        "terminate virt",
+        "terminate net",
+        "answer",
+        "finish",
+    ]
+    assert not host.timers
+
+
+def test_why_services_stay_is_told() -> None:
+    host = host_of(virt(), service("web"))
+    host.ask(Verb.SHUTDOWN)
+    (link,) = host.engine.why(VIRT).links
+    assert link.why == "kept up for guests"
+    assert link.next.text == "stops when the guests that rely on it have ended"
+    first, second = host.engine.why(Name("web")).links
+    assert first.why == "virtsupd is shutting down"
+    assert (first.next.text, second.name) == ("stops when virt is gone", "virt")
+
+
+def test_a_guest_that_begins_meanwhile_ends_too() -> None:
+    host = host_of(virt())
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    ended(host, "a")
+    found(host, "late")
+    assert host.did()[-1] == "shutdown guest late"
+
+
+def test_services_stay_for_guests_of_both_sorts() -> None:
+    host = host_of(virt(), guest("vm"), service("web"))
+    host.stubborn.add("vm")
+    host.ask(Verb.SHUTDOWN)
+    found(host)
+    assert host.running() == ["virt", "web"]
+    host.pass_time(5)
+    assert host.is_finished
+
+
+# At most so many at a time
+
+
+def test_at_most_as_many_guests_end_at_a_time_as_the_policy_says() -> None:
+    host = host_of(virt(), parallel=2)
+    host.ask(Verb.SHUTDOWN)
+    host.did()
+    found(host, "a", "b", "c")
+    assert host.did() == ["shutdown guest a", "shutdown guest b"]
+    ended(host, "b")
+    assert host.did() == ["shutdown guest c"]
+
+
+def test_guests_that_are_services_take_their_turn_too() -> None:
+    host = host_of(guest("x"), guest("y"), virt(), parallel=1)
+    host.stubborn.update(("x", "y"))
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    assert host.did() == ["find guests of virt", "terminate x"]
+    host.lets_go("x")
+    assert host.did() == ["shutdown guest a"]
+    assert host.running() == ["virt", "y"]
+    ended(host, "a")
+    assert "terminate y" in host.did()
+
+
+def test_those_that_have_to_stop_before_a_guest_take_no_turn() -> None:
+    host = host_of(guest("x"), guest("y"), service("agent", requires=["x"]), parallel=1)
+    host.stubborn.add("y")
+    host.ask(Verb.SHUTDOWN)
+    assert host.did() == ["terminate y", "terminate agent"]
+    host.lets_go("y")
+    assert host.did()[0] == "terminate x"
+
+
+# Deadlines of guests
+
+
+def test_a_guest_that_does_not_end_in_its_time_is_killed() -> None:
+    host = host_of(virt(), guest_timeout_seconds=30.0)
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.did()
+    host.pass_time(29.9)
+    assert host.did() == []
+    host.pass_time(0.2)
+    assert host.did() == ["kill guest a"]
+    ended(host, "a", GuestEnd.KILL)
+    found(host)
+    assert host.is_finished
+    assert left(host) == ()
+
+
+def test_a_guest_that_cannot_be_killed_is_left_and_named() -> None:
+    host = host_of(virt(), guest_timeout_seconds=30.0)
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.pass_time(41)
+    found(host, "a")
+    assert host.is_finished
+    assert left(host) == ("guest a of virt: it did not end within 10 s",)
+
+
+def test_a_guest_may_be_left_after_its_time() -> None:
+    host = host_of(virt(), overdue="leave", guest_timeout_seconds=30.0)
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.pass_time(31)
+    found(host, "a")
+    assert host.is_finished
+    assert not [d for d in host.did() if d.startswith("kill")]
+
+
+def test_a_guest_may_have_a_way_and_a_time_of_its_own() -> None:
+    host = host_of(virt())
+    host.ask(Verb.SHUTDOWN)
+    host.did()
+    host.post(GuestsFound(VIRT, (RunningGuest("a", GuestEnd.SAVE, 5.0), RunningGuest("b"))))
+    assert host.did() == ["save guest a", "shutdown guest b"]
+    host.pass_time(6)
+    assert host.did() == ["kill guest a"]
+
+
+def test_a_guest_that_cannot_be_ended_politely_is_killed_at_once() -> None:
+    host = host_of(virt())
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.did()
+    host.post(GuestEnded(VIRT, "a", GuestEnd.SHUTDOWN, "no ACPI"))
+    assert host.did() == ["kill guest a"]
+    host.post(GuestEnded(VIRT, "a", GuestEnd.SHUTDOWN, "too late"))
+    assert host.did() == [], "the polite way is over"
+    host.post(GuestEnded(VIRT, "a", GuestEnd.KILL, "no permission"))
+    found(host, "a")
+    assert left(host) == ("guest a of virt: no permission",)
+
+
+def test_a_guest_that_is_said_to_be_gone_and_is_not_is_killed() -> None:
+    host = host_of(virt())
+    host.ask(Verb.SHUTDOWN)
+    for _ in range(3):
+        found(host, "a")
+        ended(host, "a", GuestEnd.SHUTDOWN)
+        ended(host, "a", GuestEnd.KILL)
+    assert left(host) == ("guest a of virt: it was said to have ended, and runs",)
+
+
+def test_what_was_not_asked_for_changes_nothing() -> None:
+    host = host_of(virt())
+    found(host, "a")
+    host.ask(Verb.SHUTDOWN)
+    host.post(GuestEnded(VIRT, "x", GuestEnd.SHUTDOWN))
+    host.post(GuestsFound(Name("other"), (RunningGuest("a"),)))
+    found(host, "a")
+    host.did()
+    found(host, "b")
+    assert host.did() == [], "nobody had asked"
+    ended(host, "a")
+    found(host)
+    found(host, "c")
+    assert host.is_finished
+
+
+# Guest hosts that fail
+
+
+def test_a_guest_host_that_crashes_comes_back_for_its_guests() -> None:
+    host = host_of(service("log"), virt(requires=["log"]), service("web"))
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.did()
+    host.exits("web", FAILED)
+    host.exits("virt", FAILED)
+    host.exits("log", FAILED)
+    host.pass_time(1)
+    assert host.running() == ["log", "virt"], "web is needed no more"
+    ended(host, "a")
+    found(host)
+    assert host.is_finished
+
+
+def test_a_guest_host_that_does_not_answer_is_asked_again_until_its_time_is_over() -> None:
+    host = host_of(virt())
+    host.ask(Verb.SHUTDOWN)
+    for _ in range(3):
+        assert host.did()[-1] == "find guests of virt"
+        host.post(GuestsFound(VIRT, why="no such socket"))
+        host.pass_time(1)
+    host.pass_time(60)
+    assert host.is_finished
+    assert left(host) == ("guests of virt: not known which run: no such socket",)
+
+
+def test_a_guest_host_that_never_answers_is_given_up() -> None:
+    host = host_of(virt())
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(59)
+    assert host.running() == ["virt"]
+    host.pass_time(2)
+    assert left(host) == ("guests of virt: not known which run: no answer",)
+
+
+def test_a_guest_host_that_is_down_is_asked_once() -> None:
+    host = host_of(virt(), service("web"))
+    host.stop("virt")
+    host.ask(Verb.SHUTDOWN)
+    host.post(GuestsFound(VIRT, why="not running"))
+    assert host.is_finished
+
+
+def test_a_guest_host_that_is_down_may_know_of_guests() -> None:
+    host = host_of(virt(), service("web"))
+    host.stop("virt")
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    assert host.did()[-1] == "shutdown guest a"
+    assert host.running() == ["web"]
+
+
+# The deadline of the whole
+
+
+def test_what_is_left_at_the_deadline_gets_kill_at_once() -> None:
+    host = host_of(
+        service("db", stop=Stop(delay_seconds=1000)),
+        service("web", requires=["db"], stop=Stop(delay_seconds=1000)),
+        timeout_seconds=20.0,
+    )
+    host.stubborn.update(("db", "web"))
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(19.9)
+    assert host.running() == ["db"]
+    host.did()
+    host.pass_time(0.2)
+    assert host.did() == ["kill web", "terminate db", "kill db", "answer", "finish"]
+    assert left(host) == ()
+
+
+def test_guests_are_killed_at_the_deadline_before_their_hosts() -> None:
+    host = host_of(
+        service("log"), virt(requires=["log"]), guest("vm", stop=Stop(delay_seconds=1000)),
+        service("web"), timeout_seconds=20.0, parallel=2,
+    )  # fmt: skip
+    host.stubborn.add("vm")
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a", "b")
+    host.did()
+    host.pass_time(20)
+    assert host.did() == ["kill guest a", "kill guest b", "terminate web", "kill web", "kill vm"]
+    assert host.running() == ["log", "virt"]
+    ended(host, "a", GuestEnd.KILL)
+    ended(host, "b", GuestEnd.KILL)
+    assert host.did()[-2:] == ["answer", "finish"]
+    assert left(host) == ()
+
+
+def test_guests_that_may_be_left_are_left_at_the_deadline() -> None:
+    host = host_of(virt(), timeout_seconds=20.0, overdue="leave")
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.pass_time(20)
+    text = "it did not end before the deadline of the shutdown"
+    assert left(host) == (f"guest a of virt: {text}",)
+
+
+def test_a_host_that_has_not_answered_at_the_deadline_is_given_up() -> None:
+    host = host_of(virt(), timeout_seconds=20.0)
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(20)
+    assert left(host) == ("guests of virt: not known which run: no answer",)
+
+
+def test_what_cannot_be_killed_is_named() -> None:
+    host = host_of(service("db"), service("web", requires=["db"]), timeout_seconds=20.0)
+    host.unkillable.add("web")
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(40)
+    assert left(host) == ("web: its processes are still there after SIGKILL",)
+    assert host.running() == []
+
+
+# Commands meanwhile
+
+
+def test_a_second_shutdown_changes_nothing() -> None:
+    host = host_of(virt(), timeout_seconds=20.0)
+    first = host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.pass_time(10)
+    host.did()
+    second = host.ask(Verb.SHUTDOWN)
+    assert host.did() == []
+    host.pass_time(20)
+    assert {first, second} <= set(host.answers)
+    assert sum(isinstance(effect, Finish) for effect in host.effects) == 1
+
+
+def test_a_timer_that_fires_before_its_time_is_armed_again() -> None:
+    host = host_of(virt())
+    host.post(Fired(ROOT, 0, Timer.SHUTDOWN))
+    host.ask(Verb.SHUTDOWN)
+    armed = host.timers[ROOT, Timer.SHUTDOWN]
+    del host.timers[ROOT, Timer.SHUTDOWN]
+    host.post(Fired(ROOT, 0, Timer.SHUTDOWN))
+    assert host.timers[ROOT, Timer.SHUTDOWN] == armed
+
+
+def test_the_timer_of_a_shutdown_is_no_service_s() -> None:
+    host = host_of(service("db"))
+    db = host.engine.service(Name("db"))
+    with pytest.raises(AssertionError):
+        processes.take(host.engine._host, db, Fired(Name("db"), db.generation, Timer.SHUTDOWN))
+
+
+# A crash in the middle
+
+
+def test_a_successor_goes_on_with_the_same_deadline() -> None:
+    host = host_of(virt(), service("web"), timeout_seconds=100.0)
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a", "b")
+    ended(host, "a")
+    host.pass_time(40)
+    heir = host.successor(boot=False)
+    assert heir.engine.is_shutting_down
+    heir.post(Booted())
+    view = heir.engine.shutdown_view()
+    assert view is not None
+    assert (view.by, view.since, view.deadline) == ("tester", 1000.0, 1100.0)
+    assert "find guests of virt" in heir.did()
+    found(heir, "b")
+    assert heir.did() == ["shutdown guest b"]
+    ended(heir, "b")
+    found(heir)
+    assert heir.is_finished
+    assert heir.order is None
+
+
+def test_a_successor_starts_nothing_but_what_its_guests_need() -> None:
+    host = host_of(virt(), service("web"), service("db"))
+    host.ask(Verb.SHUTDOWN)
+    heir = host.successor(died={"virt": FAILED, "web": FAILED})
+    heir.pass_time(1)
+    assert heir.running() == ["db", "virt"]
+
+
+def test_a_successor_in_the_services_phase_asks_for_no_guests_and_starts_nothing() -> None:
+    host = host_of(virt(), service("db"), service("web", requires=["virt", "db"]))
+    host.stubborn.add("db")
+    host.ask(Verb.SHUTDOWN)
+    found(host)
+    heir = host.successor()
+    assert [words for words in heir.did() if not words.startswith("adopt")] == [
+        "terminate db",
+    ]
+    heir.pass_time(5)
+    assert heir.is_finished
+
+
+def test_a_deadline_that_nobody_kept_begins_anew() -> None:
+    host = host_of(virt())
+    host.ask(Verb.SHUTDOWN)
+    heir = host.successor(away=5000.0)
+    assert heir.order == ShutdownOrder("tester", 1000.0, Instant(6840.0, 6840.0))
+    found(heir, "a")
+    assert heir.did()[-1] == "shutdown guest a"
+
+
+# Settings
+
+
+def test_a_policy_of_a_reload_holds_for_the_next_shutdown() -> None:
+    host = host_of(service("db"))
+    host.post(Reloaded(host.engine.graph, ShutdownPolicy(timeout_seconds=5.0)))
+    host.stubborn.add("db")
+    host.ask(Verb.SHUTDOWN)
+    (armed,) = [e for e in host.effects if isinstance(e, ArmTimer) and e.name == ROOT]
+    assert armed.at == host.now + 5
