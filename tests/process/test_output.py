@@ -252,6 +252,24 @@ async def test_close_removes_the_fifo_once_it_is_empty(tmp_path: Path) -> None:
         assert await outputs.tail(WEB, 1) == ["last"]
 
 
+async def test_a_closed_log_goes_on_with_whoever_still_writes_though_the_keeper_dies(
+    tmp_path: Path,
+) -> None:
+    async with capturing(tmp_path / "run") as outputs:
+        guest = os.dup(opened(outputs, spec(tmp_path)))
+        outputs.close(WEB)
+        outputs.close(WEB)
+        await outputs._answered("", 10.0)
+        keeper = outputs.keeper_pid
+        assert keeper is not None
+        os.kill(keeper, signal.SIGKILL)
+        os.write(guest, b"of a guest\n")
+        file = tmp_path / "log" / "web.log"
+        await until(lambda: file.exists() and file.read_text() == "of a guest\n", "its line")
+        assert names(tmp_path / "run" / "fifo") == ["web"]
+        os.close(guest)
+
+
 async def test_terminal_signals_leave_the_keeper_alone_and_term_ends_it(tmp_path: Path) -> None:
     async with capturing(tmp_path / "run") as outputs:
         fd = opened(outputs, spec(tmp_path))

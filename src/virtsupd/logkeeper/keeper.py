@@ -3,9 +3,10 @@
 It outlives the virtsupd that started it. One virtsupd at a time is connected; a newer connection
 replaces an older one. Without work it sleeps: no timer runs unless a log is in trouble or grows old.
 
-Only a keeper without a virtsupd looks around now and then. When its socket has been removed, no
+Only a keeper without a virtsupd, or with a closed log, looks around now and then. When its socket has been removed, no
 virtsupd can find it any more: it then lets go of each log whose FIFO nobody else holds, and ends
-with the last of them. What a service still holds is kept to the end.
+with the last of them. What a service still holds is kept to the end, and likewise a log that virtsupd
+has closed: guests and jobs of a service that is gone must not stop at a full FIFO.
 """
 
 import _signal  # type: ignore[import-not-found]  # "signal" imports enum: 0.8 MiB for two calls
@@ -62,6 +63,7 @@ class Keeper:
         self._log_by_fifo: dict[int, Log] = {}
         self._deadlines: dict[str, float] = {}
         self._told: dict[str, str] = {}
+        self._closing: set[str] = set()
         self._compressor = Compressor(site)
         self._compression = -1
         self._last_batch = 0.0
@@ -104,7 +106,7 @@ class Keeper:
     def _seconds_left(self) -> float | None:
         """Return how long there is nothing to do; None for ever."""
         deadlines = list(self._deadlines.values())
-        if self._connection is None:
+        if self._connection is None or self._closing:
             deadlines.append(self._look_at)
         return max(min(deadlines) - time.monotonic(), 0.0) if deadlines else None
 
@@ -151,12 +153,14 @@ class Keeper:
             self._review(log)
 
     def _look_around(self) -> None:
-        """Without virtsupd, and without a way for one to come: end once nobody needs us."""
+        """Let go of what was closed; without virtsupd or a way for one to come, of all, and end."""
         now = time.monotonic()
-        if self._connection is not None or now < self._look_at:
+        if now < self._look_at or (self._connection is not None and not self._closing):
             return
         self._look_at = now + _LOOK_SECONDS
-        if self._is_reachable():
+        for name in tuple(self._closing):
+            self._close([name])
+        if self._connection is not None or self._is_reachable():
             return
         for log in [log for log in self._logs.values() if self._is_abandoned(log)]:
             self._forget(log)
@@ -212,6 +216,7 @@ class Keeper:
         name = fields[0]
         settings = Settings(fields[1:])
         log = self._logs.get(name)
+        self._closing.discard(name)
         if log is not None and not (settings.fifo == log.settings.fifo and log.has_same_fifo):
             self._drop(log)
             log = None
@@ -244,14 +249,23 @@ class Keeper:
         del self._logs[log.name], self._log_by_fifo[log.fifo]
         self._deadlines.pop(log.name, None)
         self._told.pop(log.name, None)
+        self._closing.discard(log.name)
         self._epoll.unregister(log.fifo)
         log.close()
 
     def _close(self, fields: list[str]) -> None:
-        """Forget a log once its FIFO is empty; one that is not known is closed already."""
+        """Forget a log once nobody else holds its FIFO; one that is not known is closed already.
+
+        A FIFO that has lost its name was renamed with its service: it is somebody else's now.
+        """
         name = fields[0]
         if (log := self._logs.get(name)) is not None:
-            self._drop(log)
+            log.drain()
+            if log.has_same_fifo and not self._is_abandoned(log):
+                self._closing.add(name)
+                self._review(log)
+                return
+            self._forget(log)
         self._send("closed", name)
 
     def _drain(self, fields: list[str]) -> None:
@@ -294,19 +308,24 @@ class Keeper:
         self._unsent.clear()
 
     def _talk(self, connection: _socket.socket, mask: int) -> None:
-        """Send what waits and take one request; a peer that breaks the protocol is hung up on."""
+        """Send what waits and take all requests; a peer that breaks the protocol is hung up on.
+
+        All, because a turn may pause and move megabytes, and what is not known here yet is lost if
+        its writer and virtsupd die.
+        """
         if mask & select.EPOLLOUT:
             self._flush(connection)
         if not mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
             return
-        try:
-            datagram = connection.recv(MAX_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            datagram = b""
-        if not datagram or not self._answer(decode(datagram)):
-            self._hang_up()
+        while self._connection is connection:
+            try:
+                datagram = connection.recv(MAX_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                datagram = b""
+            if not datagram or not self._answer(decode(datagram)):
+                self._hang_up()
 
     def _answer(self, fields: list[str]) -> bool:
         """Carry out one request; False if it is none."""

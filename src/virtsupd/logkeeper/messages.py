@@ -6,7 +6,7 @@ own. Then virtsupd asks, and the keeper answers with the same name in the second
 | request | answer |
 |---|---|
 | open NAME FIFO FILE MAX_SIZE MAX_AGE KEEP COMPRESS ON_FULL MODE | trouble NAME TEXT (empty: none) |
-| close NAME | closed NAME, once the FIFO is empty |
+| close NAME | closed NAME, once the FIFO is empty and nobody else holds it |
 | drain NAME TOKEN | drained NAME TOKEN, once the FIFO is empty |
 | end | none: all FIFOs are emptied and the keeper ends |
 

@@ -4,11 +4,7 @@ virtsupd, the keeper and the service all hold the FIFO open for reading and writ
 them dies, the writer is not ended and nothing that was written is lost.
 """
 
-import fcntl
 import os
-import stat
-import sys
-import termios
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,12 +17,14 @@ from virtsupd.core.names import Name, file_name
 from virtsupd.core.spec import LogSpec
 from virtsupd.errors import SpawnError
 from virtsupd.process.clock import Clock
+from virtsupd.process.fifo import checked, open_fifo, prepare, waiting_bytes
 from virtsupd.process.keeper_link import ChildWatcher, KeeperLink, remove_traces
 
-PIPE_BYTES = 1 << 20
 _DRAIN_SECONDS = 1.0
 _END_SECONDS = 10.0
 _LOOKS = 4
+_CLOSING = ""
+"""The token of a `drain` that precedes a `close`."""
 
 
 @dataclass(slots=True)
@@ -36,6 +34,7 @@ class _Output:
     log: LogSpec
     path: Path
     descriptor: int
+    """-1: not held any more, and about to be closed."""
 
 
 class Outputs:
@@ -70,7 +69,7 @@ class Outputs:
         self._inherited: dict[Name, int] = {}
         self._closing: dict[Name, _Output | None] = {}
         self._troubled: set[Name] = set()
-        self._drains: dict[str, tuple[Name, anyio.Event]] = {}
+        self._drains: dict[str, tuple[str, anyio.Event]] = {}
         self._tokens = count(1)
         self._link_warning: str | None = None
         self._keeper_warnings: dict[str, None] = {}
@@ -126,7 +125,7 @@ class Outputs:
                     self.close(name)
                 return self._open_null()
             descriptor = self._open(name, log)
-            _prepare(descriptor, uid, gid)
+            prepare(descriptor, uid, gid)
         except OSError as error:
             raise _refusal(name, error) from error
         return descriptor
@@ -146,13 +145,15 @@ class Outputs:
             raise _refusal(name, error) from error
 
     def close(self, name: Name) -> None:
-        """Forget a service's output; its FIFO goes once the keeper has emptied it.
+        """Forget a service's output; its FIFO goes once it is empty and nobody holds it any more.
 
-        A name that this virtsupd never opened is forgotten by the keeper too.
+        As long as guests or jobs of the service do, the keeper goes on with it. A name that this
+        virtsupd never opened is forgotten by the keeper too.
         """
-        self._closing[name] = self._outputs.pop(name, None)
+        if name in self._outputs or name not in self._closing:
+            self._closing[name] = self._outputs.pop(name, None)
         self._troubled.discard(name)
-        self._link.send("close", name)
+        self._ask_to_close(name)
 
     def handed(self) -> dict[str, int]:
         """Return the FIFOs, by service, for a program that this one becomes: they may be full."""
@@ -189,7 +190,7 @@ class Outputs:
             return 0
         size = _size(output.log.file)
         for _ in range(_LOOKS):
-            waiting = 0 if name in self._troubled else _waiting_bytes(output.descriptor)
+            waiting = 0 if name in self._troubled else waiting_bytes(output.descriptor)
             # The keeper holds the FIFO's lock while it moves: with one size, nothing was on its way.
             if size == (size := _size(output.log.file)):
                 return size + waiting
@@ -200,13 +201,16 @@ class Outputs:
 
         At once for a service without a log. A log that cannot be written holds nobody up.
         """
-        if name not in self._outputs:
-            return
+        if name in self._outputs:
+            await self._answered(name, _DRAIN_SECONDS)
+
+    async def _answered(self, name: str, seconds: float) -> None:
+        """Return once the keeper has answered all that was said so far, this included."""
         token = str(next(self._tokens))
         _, is_done = self._drains[token] = (name, anyio.Event())
         self._link.send("drain", name, token)
         try:
-            with anyio.move_on_after(_DRAIN_SECONDS):
+            with anyio.move_on_after(seconds):
                 await is_done.wait()
         finally:
             del self._drains[token]
@@ -233,6 +237,15 @@ class Outputs:
                     path.unlink()
             self._fifo_dir.rmdir()
 
+    async def told(self) -> None:
+        """Return once the keeper knows of every log, or after ten seconds; belongs before `leave`.
+
+        One that was started a moment ago would be told of them by nobody else, and services stop
+        when their FIFO is full.
+        """
+        if self._outputs and self._link_warning is None:
+            await self._answered("", _END_SECONDS)
+
     def leave(self) -> None:
         """Let go of every FIFO; the keeper and the services go on without us."""
         self._close_descriptors()
@@ -251,12 +264,18 @@ class Outputs:
     def _make(self, name: Name, log: LogSpec) -> _Output:
         """Open the FIFO, or take back the one that is being closed."""
         output = self._closing.pop(name, None)
-        if output is None:
+        if output is None or output.descriptor < 0:
             path = self.path(name)
-            kept = _checked(self._inherited.pop(name, None), path)
-            return _Output(log, path, _open_fifo(path) if kept is None else kept)
+            kept = checked(self._inherited.pop(name, None), path)
+            return _Output(log, path, open_fifo(path) if kept is None else kept)
         output.log = log
         return output
+
+    def _ask_to_close(self, name: Name) -> None:
+        """Have the keeper empty a FIFO that we hold, and let go of one that we do not."""
+        output = self._closing[name]
+        is_held = output is not None and output.descriptor >= 0
+        self._link.send(*(("drain", name, _CLOSING) if is_held else ("close", name)))
 
     async def _run_link(self) -> None:
         await self._link.run()
@@ -266,10 +285,12 @@ class Outputs:
         """Say again to a keeper, new or found alive, all that is wanted of it."""
         for name, output in self._outputs.items():
             self._tell(name, output)
-        for name in self._closing:
-            self._link.send("close", name)
-        for token, (name, _) in self._drains.items():
-            self._link.send("drain", name, token)
+        for name, closing in self._closing.items():
+            if closing is not None:
+                self._tell(name, closing)
+            self._ask_to_close(name)
+        for token, (drained, _) in self._drains.items():
+            self._link.send("drain", drained, token)
 
     def _tell(self, name: Name, output: _Output) -> None:
         log = output.log
@@ -293,16 +314,18 @@ class Outputs:
                 self._take_trouble(Name(name), text)
             case ["closed", name]:
                 self._finish_closing(Name(name))
-            case ["drained", _, token]:
-                self._finish_draining(token)
+            case ["drained", name, token]:
+                self._finish_draining(Name(name), token)
             case ["warning", text]:
                 self._keeper_warnings[text] = None
             case _:
                 # A keeper of another version may say more than we know.
                 return
 
-    def _finish_draining(self, token: str) -> None:
-        if token in self._drains:
+    def _finish_draining(self, name: Name, token: str) -> None:
+        if token == _CLOSING:
+            self._let_go(name)
+        elif token in self._drains:
             self._drains[token][1].set()
 
     def _take_trouble(self, name: Name, text: str) -> None:
@@ -318,12 +341,19 @@ class Outputs:
         self._link_warning = text
 
     def _finish_closing(self, name: Name) -> None:
-        if name not in self._closing:
-            return
-        output = self._closing.pop(name)
-        if output is not None:
-            os.close(output.descriptor)
+        if name in self._outputs:
+            return  # opened again since
+        self._let_go(name)
+        self._closing.pop(name, None)
         self.path(name).unlink(missing_ok=True)
+
+    def _let_go(self, name: Name) -> None:
+        """Close our end of a FIFO that the keeper has, and have it closed there."""
+        output = self._closing.get(name)
+        if output is not None and output.descriptor >= 0:
+            os.close(output.descriptor)
+            output.descriptor = -1
+            self._ask_to_close(name)
 
     def _open_null(self) -> int:
         if self._null < 0:
@@ -332,7 +362,7 @@ class Outputs:
 
     def _close_descriptors(self) -> None:
         for output in (*self._outputs.values(), *self._closing.values()):
-            if output is not None:
+            if output is not None and output.descriptor >= 0:
                 os.close(output.descriptor)
         self._outputs.clear()
         self._closing.clear()
@@ -352,46 +382,3 @@ def _size(file: str) -> int:
         return os.stat(file, follow_symlinks=False).st_size  # noqa: PTH116 - a string, at every start
     except OSError:
         return 0
-
-
-def _waiting_bytes(descriptor: int) -> int:
-    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-def _open_fifo(path: Path) -> int:
-    """Open the FIFO, made if it is not there; anything else of its name is replaced.
-
-    Blocking, because the service inherits it: a write that does not fit must wait, not fail.
-    """
-    try:
-        os.mkfifo(path, 0o600)
-    except FileExistsError:
-        if not stat.S_ISFIFO(path.lstat().st_mode):
-            path.unlink()
-            os.mkfifo(path, 0o600)
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    with suppress(OSError):  # above fs.pipe-max-size: it works with what it has
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    return descriptor
-
-
-def _checked(descriptor: int | None, path: Path) -> int | None:
-    """Return the descriptor if it is of the FIFO at the path; otherwise it is closed."""
-    with suppress(OSError):
-        if descriptor is None or os.path.samestat(os.fstat(descriptor), path.lstat()):
-            return descriptor
-    if descriptor is not None:
-        os.close(descriptor)
-    return None
-
-
-def _prepare(descriptor: int, uid: int, gid: int) -> None:
-    """Give the FIFO to the service's user, who may reopen /dev/stdout, and make it blocking again.
-
-    Some programs set O_NONBLOCK on what they inherit, and the next process would lose lines.
-    """
-    status = os.fstat(descriptor)
-    if (status.st_uid, status.st_gid) != (uid, gid):
-        os.fchown(descriptor, uid, gid)
-    if not os.get_blocking(descriptor):
-        os.set_blocking(descriptor, True)

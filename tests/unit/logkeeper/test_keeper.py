@@ -133,10 +133,52 @@ def test_a_missing_fifo_is_a_trouble(bench: Bench) -> None:
 def test_close_empties_the_fifo_first(bench: Bench) -> None:
     bench.open()
     os.write(bench.writer, b"last words\n")
+    os.close(bench.writer)
     assert bench.ask("close", "a") == ["closed", "a"]
     assert bench.text() == "last words\n"
     assert bench.ask("close", "a") == ["closed", "a"]
     assert not bench.keeper._logs
+    bench.writer = os.open(os.devnull, os.O_WRONLY)
+
+
+def test_a_closed_log_is_kept_while_somebody_writes_to_it(bench: Bench) -> None:
+    bench.open()
+    bench.connection.send(encode("close", "a"))
+    os.write(bench.writer, b"of a guest\n")
+    bench.turn_until(lambda: bench.text() == "of a guest\n")
+    bench.keeper._look_at = 0.0
+    bench.keeper.turn()
+    os.write(bench.writer, b"last words\n")
+    os.close(bench.writer)
+    bench.keeper._look_at = 0.0
+    assert bench.hear() == ["closed", "a"]
+    assert bench.text() == "of a guest\nlast words\n"
+    assert not bench.keeper._logs
+    bench.writer = os.open(os.devnull, os.O_WRONLY)
+
+
+def test_a_log_that_is_opened_again_is_not_closed(bench: Bench) -> None:
+    bench.open()
+    bench.connection.send(encode("close", "a"))
+    bench.turn_until(lambda: bench.keeper._closing)
+    bench.open(keep="7")
+    assert bench.keeper._seconds_left() is None
+    assert not bench.keeper._closing
+
+
+def test_a_fifo_that_was_renamed_is_let_go_of_at_once(bench: Bench) -> None:
+    bench.open()
+    bench.fifo.rename(bench.directory / "heir")
+    assert bench.ask("close", "a") == ["closed", "a"]
+    (bench.directory / "heir").rename(bench.fifo)
+
+
+def test_all_requests_that_wait_are_taken_in_one_turn(bench: Bench) -> None:
+    for number in range(5):
+        bench.connection.send(encode("drain", "a", str(number)))
+    bench.keeper.turn()
+    heard = [decode(bench.connection.recv(65536))[2] for _ in range(5)]
+    assert heard == ["0", "1", "2", "3", "4"]
 
 
 def test_drain_of_an_unknown_log_is_answered(bench: Bench) -> None:
