@@ -4,9 +4,11 @@ VIRTSUPD_TEST_SEED chooses the order of the kills; without it, it is the same on
 """
 
 import fcntl
+import json
 import os
 import random
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -105,11 +107,20 @@ def kill_and_wait(pid: int, number: int = signal.SIGKILL) -> None:
         os.close(pidfd)
 
 
+def replace_keeper(made: Host) -> None:
+    """Kill the keeper, and return when there is another one."""
+    keeper = keeper_of(made)
+    kill_and_wait(keeper)
+    eventually(lambda: keeper_of(made) not in {0, keeper}, "another keeper")
+
+
 @dataclass(slots=True)
 class Ordeal:
     """A virtsupd whose services write while it and its keeper are killed."""
 
     made: Host
+    steady: str = "steady"
+    """The service whose lines never cease."""
     pids: dict[str, int] = field(default_factory=dict)
     mortals: list[int] = field(default_factory=list)
     """Those that died while virtsupd was away."""
@@ -125,7 +136,7 @@ class Ordeal:
 
     def lines_move(self) -> None:
         """Return when the steady writer's log has grown."""
-        file = self.made.root / "log/steady.log"
+        file = self.made.root / f"log/{self.steady}.log"
         before = _place(file)
         eventually(lambda: _place(file) != before, "more lines")
 
@@ -137,13 +148,11 @@ class Ordeal:
         eventually(lambda: _place(file) != before, "a flood")
 
     def kill_keeper(self) -> None:
-        keeper = keeper_of(self.made)
         self.flood()
         begun = time.monotonic()
-        kill_and_wait(keeper)
+        replace_keeper(self.made)
         self.lines_move()
         self.gaps.append(time.monotonic() - begun)
-        eventually(lambda: keeper_of(self.made) not in {0, keeper}, "another keeper")
 
     def be_away(self, daemon: Daemon, end: Callable[[Daemon], None]) -> None:
         """End virtsupd; while it is away, lines go on and one service dies."""
@@ -270,6 +279,46 @@ def test_who_follows_a_log_is_told_of_the_end_and_goes_on_without_a_gap() -> Non
             rest = again[again.index(seen[-1]) + 1 :]
             numbers = [int(line.split()[0]) for line in seen + rest]
             assert numbers == list(range(numbers[0], numbers[-1] + 1))
+
+
+def test_who_is_left_of_a_service_that_is_gone_prints_on() -> None:
+    """A guest without a keeper would stop at its next line, once its FIFO is full."""
+    guest = f"{python('svc_numbers.py', 'steady', '1000')}"
+    line = f"{' '.join(map(shlex.quote, json.loads(guest)))} & echo $! >&3; exec sleep 1000"
+    with host() as made:
+        line = line.replace("&3", str(made.root / "guest"))
+        made.write(f'[service.web]\ncommand = {shell(line)}\nstop = {{ mode = "process" }}\n')
+        ordeal = Ordeal(made, steady="web")
+        with made.started() as daemon:
+            daemon.await_state("web", "running")
+            ordeal.lines_move()
+            daemon.ctl("stop", "web")
+            daemon.kill()
+        with made.started() as daemon:
+            for _ in range(2):
+                replace_keeper(made)
+                ordeal.lines_move()
+                made.write("")
+                daemon.ctl("reload")
+                eventually(lambda: not daemon.call("Status", names=[])["services"], "no service")
+                ordeal.lines_move()
+            kill_and_wait(int((made.root / "guest").read_text()), signal.SIGTERM)
+            daemon.shutdown()
+            assert_whole(all_of(made, "web"))
+
+
+def test_who_leaves_has_told_a_new_keeper_of_every_log() -> None:
+    with host(SERVICES) as made:
+        with made.started() as daemon:
+            daemon.await_state("steady", "running")
+            kill_and_wait(keeper_of(made))
+            daemon.quit()
+        ordeal = Ordeal(made)
+        ordeal.lines_move()
+        with made.started() as daemon:
+            daemon.ctl("stop", *RUNNING)
+            daemon.shutdown()
+            assert_whole(all_of(made, "steady"))
 
 
 def test_an_old_line_makes_no_adopted_service_ready() -> None:

@@ -305,6 +305,7 @@ class Daemon:
         if self._ending.how == "quit":
             self._interpreter.leave()
             self._launcher.leave()
+            await self._outputs.told()
             self._outputs.leave()
             return
         self._launcher.close()
