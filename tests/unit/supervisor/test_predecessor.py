@@ -1,6 +1,7 @@
 """A service that was renamed goes on under its new name; what is gone and idle is forgotten."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.pure_host import service
@@ -10,6 +11,7 @@ from virtsupd.core.made import made_from
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.snapshot import State
+from virtsupd.core.spec import LogSpec
 from virtsupd.process.clock import SystemClock
 from virtsupd.process.lives import epoch
 from virtsupd.process.output import Outputs
@@ -66,3 +68,13 @@ async def test_only_what_may_have_a_process_is_kept_without_a_definition(tmp_pat
     take_names(records, outputs_in(tmp_path), ServiceGraph.build([]))
     assert list(records.kept()) == [WEB]
     assert [path.name for path in (tmp_path / "records").iterdir()] == ["web"]
+
+
+async def test_the_log_of_a_stopped_service_is_kept_for_what_is_left_of_it(tmp_path: Path) -> None:
+    records, outputs = left(tmp_path), outputs_in(tmp_path)
+    log = LogSpec(str(tmp_path / "web.log"))
+    assert WEB_SPEC.process is not None
+    spec = replace(WEB_SPEC, process=replace(WEB_SPEC.process, log=log))
+    take_names(records, outputs, ServiceGraph.build([spec, service("app")]))
+    assert list(outputs.handed()) == [WEB]
+    outputs.leave()
