@@ -53,7 +53,7 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
         case Spawned() | SpawnFailed():
             _spawn_ended(host, service, event)
         case Adopted() | NeverMade():
-            restore.take_found(host, service, event)
+            _looked_for(host, service, event)
         case BecameReady() | NeverReady():
             _probe_ended(host, service, event)
         case Exited():
@@ -66,6 +66,13 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
             _heard(host, service, event)
         case _:
             assert_never(event)
+
+
+def _looked_for(host: HostState, service: Service, event: Adopted | NeverMade) -> None:
+    if isinstance(event, NeverMade) and service.state is State.RUNNING:
+        _exited(host, service, ExitStatus())  # it ended before it could be recorded
+    else:
+        restore.take_found(host, service, event)
 
 
 def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed) -> None:

@@ -17,7 +17,15 @@ from virtsupd.core.spec import PidFileProbe, Stop
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.exit_watch import ExitWatch
 from virtsupd.process.inspect import descendants
-from virtsupd.process.lives import Life, children_since, led_group, life_of, who_waits_for
+from virtsupd.process.lives import (
+    Life,
+    began_at,
+    children_since,
+    epoch,
+    led_group,
+    life_of,
+    who_waits_for,
+)
 from virtsupd.process.notify import NotifyMessage
 from virtsupd.process.pidfile import owned_pid
 from virtsupd.process.plan import Child
@@ -142,8 +150,9 @@ class LinuxMachine:
     # Watching
 
     def life(self, pid: int) -> Life | None:
-        """Return which process has this pid now."""
-        return life_of(pid)
+        """Return which process has this pid now, also if it has ended and was not reaped yet."""
+        started = began_at(pid)
+        return Life(pid, started, epoch()) if started is not None else None
 
     def watch_exit(self, run: Run, pid: int, on_exit: OnExit) -> None:
         """Call once the process was reaped or, if it is not our child, has ended."""

@@ -73,7 +73,7 @@ class Machine(Protocol):
     # Watching
 
     def life(self, pid: int) -> Life | None:
-        """Return which process has this pid now."""
+        """Return which process has this pid now, also if it has ended and was not reaped yet."""
         ...
 
     def watch_exit(self, run: Run, pid: int, on_exit: OnExit) -> None:

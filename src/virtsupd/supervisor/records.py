@@ -88,7 +88,7 @@ class Records:
     def note(self, name: Name, leader: Life | None, group: int, *, is_settled: bool = True) -> None:
         """Add the leader of a service, to be written by `flush`; unsettled, it is a first process.
 
-        Of a process that has ended by now only its begin stays recorded: what it left may live.
+        Of a process that is reaped by now only its begin stays recorded: what it left may live.
         """
         record = self.record(name)
         if leader is not None and record is not None:

@@ -19,6 +19,7 @@ from virtsupd.core.events import (
     Exited,
     Gone,
     HealthChanged,
+    NeverMade,
     Spawned,
     SpawnFailed,
     Told,
@@ -412,3 +413,11 @@ def test_a_service_that_calls_itself_stuck_before_it_is_ready_is_started_again()
     name = Name("db")
     host.post(HealthChanged(name, host.processes[name].generation, "it said WATCHDOG=trigger"))
     assert host.reason("db") == "failed: failed its health check: it said WATCHDOG=trigger"
+
+
+def test_a_process_that_ran_and_of_which_a_successor_finds_nothing_has_ended() -> None:
+    host = PureHost.of(service("db", respawn=SLOW))
+    process = host.processes.pop(DB)
+    host.post(NeverMade(DB, process.generation))
+    assert host.engine.snapshot(DB).exits[0].status == ExitStatus()
+    assert host.reason("db").startswith("backing-off: ")

@@ -18,7 +18,7 @@ from tests.support.checks import eventually
 from tests.support.supervising import SECONDS, WEB, Parts, Supervising, many, service, supervising
 
 from virtsupd.core.effects import Result
-from virtsupd.core.events import Asked, Verb
+from virtsupd.core.events import Asked, Booted, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.made import made_from
 from virtsupd.core.service import Service
@@ -36,7 +36,9 @@ from virtsupd.core.spec import (
     StopMode,
 )
 from virtsupd.process.lives import Life, epoch, has_ended, life_of, parent_of
+from virtsupd.process.plan import Child, SpawnPlan
 from virtsupd.process.reaper import become_subreaper
+from virtsupd.process.spawn import best_spawner
 from virtsupd.process.store import DirectoryStore
 from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.records import Records
@@ -289,6 +291,51 @@ async def test_a_start_of_which_nothing_was_made_begins_again(
         assert s.snapshot().state is State.STARTING
         assert pid_of(s) != pid
         assert s.snapshot().exits == (), "there was no process"
+
+
+@both
+async def test_one_that_ran_and_of_which_nothing_is_left_has_died(
+    tmp_path: Path, *, has_cgroups: bool
+) -> None:
+    """It ended before its leader could be recorded, and had counted as running at once."""
+    spec = logged(service(respawn=AT_ONCE), tmp_path / "log")
+    parts = Parts(has_cgroups=has_cgroups)
+    async with supervising(spec, parts=parts) as first:
+        pid = pid_of(first)
+
+        def gone() -> None:
+            kill(pid)
+            os.waitpid(pid, 0)
+            unrecorded(first)
+
+        s = await first.successor(spec, parts=parts, meanwhile=gone)
+        await s.until(lambda: s.snapshot().state is State.RUNNING and s.snapshot().pid != pid)
+        assert s.snapshot().restarts == 1
+        assert s.snapshot().exits[0].status == ExitStatus()
+
+
+class Late:
+    """A spawner that returns when the process has ended already."""
+
+    def spawn(self, plan: SpawnPlan) -> Child:
+        child = best_spawner().spawn(plan)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        return child
+
+
+@both
+async def test_a_process_that_ends_at_once_is_recorded_and_judged_by_its_status(
+    tmp_path: Path, *, has_cgroups: bool
+) -> None:
+    spec = logged(service("web", "/bin/sh", "-c", "exit 7"), tmp_path / "log")
+    parts = Parts(has_cgroups=has_cgroups, spawner=Late(), has_booted=False)
+    async with supervising(spec, parts=parts) as first:
+        first.supervisor.post(Booted())
+        while first.supervisor._is_scheduled:
+            first.supervisor._work()
+        s = await first.successor(spec, parts=Parts(has_cgroups=has_cgroups))
+        await s.until(lambda: s.snapshot().has_failed)
+        assert s.snapshot().exits[0].status == ExitStatus(code=7)
 
 
 async def test_what_an_unrecorded_process_left_is_ended_before_the_next_start() -> None:
