@@ -34,6 +34,10 @@ class ScriptedClient:
                 raise reply
             yield {key: value for key, value in reply.items() if key != "continues"}
 
+    def await_end(self) -> None:
+        """Note it among the calls."""
+        self.calls.append(("await_end", {}))
+
     def close(self) -> None:
         """Note it."""
         self.is_closed = True

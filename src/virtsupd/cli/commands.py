@@ -9,10 +9,11 @@ from virtsupd.cli.progress import Progress, is_moving
 from virtsupd.cli.status import last_lines
 from virtsupd.cli.style import harmless
 from virtsupd.cli.times import span
-from virtsupd.errors import UnreachableError, VirtsupdError
+from virtsupd.errors import ReexecutingError, UnreachableError, VirtsupdError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from virtsupd.cli.session import Session
@@ -112,7 +113,7 @@ def _follow(
     """Feed `progress` with what concerns it until the last reply, and return that."""
     last: dict[str, Any] = {}
     try:
-        for reply in session.stream(method, _parameters(session)):
+        for reply in _replies(session, method):
             event: Event | None = reply.get("progress")
             if event and (concerned is None or event["service"]["name"] in concerned):
                 progress.update(event)
@@ -121,6 +122,26 @@ def _follow(
         if session.request.verb.name != "shutdown" or not _has_ended(session, error):
             raise
     return last
+
+
+def _replies(session: Session, method: str) -> Iterator[dict[str, Any]]:
+    """Yield the replies to the command; if virtsupd re-executes itself, the new one's to what is left.
+
+    Starting, stopping and waiting may be asked twice. A restart that has begun goes on by itself:
+    its end is waited for.
+    """
+    parameters = _parameters(session)
+    while True:
+        try:
+            yield from session.stream(method, parameters)
+        except ReexecutingError:
+            if method not in ("Start", "Stop", "Wait", "Restart"):
+                raise
+            session.client.await_end()
+        else:
+            return
+        if method == "Restart":
+            method, parameters = "Wait", {"names": session.request.names, "state": "running"}
 
 
 def _has_ended(session: Session, error: UnreachableError) -> bool:

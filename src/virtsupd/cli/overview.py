@@ -123,7 +123,7 @@ def _heading(daemon: Daemon, groups: dict[str, list[_Row]], now: float, style: S
         f"{name}, pid {daemon['pid']}, up {elapsed(now - daemon['since'])}, {daemon['config']}",
         *([", ".join(counted)] if counted else []),
     ]
-    if daemon["phase"] != "running":
+    if daemon["phase"] == "shutting-down":
         lines.append(style.paint("yellow", "The host is shutting down."))
     lines += [style.paint("yellow", f"Warning: {harmless(text)}") for text in daemon["warnings"]]
     return lines

@@ -233,6 +233,14 @@ VERBS = (
         completes="",
     ),
     Verb(
+        "reexec",
+        "",
+        "let virtsupd become its new version, with every service and socket kept",
+        text="The new program is asked first whether it fits; if it does not, nothing changes.",
+        count=(0, 0),
+        completes="",
+    ),
+    Verb(
         "completion",
         "SHELL",
         "print the completion script for bash, zsh or fish",

@@ -105,6 +105,10 @@ def _rarer_verb(name: str) -> Callable[[Session], int]:
         from virtsupd.cli import graph  # noqa: PLC0415  status does without it
 
         return graph.run
+    if name == "reexec":
+        from virtsupd.cli import reexec  # noqa: PLC0415  status does without it
+
+        return reexec.run
     if name == "completion":
         from virtsupd.cli import completion  # noqa: PLC0415  status does without it
 

@@ -20,6 +20,10 @@ class Caller(Protocol):
         """Call a method with many replies."""
         ...
 
+    def await_end(self) -> None:
+        """Wait until virtsupd ends the connection."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...
@@ -137,6 +141,7 @@ class Daemon(TypedDict):
     socket: str
     phase: str
     warnings: list[str]
+    reexecs: int
 
 
 class Report(TypedDict):

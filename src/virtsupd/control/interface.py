@@ -234,10 +234,21 @@ class _Supervisor:
             except BrokenPipeError:
                 scope.cancel()
 
+        if not any(files.values()):
+            return
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._await_end, tasks.cancel_scope)
             for name, file in files.items():
                 if file:
                     tasks.start_soon(show, name, file, tasks.cancel_scope)
+        commands.check_phase(self._backend)
+
+    async def _await_end(self, scope: anyio.CancelScope) -> None:
+        """Cancel once virtsupd ends, or becomes another program."""
+        async with self._backend.changes() as changes:
+            async for _ in changes:
+                pass
+        scope.cancel()
 
     async def _cat(self, request: Request) -> Parts:
         return [dumps({"text": self._backend.definition(self._one(request, Role.VIEWER))})]
