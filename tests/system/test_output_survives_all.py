@@ -28,6 +28,7 @@ from virtsupd.process.log_files import log_files
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 KILLS = 10
+EXECS = 4
 BURST = 80_000
 """Lines: 8 MB, eight times what a FIFO holds."""
 WORDS = 300
@@ -127,6 +128,9 @@ class Ordeal:
     gaps: list[float] = field(default_factory=list)
     """Seconds from a kill of the keeper until lines moved again."""
 
+    execs: int = 0
+    """Of the present virtsupd."""
+
     def begin(self, daemon: Daemon) -> None:
         for name in RUNNING:
             daemon.await_state(name, "running")
@@ -153,6 +157,15 @@ class Ordeal:
         replace_keeper(self.made)
         self.lines_move()
         self.gaps.append(time.monotonic() - begun)
+
+    def become_another(self, daemon: Daemon) -> None:
+        """Have virtsupd re-execute itself in the middle of a flood."""
+        self.flood()
+        self.execs += 1
+        daemon.signal("USR1")
+        daemon.await_event("virtsupd ready", count=self.execs + 1)
+        assert {name: daemon.pid(name) for name in RUNNING} == self.pids
+        self.lines_move()
 
     def be_away(self, daemon: Daemon, end: Callable[[Daemon], None]) -> None:
         """End virtsupd; while it is away, lines go on and one service dies."""
@@ -218,8 +231,8 @@ ENDS: dict[str, Callable[[Daemon], None]] = {
 
 
 def ways(seed: int) -> Iterator[str]:
-    """Yield ten kills of each and two leaves, in an order of chance, and at last "stop"."""
-    found = ["kill"] * KILLS + ["keeper"] * KILLS + ["quit", "TERM"]
+    """Yield ten kills of each, two leaves and some execs, in an order of chance, and at last "stop"."""
+    found = ["kill"] * KILLS + ["keeper"] * KILLS + ["quit", "TERM"] + ["exec"] * EXECS
     random.Random(seed).shuffle(found)
     return iter([*found, "stop"])
 
@@ -233,8 +246,9 @@ def test_no_line_is_lost_whoever_is_killed() -> None:
         while way != "stop":
             with made.started() as daemon:
                 ordeal.come_back(daemon) if ordeal.pids else ordeal.begin(daemon)
-                while (way := next(left)) == "keeper":
-                    ordeal.kill_keeper()
+                ordeal.execs = 0
+                while (way := next(left)) in {"keeper", "exec"}:
+                    ordeal.kill_keeper() if way == "keeper" else ordeal.become_another(daemon)
                 if way != "stop":
                     ordeal.be_away(daemon, ENDS[way])
                     continue
