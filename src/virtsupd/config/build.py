@@ -66,8 +66,6 @@ _NOT_WITH_TIMER = {
     "guest": "a guest is no job that ends",
     "not_needed_exit": "a job ends well, with one of success_exit, or has failed",
 }
-TIMER_ACTIONS = frozenset({"trigger", "hold", "release"})
-"""What a service with a timer can be told, beside its own actions."""
 
 
 def service_problems(table: ServiceTable) -> Iterator[Fault]:
@@ -155,8 +153,6 @@ def _job_faults(table: ServiceTable) -> Iterator[Fault]:
     for key, why in _NOT_WITH_TIMER.items():
         if getattr(table, key):
             yield (key,), f"does not go with timer: {why}"
-    for name in sorted(TIMER_ACTIONS & table.actions.keys()):
-        yield ("actions", name), "every timer has an action of that name; choose another"
 
 
 def _probe_faults(probe: ProbeTable, keys: Keys) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ from virtsupd.config.probes import Table
 from virtsupd.config.problems import Fault
 from virtsupd.config.toml_text import value_text
 from virtsupd.config.values import FilledText, NotEmpty, Seconds, duration, one_or_many, text
+from virtsupd.core.jobs import Calendar
 from virtsupd.core.names import Name
 from virtsupd.core.spec import TimerSpec
 
@@ -81,15 +82,17 @@ def _looks_like_cron(expression: str) -> bool:
     return len(expression.split()) == 5 or expression.lstrip().startswith("@")
 
 
-Calendar = Annotated[FilledText, AfterValidator(_calendar_expression)]
-Cron = Annotated[FilledText, AfterValidator(_cron_expression)]
+CalendarTime = Annotated[FilledText, AfterValidator(_calendar_expression)]
+CronTime = Annotated[FilledText, AfterValidator(_cron_expression)]
 
 
 class TimerTable(Table):
     """`timer`: exactly one of calendar and cron."""
 
-    calendar: Annotated[tuple[Calendar, ...], BeforeValidator(one_or_many), NotEmpty] | None = None
-    cron: Annotated[tuple[Cron, ...], BeforeValidator(one_or_many), NotEmpty] | None = None
+    calendar: Annotated[tuple[CalendarTime, ...], BeforeValidator(one_or_many), NotEmpty] | None = (
+        None
+    )
+    cron: Annotated[tuple[CronTime, ...], BeforeValidator(one_or_many), NotEmpty] | None = None
     timezone: Annotated[str, PlainValidator(_time_zone)] | None = None
     jitter: Seconds = 0.0
     catch_up: Annotated[float, PlainValidator(_catch_up)] = math.inf
@@ -116,6 +119,23 @@ def timer_faults(table: TimerTable) -> Iterator[Fault]:
     for expression in expressions:
         if next_firing(TimerSpec((expression,), kind, table.timezone), 0.0) is None:
             yield ("timer",), f"found {value_text(expression)}, a time that never comes"
+
+
+def calendar() -> Calendar:
+    """Return this host's, which is read when the first timer is armed."""
+    return Calendar(_next_firing, _last_firing)
+
+
+def _next_firing(timer: TimerSpec, after: float) -> float | None:
+    from virtsupd.config.firings import next_firing  # noqa: PLC0415 - see above
+
+    return next_firing(timer, after)
+
+
+def _last_firing(timer: TimerSpec, until: float) -> float | None:
+    from virtsupd.config.firings import last_firing  # noqa: PLC0415 - see above
+
+    return last_firing(timer, until)
 
 
 def timer_spec(table: TimerTable, name: Name) -> TimerSpec:

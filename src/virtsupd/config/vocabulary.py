@@ -17,8 +17,8 @@ AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK
 PERFMON BPF CHECKPOINT_RESTORE
 """
 _VERB_WORDS = """
-status start stop restart reload enable disable doc actions log why graph plan cat trigger wait watch
-shutdown quit reexec completion complete-names complete-actions help detailed-status
+status start stop restart reload enable disable doc actions log why graph plan cat trigger hold release wait
+watch shutdown quit reexec completion complete-names complete-actions help detailed-status
 """
 
 SIGNALS: Final = frozenset(signal_name(number) for number in range(1, 32))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from virtsupd.core import timing
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import Asked, Verb
 from virtsupd.core.explain import IS_DISABLED, HoldKind, hold, reason
@@ -11,6 +12,13 @@ from virtsupd.core.service import RestKind, Service
 from virtsupd.core.snapshot import State
 from virtsupd.core.state import HostState
 from virtsupd.core.ticket import Ticket
+
+_DONE = {
+    Verb.ENABLE: "enabled",
+    Verb.DISABLE: "disabled",
+    Verb.HOLD: "held",
+    Verb.RELEASE: "released",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +160,10 @@ def _outcome(host: HostState, ticket: Ticket, name: Name) -> Report | None:
             return _outcome_of_stop(ticket, service)
         case Verb.RELOAD:
             return _outcome_of_reload(service)
-        case _:  # enable and disable are done as soon as they are asked
-            return Report(name, Result.DONE, f"{name} has been {ticket.verb}d")
+        case Verb.TRIGGER:
+            return timing.outcome_of_trigger(service)
+        case _:  # the others are done as soon as they are asked
+            return Report(name, Result.DONE, f"{name} has been {_DONE[ticket.verb]}")
 
 
 def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Report | None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from virtsupd.core.events import Timer
 from virtsupd.core.host_scope import ShutdownOrder
+from virtsupd.core.jobs import Firings
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.shutdown_policy import GuestEnd
@@ -162,6 +163,14 @@ class EndGuest:
 
 
 @dataclass(frozen=True, slots=True)
+class RememberFirings:
+    """Write down which of a timer's firings are settled, before anything later is done."""
+
+    name: Name
+    firings: Firings
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """The service is down and stays so: close the activation sockets it keeps over restarts."""
 
@@ -247,6 +256,7 @@ Effect = (
     | RememberShutdown
     | FindGuests
     | EndGuest
+    | RememberFirings
     | Release
     | Forget
     | Announce

@@ -11,6 +11,7 @@ The state is one `HostState`, and each part of the engine owns one idea of it:
 - `processes`: what happened to a process, judged and turned into a move of its service;
 - `moves` (with the table of `lifecycle`): what a move means, from the spawn to what follows an end;
 - `shutdown` (with the data of `host_scope`): the mode in which guests and services are all ended;
+- `timing`: which firings of a timer run a job, and what becomes of the job;
 - `settle`: the loop, which starts and stops what the difference asks for until nothing differs;
 - `commands`: when a command is refused, and when it is answered;
 - `reload`: how services pass into another configuration;
@@ -38,12 +39,14 @@ from virtsupd.core import (
     restore,
     shutdown,
     shutdown_view,
+    timing,
     wanted,
 )
 from virtsupd.core.effects import Answer, Effect, Keep
 from virtsupd.core.events import (
     Asked,
     Booted,
+    ClockSet,
     Event,
     Fired,
     GuestEnded,
@@ -57,6 +60,7 @@ from virtsupd.core.events import (
 )
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.host_scope import ShutdownOrder
+from virtsupd.core.jobs import NO_TIMERS, Calendar
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.settle import settle
@@ -78,13 +82,14 @@ class Engine:
         *,
         shutdown_order: ShutdownOrder | None = None,
         shutdown_policy: ShutdownPolicy | None = None,
+        calendar: Calendar = NO_TIMERS,
     ) -> None:
         """Begin with what an earlier virtsupd was told, and the services as it left them.
 
         A `shutdown_order` is that of an earlier virtsupd which did not come to its end.
         """
         policy = shutdown_policy or ShutdownPolicy()
-        self._host = HostState(graph, dict(remembered), shutdown_policy=policy)
+        self._host = HostState(graph, dict(remembered), calendar, shutdown_policy=policy)
         for spec in graph.spec_by_name.values():
             self._host.add(spec)
         restore.restore(self._host, kept)
@@ -178,8 +183,8 @@ class Engine:
                 wanted.ask(host, event)
             case Hung():
                 host.tickets.pop(event.ticket, None)
-            case OutputChanged():
-                self._output_changed(event)
+            case OutputChanged() | ClockSet():
+                self._surroundings_changed(event)
             case GuestsFound() | GuestEnded() | Fired(timer=Timer.SHUTDOWN):
                 shutdown.take(host, event)
             case _:
@@ -188,7 +193,10 @@ class Engine:
                     host.touched.add(event.name)
                     processes.take(host, service, event)
 
-    def _output_changed(self, event: OutputChanged) -> None:
+    def _surroundings_changed(self, event: OutputChanged | ClockSet) -> None:
+        if isinstance(event, ClockSet):
+            timing.clock_set(self._host)
+            return
         service = self._host.services.get(event.name)
         if service is not None and service.output_trouble != event.why:
             service.output_trouble = event.why

@@ -32,6 +32,9 @@ class Timer(StrEnum):
     BACKOFF = "backoff"
     SHUTDOWN = "shutdown"
     """Of no service: something of a shutdown is due."""
+    FIRING = "firing"
+    """A timer fires, or may again."""
+    JOB_DEADLINE = "job-deadline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,11 @@ class GuestEnded:
     why: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """The wall clock was set, or stood still with the machine: what it shows is not what was expected."""
+
+
 class Verb(StrEnum):
     """What a client can ask of the graph."""
 
@@ -206,6 +214,9 @@ class Verb(StrEnum):
     ENABLE = "enable"
     DISABLE = "disable"
     WAIT = "wait"
+    TRIGGER = "trigger"
+    HOLD = "hold"
+    RELEASE = "release"
     SHUTDOWN = "shutdown"
 
 
@@ -221,6 +232,8 @@ class Asked:
     """Shown as the cause: "root via virtsupctl"."""
     guests: bool = False
     """Guests may end as a side effect."""
+    until: float | None = None
+    """For HOLD: how long (wall clock); None until RELEASE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +261,7 @@ Event = (
     | OutputChanged
     | GuestsFound
     | GuestEnded
+    | ClockSet
     | Asked
     | Hung
 )

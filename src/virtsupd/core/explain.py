@@ -7,8 +7,8 @@ from typing import assert_never
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.shutdown import goes_after
-from virtsupd.core.snapshot import Reason, ReasonKind, ServiceSnapshot, State
-from virtsupd.core.state import HostState
+from virtsupd.core.snapshot import Reason, ReasonKind, ServiceSnapshot, State, TimerView
+from virtsupd.core.state import HostState, is_held
 
 
 class HoldKind(StrEnum):
@@ -157,6 +157,19 @@ def _why_not_well(host: HostState, service: Service) -> Reason | None:
     unmet = tuple(n for n in host.graph.needs[name] if not host.services[n].view.is_satisfied)
     if unmet:
         return Reason(ReasonKind.DEGRADED, f"runs without {_listed(host, unmet)}", names=unmet)
+    return _why_not_firing(host, service) if service.timer is not None else None
+
+
+def _why_not_firing(host: HostState, service: Service) -> Reason | None:
+    if service.job is not None and service.denied:
+        return Reason(ReasonKind.DEGRADED, f"its job cannot be ended: {service.denied}")
+    if service.is_job_stuck:
+        text = "the processes of its job are still there after SIGKILL"
+        return Reason(ReasonKind.DEGRADED, text)
+    if is_held(host, service):
+        return Reason(ReasonKind.HELD, "held: nothing fires until it is released")
+    if service.job_failure is not None:
+        return Reason(ReasonKind.DEGRADED, f"its last job {service.job_failure}")
     return None
 
 
@@ -187,6 +200,18 @@ def _in_short(host: HostState, service: Service) -> str:
             return str(found.kind) if found is not None else str(service.state)
 
 
+def _timer(host: HostState, service: Service) -> TimerView:
+    is_waiting = service.fires_at is not None and service.fires_at <= host.now.wall
+    return TimerView(
+        fires_at=None if is_waiting else service.fires_at,
+        missed_at=service.fires_at if is_waiting else None,
+        held_until=service.firings.held_until if is_held(host, service) else None,
+        job=service.job,
+        runs=service.runs,
+        skipped=service.skipped,
+    )
+
+
 def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
     """Return what `status` shows of one service."""
     service = host.services[name]
@@ -208,4 +233,5 @@ def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
         start_failures=service.start_failures,
         is_replacement_pending=service.has_replacement,
         warnings=service.warnings,
+        timer=_timer(host, service) if service.spec.timer is not None else None,
     )

@@ -10,6 +10,9 @@ process that died. There the leftovers are ended, as the stop mode says, and onl
 left (`GONE`) is the service `stopped`. So nothing is ever started over the remains of its
 predecessor, and one path has to be right instead of three.
 
+A timer is running while it is armed. Its process is a job, which comes and goes within `running`:
+its leftovers are ended as in a stop, and it alone can be spawned, overdue and gone there.
+
 A process that ended before it was seen to start, or a probe that answers after the stop began,
 are ordinary: the late moves have their own cells, which change nothing.
 """
@@ -42,6 +45,10 @@ class Move(StrEnum):
     UNHEALTHY = "unhealthy"
     OVERDUE = "overdue"
     """The stop delay passed with something left."""
+    RUN_JOB = "run job"
+    """A timer fired, or was triggered."""
+    JOB_ENDED = "job ended"
+    """The process of a timer's job has ended, or has run too long."""
     GONE = "gone"
     """Nothing is left that the stop mode covers."""
 
@@ -56,6 +63,8 @@ class Step(StrEnum):
     TERMINATE = "send the stop signal, arm the stop delay"
     ESCALATE = "send KILL"
     SETTLE = "decide whether it starts again"
+    SPAWN_JOB = "spawn a job"
+    END_JOB = "be armed for the next job"
 
 
 Transition = tuple[State, tuple[Step, ...]]
@@ -80,6 +89,12 @@ TABLE: Mapping[State, Mapping[Move, Transition]] = {
     State.RUNNING: {
         Move.READY: (State.RUNNING, ()),
         Move.NEVER_READY: (State.RUNNING, ()),
+        Move.RUN_JOB: (State.RUNNING, (Step.SPAWN_JOB,)),
+        Move.SPAWNED: (State.RUNNING, ()),
+        Move.SPAWN_FAILED: (State.RUNNING, (Step.END_JOB,)),
+        Move.JOB_ENDED: (State.RUNNING, (Step.TERMINATE,)),
+        Move.OVERDUE: (State.RUNNING, (Step.ESCALATE,)),
+        Move.GONE: (State.RUNNING, (Step.END_JOB,)),
         Move.DIED: _DOWN,
         Move.UNHEALTHY: _DOWN,
         Move.STOP: _DOWN,

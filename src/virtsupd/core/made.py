@@ -30,6 +30,8 @@ class Made:
     """Nothing was made: a target or a condition."""
     forks: bool = False
     one_shot: bool = False
+    is_timer: bool = False
+    """Its processes are jobs; between them it has none."""
     has_sockets: bool = False
     is_guest: bool = False
     stop: Stop = field(default_factory=Stop)
@@ -45,6 +47,7 @@ def made_from(spec: ServiceSpec) -> Made:
         is_stage=spec.is_stage,
         forks=isinstance(probe, PidFileProbe),
         one_shot=spec.one_shot,
+        is_timer=spec.timer is not None,
         has_sockets=spec.process is not None and bool(spec.process.sockets),
         is_guest=spec.is_guest,
         stop=spec.stop,
@@ -58,6 +61,8 @@ def fingerprint(spec: ServiceSpec) -> str:
     processes unchanged.
     """
     text = f"{_words(spec.process)} {_words(spec.ready.probe)}"
+    if spec.timer is not None:
+        text += " timer"
     return blake2b(text.encode(errors="surrogateescape"), digest_size=_DIGEST_BYTES).hexdigest()
 
 

@@ -19,6 +19,7 @@ from virtsupd.core.effects import (
 )
 from virtsupd.core.events import Instant, Timer
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.jobs import Phase
 from virtsupd.core.lifecycle import Move, Step
 from virtsupd.core.restart import next_respawn
 from virtsupd.core.service import Death, Rest, RestKind, Service
@@ -50,12 +51,12 @@ def _carry_out(host: HostState, service: Service, step: Step) -> None:
             _begin_run(host, service)
         case Step.END_WATCHES:
             _end_watches(host, service)
-        case Step.TERMINATE:
-            _terminate(host, service)
-        case Step.ESCALATE:
-            _escalate(host, service)
+        case Step.TERMINATE | Step.ESCALATE:
+            _end(host, service, step)
         case Step.SETTLE:
             _after_end(host, service)
+        case Step.SPAWN_JOB | Step.END_JOB:
+            _pass_job(host, service, step)
         case _:
             assert_never(step)
 
@@ -63,12 +64,26 @@ def _carry_out(host: HostState, service: Service, step: Step) -> None:
 def _spawn(host: HostState, service: Service) -> None:
     spec = service.spec
     service.begin_start(host.next_generation())
-    if spec.process is not None:
+    if spec.process is not None and spec.timer is None:
         host.emit(Spawn(spec.name, service.generation, spec.process, spec.ready))
     elif spec.ready.probe is not None:
         host.emit(AwaitReady(spec.name, service.generation, spec.ready))
     else:
         move(host, service, Move.READY)
+
+
+def _pass_job(host: HostState, service: Service, step: Step) -> None:
+    """Begin the job of a timer, or end it; events and timers of before are void from here on."""
+    spec = service.spec
+    service.wakes_at = None
+    if step is Step.SPAWN_JOB and spec.process is not None:
+        service.begin_process(host.next_generation())
+        host.emit(Spawn(spec.name, service.generation, spec.process, spec.ready))
+        return
+    service.forget_process(host.next_generation())
+    host.cancel(spec.name, Timer.STOP_DELAY)
+    if spec.transient:
+        service.is_removed = True
 
 
 def arm_deadline(host: HostState, service: Service) -> None:
@@ -99,10 +114,21 @@ def _end_watches(host: HostState, service: Service) -> None:
     host.emit(EndWatches(name, service.generation))
 
 
+def _end(host: HostState, service: Service, step: Step) -> None:
+    if step is Step.ESCALATE:
+        _escalate(host, service)
+    else:
+        _terminate(host, service)
+
+
 def _terminate(host: HostState, service: Service) -> None:
-    if service.origin.is_stage:
+    if not service.has_process:
         move(host, service, Move.GONE)
-        return
+    elif service.job is None or service.job.phase is not Phase.ENDING:
+        _send_end(host, service)
+
+
+def _send_end(host: HostState, service: Service) -> None:
     stop = service.spec.stop
     host.emit(Terminate(service.spec.name, service.generation, stop))
     host.arm(service, Timer.STOP_DELAY, stop.delay_seconds)
@@ -127,23 +153,24 @@ def end_again(host: HostState, service: Service) -> None:
         service.kills = 1
         _kill(host, service)
     else:
-        _terminate(host, service)
+        _send_end(host, service)
 
 
 def _after_end(host: HostState, service: Service) -> None:
     """Decide what becomes of a service that has just stopped."""
     name, death = service.spec.name, service.death
-    has_sockets = service.origin.has_sockets
+    has_sockets, was_timer = service.origin.has_sockets, service.origin.is_timer
     service.is_marked = False
     service.is_asked_again = False
     service.made = None
-    service.adopted_at = None
-    service.due = None
-    service.pid = None
     service.death = None
+    service.fires_at = service.wakes_at = None
     # Whatever is still under way for the last generation is void.
-    service.generation = host.next_generation()
-    host.emit(CancelTimer(name, Timer.STOP_DELAY))
+    service.forget_process(host.next_generation())
+    host.cancel(name, Timer.STOP_DELAY)
+    if was_timer:
+        host.cancel(name, Timer.FIRING)
+        host.cancel(name, Timer.JOB_DEADLINE)
     if service.is_removed or service.spec.transient:
         _vanish(host, service, death.text if death is not None else "stopped")
     elif death is not None and host.is_wanted(service) and service.enabled:

@@ -6,7 +6,7 @@ doing; what follows from it is decided when nothing is left (`moves`).
 
 from typing import assert_never
 
-from virtsupd.core import restore
+from virtsupd.core import restore, timing
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import (
     Adopted,
@@ -79,14 +79,18 @@ def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed
     if isinstance(event, Spawned):
         service.pid = event.pid
         service.warnings = event.warnings
+        timing.spawned(host, service)
         move(host, service, Move.SPAWNED)
         if service.state is State.STARTING and not service.origin.probe:
             move(host, service, Move.READY)
         return
     text = f"{event.stage}: {event.message}"
-    rest = Rest(RestKind.FAILED, text) if event.is_permanent else None
-    service.death = Death(text, rest)
     service.note_start_failure(host.now)
+    if service.job is not None:
+        timing.judge(host, service, f"could not be started: {text}")
+    else:
+        rest = Rest(RestKind.FAILED, text) if event.is_permanent else None
+        service.death = Death(text, rest)
     move(host, service, Move.SPAWN_FAILED)
 
 
@@ -121,6 +125,9 @@ def _is_dispensable(host: HostState, service: Service) -> bool:
 
 def _exited(host: HostState, service: Service, status: ExitStatus) -> None:
     made = service.origin
+    if made.is_timer:
+        timing.exited(host, service, status)
+        return
     is_success = status.code in service.spec.success_exit
     if service.state is State.STARTING and is_success and made.forks:
         service.pid = None
@@ -150,22 +157,26 @@ def _death(host: HostState, service: Service, status: ExitStatus) -> Death:
 
 
 def _gone(host: HostState, service: Service) -> None:
-    if service.state is State.STOPPING:
+    if service.state is State.STOPPING or service.job is not None:
         move(host, service, Move.GONE)
+
+
+def _start_overdue(host: HostState, service: Service) -> None:
+    seconds = service.spec.ready.timeout_seconds
+    if service.adopted_at is not None and service.origin.probe == "notify":
+        # It may have said READY=1 while there was nobody to hear it.
+        move(host, service, Move.READY)
+        return
+    seen = f": {service.not_ready_because}" if service.not_ready_because else ""
+    _start_failed(host, service, f"not ready within {seconds:g} s{seen}")
 
 
 def _fired(host: HostState, service: Service, timer: Timer) -> None:
     match timer:
         case Timer.START_DEADLINE:
-            seconds = service.spec.ready.timeout_seconds
-            if service.adopted_at is not None and service.origin.probe == "notify":
-                # It may have said READY=1 while there was nobody to hear it.
-                move(host, service, Move.READY)
-                return
-            seen = f": {service.not_ready_because}" if service.not_ready_because else ""
-            _start_failed(host, service, f"not ready within {seconds:g} s{seen}")
+            _start_overdue(host, service)
         case Timer.STOP_DELAY:
-            if service.state is State.STOPPING:
+            if service.state is State.STOPPING or service.job is not None:
                 move(host, service, Move.OVERDUE)
         case Timer.BACKOFF:
             if service.retry_at is not None:
@@ -173,6 +184,8 @@ def _fired(host: HostState, service: Service, timer: Timer) -> None:
                 host.dirty.add(service.spec.name)
         case Timer.SHUTDOWN:
             raise AssertionError(timer)  # it belongs to no service
+        case Timer.FIRING | Timer.JOB_DEADLINE:
+            timing.fired(host, service, timer)
         case _:
             assert_never(timer)
 

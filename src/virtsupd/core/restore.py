@@ -13,8 +13,10 @@ not if virtsupd only became another program, which heard it (`was_heard`).
 from collections.abc import Mapping
 from copy import copy
 
+from virtsupd.core import timing
 from virtsupd.core.effects import Adopt, ArmTimer, AwaitReady
 from virtsupd.core.events import Adopted, NeverMade, Timer
+from virtsupd.core.jobs import FRESH
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import arm_deadline, end_again, move, watch_health
 from virtsupd.core.names import Name
@@ -24,6 +26,7 @@ from virtsupd.core.snapshot import State
 from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
 from virtsupd.core.state import HostState
 
+_LOST_JOB = "was lost: virtsupd died before it could start it"
 _LOST = ProcessSpec(("unknown",), LogSpec(""))
 
 
@@ -68,6 +71,8 @@ def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:
     found.spec = spec
     known = host.services.get(spec.name)
     found.enabled = known.enabled if known is not None else True
+    found.firings = known.firings if known is not None else FRESH
+    found.fires_at = found.wakes_at = None
     host.services[spec.name] = found
     return found
 
@@ -89,8 +94,7 @@ def adopt(host: HostState) -> None:
 def take_found(host: HostState, service: Service, event: Adopted | NeverMade) -> None:
     """Go on with a service whose process is watched again, or start it anew if none was made."""
     if isinstance(event, NeverMade):
-        service.death = None
-        move(host, service, Move.SPAWN_FAILED)
+        _start_anew(host, service)
         return
     if not event.was_heard:
         service.adopted_at = host.now.wall
@@ -99,12 +103,22 @@ def take_found(host: HostState, service: Service, event: Adopted | NeverMade) ->
     match service.state:
         case State.STARTING:
             _await_again(host, service)
+        case State.RUNNING if service.job is not None:
+            timing.adopted(host, service)
         case State.RUNNING:
             watch_health(host, service)
         case State.STOPPING:
             end_again(host, service)
         case State.STOPPED:
             raise AssertionError(service.spec.name)
+
+
+def _start_anew(host: HostState, service: Service) -> None:
+    """Let a start begin again; that of a job is lost: its firing is settled."""
+    service.death = None
+    if service.job is not None:
+        timing.judge(host, service, _LOST_JOB)
+    move(host, service, Move.SPAWN_FAILED)
 
 
 def _await_again(host: HostState, service: Service) -> None:

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from virtsupd.core.events import Instant
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.jobs import FRESH, Firings, Job, JobRun
 from virtsupd.core.made import Made, made_from
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.snapshot import ExitRecord, State
-from virtsupd.core.spec import ServiceSpec
+from virtsupd.core.spec import ServiceSpec, TimerSpec
 
 
 class RestKind(StrEnum):
@@ -56,6 +58,7 @@ _CHANGES_KEPT = 30
 _EXITS_KEPT = 10
 _FAILURES_KEPT = 10
 _RESPAWNS_KEPT = 20
+_RUNS_KEPT = 10
 
 
 @dataclass(slots=True)
@@ -110,6 +113,19 @@ class Service:
     changes: tuple[tuple[State, float], ...] = ()
     respawns: tuple[float, ...] = ()
     start_failures: tuple[float, ...] = ()
+    firings: Firings = field(default=FRESH, compare=False)
+    """Of a timer."""
+    fires_at: float | None = field(default=None, compare=False)
+    """When a timer that is armed fires next (wall clock); past: what it needs is down. None: never."""
+    wakes_at: float | None = field(default=None, compare=False)
+    """When a timer is looked at again: it fires, or is held no longer."""
+    job: Job | None = None
+    """A timer's process: pid, generation, due and kills are its."""
+    job_failure: str | None = None
+    """Why the last job was no success, until one is."""
+    runs: tuple[JobRun, ...] = ()
+    skipped: int = 0
+    """Firings that came while a job ran."""
     view: View = field(default=View(), compare=False)
     _definition: tuple[ServiceSpec, Made] | None = field(default=None, compare=False)
 
@@ -127,6 +143,16 @@ class Service:
     def is_stuck(self) -> bool:
         """Whether its processes are still there though KILL was sent: nothing more can be done."""
         return self.state is State.STOPPING and self.kills > 1
+
+    @property
+    def timer(self) -> TimerSpec | None:
+        """When its jobs run, if it is armed as a timer or would be; a changed kind waits for a stop."""
+        return self.spec.timer if self.origin.is_timer else None
+
+    @property
+    def is_job_stuck(self) -> bool:
+        """Whether the processes of a job that was ended are still there though KILL was sent."""
+        return self.state is State.RUNNING and self.job is not None and self.kills > 1
 
     @property
     def can_reload(self) -> bool:
@@ -149,11 +175,15 @@ class Service:
     def has_replacement(self) -> bool:
         """Whether its process was made from an older definition than the one in force."""
         made = self.made
-        return made is not None and made.fingerprint != self.definition.fingerprint
+        if made is None or (made.is_timer and self.timer is not None and self.job is None):
+            return False
+        return made.fingerprint != self.definition.fingerprint
 
     @property
     def has_process(self) -> bool:
         """Whether something was started for it that may still be there."""
+        if self.origin.is_timer:
+            return self.job is not None
         is_done = self.state is State.RUNNING and self.pid is None
         return self.is_alive and not self.origin.is_stage and not is_done
 
@@ -172,6 +202,11 @@ class Service:
         """Note the end of its leader."""
         self.pid = None
         self.exits = (record, *self.exits)[:_EXITS_KEPT]
+
+    def note_run(self, status: ExitStatus, now: Instant) -> None:
+        """Note the end of a job's process."""
+        if self.job is not None:
+            self.runs = (JobRun(status, self.job.began, now.wall), *self.runs)[:_RUNS_KEPT]
 
     def note_start_failure(self, now: Instant) -> None:
         """Note a start that came to nothing."""
@@ -192,20 +227,33 @@ class Service:
         """Forget why it rests, and the respawns that count against it: a person took over."""
         self.end_rest()
         self.retry_at = None
+        self.job_failure = None
         self.respawn_record = RespawnRecord()
 
     def begin_start(self, generation: int) -> None:
         """Begin another generation; nothing of the last one is left."""
+        self.begin_process(generation)
+        self.retry_at = None
+        self.death = None
+        self.ready_at = None
+        self.not_ready_because = ""
+        self.unhealthy = None
+
+    def forget_process(self, generation: int) -> None:
+        """Let nothing be left of a process but its past; later events are of another generation."""
+        self.generation = generation
+        self.adopted_at = None
+        self.due = None
+        self.pid = None
+        self.job = None
+
+    def begin_process(self, generation: int) -> None:
+        """Begin with another process, to be made from the definition in force."""
         self.generation = generation
         self.made = self.definition
         self.adopted_at = None
         self.due = None
-        self.retry_at = None
-        self.death = None
-        self.ready_at = None
         self.kills = 0
         self.denied = ""
         self.status_text = ""
-        self.not_ready_because = ""
-        self.unhealthy = None
         self.warnings = ()

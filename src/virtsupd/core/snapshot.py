@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.jobs import Job, JobRun
 from virtsupd.core.names import Name
 from virtsupd.core.spec import ServiceSpec
 
@@ -30,6 +31,7 @@ class ReasonKind(StrEnum):
     ADOPTED = "adopted"
     STOPPED_BY_OPERATOR = "stopped-by-operator"
     NOT_AUTOSTARTED = "not-autostarted"
+    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,24 @@ class ExitRecord:
     status: ExitStatus
     at: float
     """Wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerView:
+    """What a timer is up to. Times are wall clock."""
+
+    fires_at: float | None = None
+    """None: not armed, held without an end, missed, or no more."""
+    missed_at: float | None = None
+    """The first firing that waits for what the timer needs."""
+    held_until: float | None = None
+    """Infinite: until it is released."""
+    job: Job | None = None
+    """The run of its command that is under way."""
+    runs: tuple[JobRun, ...] = ()
+    """At most 10, newest first."""
+    skipped: int = 0
+    """Firings dropped because a job still ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +100,8 @@ class ServiceSnapshot:
     """At most 10."""
     is_replacement_pending: bool = False
     warnings: tuple[str, ...] = ()
+    timer: TimerView | None = None
+    """None: it has none."""
 
     @property
     def last_exit(self) -> ExitRecord | None:

@@ -357,6 +357,11 @@ class ServiceSpec:
         return self.process is None
 
     @property
+    def is_to_end(self) -> bool:
+        """Whether its process does its work and ends: how it did is written down, whoever reaps it."""
+        return self.one_shot or self.timer is not None
+
+    @property
     def forks(self) -> bool:
         """Whether the first process ends once the real one is up (pid-file readiness)."""
         return isinstance(self.ready.probe, PidFileProbe)

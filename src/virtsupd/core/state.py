@@ -1,7 +1,7 @@
 """All that the engine holds: the graph, its services, the open commands, and the event at hand."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from virtsupd.core.effects import (
     Announce,
@@ -10,12 +10,14 @@ from virtsupd.core.effects import (
     Effect,
     Forget,
     Remember,
+    RememberFirings,
     Report,
     Result,
 )
 from virtsupd.core.events import Instant, Timer, Verb
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.host_scope import Shutdown
+from virtsupd.core.jobs import FRESH, NO_TIMERS, Calendar, Firings
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.shutdown_policy import ShutdownPolicy
@@ -34,6 +36,7 @@ class Remembered:
     """Who wanted it so; "" if that was not kept."""
     since: float = 0.0
     """Since when, by the wall clock; 0 if that was not kept."""
+    firings: Firings = FRESH
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class HostState:
     graph: ServiceGraph
     remembered: dict[Name, Remembered]
     """What a later virtsupd would be told."""
+    calendar: Calendar = NO_TIMERS
     services: dict[Name, Service] = field(default_factory=dict)
     tickets: dict[int, Ticket] = field(default_factory=dict)
     shutdown_policy: ShutdownPolicy = field(default_factory=ShutdownPolicy)
@@ -77,6 +81,8 @@ class HostState:
         kept = self.remembered.get(spec.name)
         enabled = kept.enabled if kept is not None else True
         service = Service(spec=spec, since=self.now.wall, enabled=enabled)
+        if kept is not None:
+            service.firings = kept.firings
         self.services[spec.name] = service
         return service
 
@@ -104,7 +110,7 @@ class HostState:
     def arm(self, service: Service, timer: Timer, seconds: float) -> None:
         """Have `Fired` posted for the present generation, so many seconds from now."""
         at = self.now.monotonic + seconds
-        if timer is not Timer.BACKOFF:
+        if timer not in (Timer.BACKOFF, Timer.FIRING):
             service.due = Instant(at, self.now.wall + seconds)
         self.effects.append(ArmTimer(service.spec.name, service.generation, timer, at))
 
@@ -112,14 +118,32 @@ class HostState:
         """Have what is wanted of a service written down."""
         name, wanted, enabled = service.spec.name, service.wanted, service.enabled
         by, since = service.wanted_by, service.wanted_since
-        self.remembered[name] = Remembered(wanted, enabled, by, since)
+        self.remembered[name] = Remembered(wanted, enabled, by, since, service.firings)
         self.effects.append(Remember(name, wanted=wanted, enabled=enabled, by=by, since=since))
+
+    def remember_firings(self, service: Service, firings: Firings) -> None:
+        """Have it written down how far a timer's firings are settled, if that is news."""
+        if service.firings != firings:
+            service.firings = firings
+            name = service.spec.name
+            known = self.remembered.get(name, Remembered(None, service.enabled))
+            self.remembered[name] = replace(known, firings=firings)
+            self.effects.append(RememberFirings(name, firings))
+
+    def forget_firings(self, name: Name) -> None:
+        """Have it forgotten what was settled of a timer that is no longer there."""
+        self.remembered[name] = replace(self.remembered[name], firings=FRESH)
+        self.effects.append(RememberFirings(name, FRESH))
+
+    def cancel(self, name: Name, timer: Timer) -> None:
+        """Have a timer of a service forgotten, armed or not."""
+        self.effects.append(CancelTimer(name, timer))
 
     def end_backoff(self, service: Service) -> None:
         """Let a service that is backing off do so no longer."""
         if service.retry_at is not None:
             service.retry_at = None
-            self.effects.append(CancelTimer(service.spec.name, Timer.BACKOFF))
+            self.cancel(service.spec.name, Timer.BACKOFF)
 
     def clear_failure(self, service: Service) -> None:
         """Forget why it rests, and the respawns that count against it: a person took over."""
@@ -152,8 +176,15 @@ class HostState:
                 result = Result.DONE if ticket.verb is Verb.STOP else Result.FAILED
                 ticket.close(Report(name, result, f"{name} is gone: {text}"))
         self.end_backoff(service)
+        self.remember_firings(service, FRESH)
         del self.services[name]
         self.kept.pop(name, None)
         self.dirty.discard(name)
         self.effects.append(Forget(name))
         self.announce(name, "service removed")
+
+
+def is_held(host: HostState, service: Service) -> bool:
+    """Whether a timer does not fire because somebody said so."""
+    held_until = service.firings.held_until
+    return held_until is not None and held_until > host.now.wall

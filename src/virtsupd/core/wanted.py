@@ -6,7 +6,7 @@ Nothing here starts or stops anything. It says what should be so, and `settle` f
 from collections.abc import Iterable
 from typing import assert_never
 
-from virtsupd.core import commands, shutdown
+from virtsupd.core import commands, shutdown, timing
 from virtsupd.core.effects import Answer, RunReload
 from virtsupd.core.events import Asked, Verb
 from virtsupd.core.names import Name
@@ -29,6 +29,7 @@ def boot(host: HostState) -> None:
             set_wanted(host, [name], wanted=kept.wanted, who=who, since=kept.since or None)
     roots = (n for n, s in host.services.items() if s.wanted or s.spec.autostart)
     want_along(host, roots, who=_BOOT)
+    timing.boot(host)
     host.dirty.update(host.services)
 
 
@@ -60,6 +61,8 @@ def _want_as_asked(host: HostState, event: Asked, ticket: Ticket) -> None:
             _ask_reload(host, event.names)
         case Verb.SHUTDOWN:
             shutdown.begin(host, event.who)
+        case Verb.TRIGGER | Verb.HOLD | Verb.RELEASE:
+            timing.ask(host, event, ticket)
         case Verb.WAIT:
             pass
         case _:
@@ -78,6 +81,8 @@ def set_wanted(
     for name in names:
         service = host.services[name]
         if service.wanted != wanted or not service.wanted_by:
+            if service.wanted_by:
+                timing.begin_anew(host, service)
             service.wanted = wanted
             service.wanted_by = who
             service.wanted_since = host.now.wall if since is None else since
@@ -130,6 +135,8 @@ def _set_enabled(host: HostState, names: Iterable[Name], *, enabled: bool) -> No
         service.enabled = enabled
         if enabled:
             host.clear_failure(service)
+            if not service.is_alive:
+                timing.begin_anew(host, service)
         host.dirty.add(name)
         host.remember(service)
         host.announce(name, "service enabled" if enabled else "service disabled")

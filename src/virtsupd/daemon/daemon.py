@@ -14,10 +14,11 @@ from anyio.abc import TaskGroup
 
 from virtsupd.config.kinds import Registry
 from virtsupd.config.load import Loaded
+from virtsupd.config.timer import calendar
 from virtsupd.control.listener import Listener
 from virtsupd.control.server import ControlServer
 from virtsupd.core.engine import Engine
-from virtsupd.core.events import Booted, OutputChanged
+from virtsupd.core.events import Booted, ClockSet, OutputChanged
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.daemon.backend import Beginning, DaemonBackend
@@ -28,6 +29,7 @@ from virtsupd.daemon.reloading import Configuration
 from virtsupd.errors import ConfigError
 from virtsupd.process.cgroup import CgroupTree
 from virtsupd.process.clock import Clock
+from virtsupd.process.clock_steps import noticing_steps
 from virtsupd.process.extension import ExtensionSpawner
 from virtsupd.process.inheritance import Inheritance
 from virtsupd.process.lives import epoch
@@ -149,7 +151,7 @@ class Daemon:
         its time is returned, in words. After `quit` the services and the log keeper run on.
         """
         async with self._outputs.running():
-            with handling(self._signal_handlers()):
+            with handling(self._signal_handlers()), noticing_steps(self._clock_set):
                 async with anyio.create_task_group() as tasks:
                     self._compose(tasks)
                     tasks.start_soon(self._server.serve, self._backend)
@@ -209,6 +211,7 @@ class Daemon:
             self._records.kept(),
             shutdown_order=self._memory.shutdown_order(),
             shutdown_policy=loaded.host.shutdown,
+            calendar=calendar(),
         )
         self._supervisor = Supervisor(
             engine,
@@ -288,6 +291,9 @@ class Daemon:
 
     def _output_changed(self, name: Name, why: str | None) -> None:
         self._supervisor.post(OutputChanged(name, why))
+
+    def _clock_set(self) -> None:
+        self._supervisor.post(ClockSet())
 
     # Beginning and end
 

@@ -12,7 +12,12 @@ import ctypes
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+log = structlog.get_logger()
 
 _TFD_TIMER_ABSTIME = 1
 _TFD_TIMER_CANCEL_ON_SET = 2
@@ -83,6 +88,21 @@ class ClockSteps:
         # without an error is the time that does not come; a needless call is the safe answer.
         self._arm()
         self._on_step()
+
+
+@contextmanager
+def noticing_steps(on_step: Callable[[], None]) -> Iterator[None]:
+    """Have steps told within a block, on the running loop, if the kernel lets us know of them."""
+    try:
+        steps = ClockSteps(on_step)
+    except OSError as error:
+        log.warning("a wall clock that is set goes unnoticed", reason=str(error))
+        yield
+        return
+    try:
+        yield
+    finally:
+        steps.close()
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.jobs import Job, JobRun, Phase
 from virtsupd.core.made import Made
 from virtsupd.core.names import Name
 from virtsupd.core.restart import RespawnRecord
@@ -35,6 +36,8 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
     "kills": int,
     "unhealthy": str,
     "denied": str,
+    "job_failure": str,
+    "skipped": int,
 }
 _LISTS: Mapping[str, Callable[[Any], object]] = {
     "warnings": str,
@@ -78,6 +81,10 @@ def _history(service: Service) -> dict[str, Any]:
         content["respawn_record"] = [list(kept.times), kept.streak, kept.unready]
     if service.exits:
         content["exits"] = [_of_exit(ended) for ended in service.exits]
+    if service.job is not None:
+        content["job"] = [service.job.cause, service.job.began, service.job.phase.value]
+    if service.runs:
+        content["runs"] = [[*_of_status(run.status), run.began, run.ended] for run in service.runs]
     if service.changes:
         content["changes"] = [[state.value, at] for state, at in service.changes]
     return content
@@ -86,7 +93,7 @@ def _history(service: Service) -> dict[str, Any]:
 def _of_made(made: Made) -> dict[str, Any]:
     flags = {
         name: True
-        for name in ("is_stage", "forks", "one_shot", "has_sockets", "is_guest")
+        for name in ("is_stage", "forks", "one_shot", "is_timer", "has_sockets", "is_guest")
         if getattr(made, name)
     }
     stop = [made.stop.signal, made.stop.delay_seconds, made.stop.mode.value]
@@ -94,8 +101,11 @@ def _of_made(made: Made) -> dict[str, Any]:
 
 
 def _of_exit(ended: ExitRecord) -> list[Any]:
-    status = ended.status
-    return [status.code, status.signal, status.dumped_core, ended.at]
+    return [*_of_status(ended.status), ended.at]
+
+
+def _of_status(status: ExitStatus) -> list[Any]:
+    return [status.code, status.signal, status.dumped_core]
 
 
 def service_of(spec: ServiceSpec, content: Mapping[str, Any]) -> Service:
@@ -125,6 +135,7 @@ def _made(content: Mapping[str, Any]) -> Made:
         is_stage=bool(content.get("is_stage")),
         forks=bool(content.get("forks")),
         one_shot=bool(content.get("one_shot")),
+        is_timer=bool(content.get("is_timer")),
         has_sockets=bool(content.get("has_sockets")),
         is_guest=bool(content.get("is_guest")),
         stop=Stop(str(signal), float(delay), StopMode(mode)),
@@ -153,6 +164,18 @@ def _exits(content: list[Any]) -> tuple[ExitRecord, ...]:
     )
 
 
+def _job(content: list[Any]) -> Job:
+    cause, began, phase = content
+    return Job(str(cause), float(began), Phase(phase))
+
+
+def _runs(content: list[Any]) -> tuple[JobRun, ...]:
+    return tuple(
+        JobRun(ExitStatus(code, signal, dumped_core), float(began), float(ended))
+        for code, signal, dumped_core, began, ended in content
+    )
+
+
 def _changes(content: list[Any]) -> tuple[tuple[State, float], ...]:
     return tuple((State(state), float(at)) for state, at in content)
 
@@ -171,4 +194,6 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "respawn_record": _respawn_record,
     "exits": _exits,
     "changes": _changes,
+    "job": _job,
+    "runs": _runs,
 }

@@ -30,6 +30,7 @@ from virtsupd.core.effects import (
     Kill,
     Release,
     Remember,
+    RememberFirings,
     RememberShutdown,
     RunReload,
     Spawn,
@@ -100,7 +101,7 @@ class Interpreter:
                 self._set_timer(effect)
             case FindGuests() | EndGuest():
                 self._touch_guests(effect)
-            case Keep() | Remember() | RememberShutdown():
+            case Keep() | Remember() | RememberShutdown() | RememberFirings():
                 self._note(effect)
             case Release() | Forget():
                 self._give_back(effect)
@@ -176,7 +177,7 @@ class Interpreter:
         else:
             self._timers.cancel(effect.name, effect.timer)
 
-    def _note(self, effect: Keep | Remember | RememberShutdown) -> None:
+    def _note(self, effect: Keep | Remember | RememberShutdown | RememberFirings) -> None:
         match effect:
             case Keep():
                 self._records.keep(effect.name, effect.service)
@@ -184,6 +185,8 @@ class Interpreter:
                 self._memory.note(effect)
             case RememberShutdown():
                 self._memory.note_shutdown(effect.order)
+            case RememberFirings():
+                self._memory.note_firings(effect.name, effect.firings)
             case _:
                 assert_never(effect)
 

@@ -86,7 +86,7 @@ class Launcher:
             if cgroup is not None:
                 cgroup.remove()
             raise
-        if self.definition(effect.name).one_shot:
+        if self.definition(effect.name).is_to_end:
             run.status_fd = open_status(self.status_path(run.name))
         run.began = ticks_now()
         return run, _record(run, before)
@@ -125,7 +125,7 @@ class Launcher:
         return child
 
     def status_path(self, name: Name) -> Path:
-        """Return where the end of a one-shot is written down, whoever reaps it."""
+        """Return where the end of a one-shot or job is written down, whoever reaps it."""
         return self.run_dir / "status" / file_name(name)
 
     def _open_output(self, run: Run) -> None:

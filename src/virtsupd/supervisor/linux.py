@@ -179,9 +179,9 @@ class LinuxMachine:
         on_exit(status)
 
     def _written_status(self, run: Run) -> ExitStatus | None:
-        """Return what the keeper of an adopted one-shot wrote down."""
-        is_one_shot = self._launcher.definition(run.name).one_shot
-        return read_status(self._launcher.status_path(run.name)) if is_one_shot else None
+        """Return what the keeper of an adopted one-shot or job wrote down."""
+        is_to_end = self._launcher.definition(run.name).is_to_end
+        return read_status(self._launcher.status_path(run.name)) if is_to_end else None
 
     def unwatch_exit(self, run: Run) -> None:
         """Forget the leader's exit, if it is watched."""

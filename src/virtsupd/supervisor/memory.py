@@ -1,15 +1,18 @@
 """What outlives virtsupd: which services are enabled, and what was asked of them in this boot.
 
-Two small JSON files in the state directory, each replaced as a whole. `services.json` says what is
+Three small JSON files in the state directory, each replaced as a whole. `services.json` says what is
 disabled, for ever, and is forced to the disk: that holds up virtsupd for as long as the disk takes,
 once for each command that changes it. `wanted.json` says what is wanted, in this boot and before a
 shutdown; it is not forced to the disk, since a loss of power ends what it is about. While a shutdown
 is under way, it says that too, so that a successor goes on with it.
+`timers.json` says which firings of timers are settled, beyond this boot. It is written at every
+firing and not forced to the disk either: a loss of power within seconds of a firing repeats it.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from virtsupd.core.effects import Remember
 from virtsupd.core.engine import Remembered
 from virtsupd.core.events import Instant
 from virtsupd.core.host_scope import Phase, ShutdownOrder
+from virtsupd.core.jobs import FRESH, Firings
 from virtsupd.core.names import Name
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.lives import epoch
@@ -27,9 +31,11 @@ from virtsupd.process.store import StateDirectory, StateFiles
 log = structlog.get_logger()
 
 VERSION = 1
-"""Of both files."""
+"""Of the files."""
 _LASTING = "services.json"
 _OF_BOOT = "wanted.json"
+_TIMERS = "timers.json"
+_FOR_EVER = "released"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -45,6 +51,7 @@ class _Entry:
     wanted: bool | None = None
     by: str = ""
     since: float = 0.0
+    firings: Firings = FRESH
 
 
 class Memory:
@@ -58,6 +65,7 @@ class Memory:
         self._entries: dict[Name, _Entry] = {}
         self._is_enabled_new = False
         self._is_wanted_new = False
+        self._are_firings_new = False
 
     @classmethod
     def load(cls, state_dir: Path) -> "Memory":
@@ -70,7 +78,8 @@ class Memory:
         """Read the files; a missing one remembers nothing.
 
         `boot_id` names this boot of the machine, `life` this one of the host: a container may be
-        started anew in the same boot, and a shutdown of its last life is none of this one. A `wanted.json` that cannot be used is logged and remembers nothing either.
+        started anew in the same boot, and a shutdown of its last life is none of this one. A
+        `wanted.json` or `timers.json` that cannot be used is logged and remembers nothing either.
 
         Raises:
             StateFileError: `services.json` cannot be read or is not what virtsupd wrote.
@@ -83,17 +92,20 @@ class Memory:
                 f"cannot use {files.place(_LASTING)}: {error}; "
                 "move it away to forget which services were disabled"
             ) from error
-        try:
-            memory._take_of_boot(_content(files, _OF_BOOT))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            place = files.place(_OF_BOOT)
-            log.warning("what was wanted is not known", file=place, reason=str(error))
+        memory._try(_OF_BOOT, memory._take_of_boot, "what was wanted is not known")
+        memory._try(_TIMERS, memory._take_timers, "what timers have missed is not known")
         return memory
+
+    def _try(self, name: str, take: Callable[[dict[str, Any]], None], complaint: str) -> None:
+        try:
+            take(_content(self._files, name))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning(complaint, file=self._files.place(name), reason=str(error))
 
     def remembered(self) -> Mapping[Name, Remembered]:
         """Return what is known, for the engine."""
         return {
-            name: Remembered(entry.wanted, entry.enabled, entry.by, entry.since)
+            name: Remembered(entry.wanted, entry.enabled, entry.by, entry.since, entry.firings)
             for name, entry in self._entries.items()
         }
 
@@ -104,7 +116,13 @@ class Memory:
     def note(self, effect: Remember) -> None:
         """Remember; `flush` writes it down."""
         before = self._entries.get(effect.name, _Entry())
-        after = _Entry(effect.enabled, effect.wanted, effect.by, effect.since)
+        after = replace(
+            before,
+            enabled=effect.enabled,
+            wanted=effect.wanted,
+            by=effect.by,
+            since=effect.since,
+        )
         self._entries[effect.name] = after
         self._is_enabled_new |= before.enabled != after.enabled
         self._is_wanted_new |= before != after
@@ -113,6 +131,11 @@ class Memory:
         """Remember that everything is being stopped; `flush` writes it down."""
         self._is_wanted_new |= order != self._order
         self._order = order
+
+    def note_firings(self, name: Name, firings: Firings) -> None:
+        """Remember of a timer; `flush` writes it down."""
+        self._entries.setdefault(name, _Entry()).firings = firings
+        self._are_firings_new = True
 
     def forget_wanted(self) -> None:
         """After a shutdown: what is wanted at the next start is up to the definitions."""
@@ -138,6 +161,12 @@ class Memory:
             else:
                 self._files.remove(_OF_BOOT)
             self._is_wanted_new = False
+        if self._are_firings_new:
+            timers = {
+                n: _of_firings(e.firings) for n, e in self._entries.items() if e.firings != FRESH
+            }
+            self._write(_TIMERS, {"services": timers}, is_lasting=False)
+            self._are_firings_new = False
 
     def _content_of_boot(self) -> dict[str, object]:
         """Return what `wanted.json` says; {} if there is nothing to say.
@@ -176,6 +205,10 @@ class Memory:
         if found is not None and found["life"] == self._life:
             self._order = _order_of(found)
 
+    def _take_timers(self, content: dict[str, Any]) -> None:
+        for name, entry in content["services"].items():
+            self._entries.setdefault(Name(name), _Entry()).firings = _firings(entry)
+
 
 def _order_content(order: ShutdownOrder) -> dict[str, object]:
     return {
@@ -192,6 +225,31 @@ def _order_of(content: Mapping[str, Any]) -> ShutdownOrder:
     return ShutdownOrder(
         str(content["by"]), float(content["since"]), deadline, Phase(content["phase"])
     )
+
+
+def _of_firings(firings: Firings) -> dict[str, object]:
+    held = firings.held_until
+    return {
+        "seen": firings.seen,
+        "of": firings.of,
+        "held_until": _FOR_EVER if held is not None and math.isinf(held) else held,
+    }
+
+
+def _firings(entry: Mapping[str, Any]) -> Firings:
+    seen, held = entry["seen"], entry["held_until"]
+    return Firings(
+        None if seen is None else _moment(seen),
+        str(entry["of"]),
+        math.inf if held == _FOR_EVER else None if held is None else _moment(held),
+    )
+
+
+def _moment(value: float) -> float:
+    found = float(value)
+    if not math.isfinite(found):
+        raise ValueError(f"{value!r} is no time")
+    return found
 
 
 def _content(files: StateFiles, name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ WITHOUT_GENERATION = {
     "RememberShutdown",
     "FindGuests",
     "EndGuest",
+    "RememberFirings",
     "Release",
     "Forget",
     "Announce",

@@ -9,7 +9,16 @@ from virtsupd.core import events
 from virtsupd.core.events import Asked, Event, Instant, Verb
 from virtsupd.core.names import Name
 
-GLOBAL = {"Booted", "Reloaded", "Asked", "Hung", "OutputChanged", "GuestsFound", "GuestEnded"}
+GLOBAL = {
+    "Booted",
+    "Reloaded",
+    "Asked",
+    "Hung",
+    "OutputChanged",
+    "GuestsFound",
+    "GuestEnded",
+    "ClockSet",
+}
 KINDS = get_args(Event)
 
 

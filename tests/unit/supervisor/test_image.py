@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.jobs import Job, JobRun, Phase
 from virtsupd.core.made import Made, made_from
 from virtsupd.core.names import Name
 from virtsupd.core.restart import RespawnRecord
@@ -54,6 +55,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
         is_stage=st.booleans(),
         forks=st.booleans(),
         one_shot=st.booleans(),
+        is_timer=st.booleans(),
         has_sockets=st.booleans(),
         is_guest=st.booleans(),
         stop=stops,
@@ -76,6 +78,10 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "kills": counts,
     "status_text": st.text(max_size=200),
     "denied": st.text(),
+    "job": st.none() | st.builds(Job, st.text(), times, st.sampled_from(Phase)),
+    "job_failure": st.none() | st.text(),
+    "runs": st.lists(st.builds(JobRun, statuses, times, times)).map(tuple),
+    "skipped": counts,
     "unhealthy": st.none() | st.text(),
     "warnings": st.lists(st.text()).map(tuple),
     "exits": st.lists(st.builds(ExitRecord, statuses, times)).map(tuple),
@@ -98,6 +104,7 @@ def test_every_field_of_what_is_nested_is_tried() -> None:
         "is_stage",
         "forks",
         "one_shot",
+        "is_timer",
         "has_sockets",
         "is_guest",
         "stop",
