@@ -151,12 +151,14 @@ class Ordeal:
         os.kill(self.pids["flood"], signal.SIGUSR1)
         eventually(lambda: _place(file) != before, "a flood")
 
-    def kill_keeper(self) -> None:
+    def kill_keeper(self, daemon: Daemon) -> None:
+        keeper = keeper_of(self.made)
         self.flood()
         begun = time.monotonic()
         replace_keeper(self.made)
         self.lines_move()
         self.gaps.append(time.monotonic() - begun)
+        daemon.await_event("log keeper ended", pid=keeper)
 
     def become_another(self, daemon: Daemon) -> None:
         """Have virtsupd re-execute itself in the middle of a flood."""
@@ -248,7 +250,7 @@ def test_no_line_is_lost_whoever_is_killed() -> None:
                 ordeal.come_back(daemon) if ordeal.pids else ordeal.begin(daemon)
                 ordeal.execs = 0
                 while (way := next(left)) in {"keeper", "exec"}:
-                    ordeal.kill_keeper() if way == "keeper" else ordeal.become_another(daemon)
+                    ordeal.kill_keeper(daemon) if way == "keeper" else ordeal.become_another(daemon)
                 if way != "stop":
                     ordeal.be_away(daemon, ENDS[way])
                     continue

@@ -81,6 +81,8 @@ class KeeperLink:
         self._is_ending = False
         self.connected = anyio.Event()
         self.pid: int | None = None
+        self._child = 0
+        """The one that we started last; the end of another is noticed by its connection alone."""
         self.on_connected: Callable[[], None] = _nothing
         self.on_message: Callable[[list[str]], None] = _nothing_about
         self.on_warning: Callable[[str | None], None] = _nothing_about
@@ -152,6 +154,7 @@ class KeeperLink:
                 raise KeeperError(f"log keeper cannot be started: {error.strerror}") from error
             finally:
                 os.close(ready_end)
+            self._child = pid
             self._children.watch(pid, lambda status: self._note_end(pid, status))
             with anyio.move_on_after(self._patience_seconds):
                 await anyio.wait_readable(ready)
@@ -205,6 +208,8 @@ class KeeperLink:
             # Its lock is free only then. One that hung up and lives is simply connected to again.
             with anyio.move_on_after(_DEATH_SECONDS):
                 await _wait_death(death)
+                if self.pid != self._child and not self._is_ending:
+                    _log.warning("log keeper ended", pid=self.pid, exit_status="unknown")
         finally:
             self._socket = self.pid = None
             self.connected = anyio.Event()
