@@ -197,6 +197,7 @@ def daemon(**facts: Any) -> dict[str, Any]:
         "config": "/etc/virtsupd/host.toml",
         "socket": "/run/virtsupd/control",
         "phase": "running",
+        "shutdown": None,
         "warnings": [],
         **facts,
     }

@@ -15,8 +15,10 @@ from virtsupd.core.chain import Explanation, Link
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
+from virtsupd.core.host_scope import Phase
 from virtsupd.core.names import Name
 from virtsupd.core.outlook import Next, NextKind
+from virtsupd.core.shutdown_view import ShutdownView, Waiting
 from virtsupd.core.snapshot import ServiceSnapshot, State
 from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
 from virtsupd.errors import UnknownServiceError, VirtsupdError
@@ -50,6 +52,23 @@ def link_of(snapshot: ServiceSnapshot, *causes: str, why: str = "as wanted") -> 
     return Link(snapshot, why, snapshot.since, tuple(map(Name, causes)), runs_on, (Name("web"),))
 
 
+def shutdown_view() -> ShutdownView:
+    """Return a shutdown that waits for a guest `vm` of `web` and for the service `db`."""
+    return ShutdownView(
+        by="root",
+        since=1000.5,
+        deadline=1840.5,
+        phase=Phase.GUESTS,
+        guests=5,
+        guests_ended=2,
+        waits=(
+            Waiting("vm", "shutdown", 1300.5, "kill", host=Name("web"), is_guest=True),
+            Waiting("db", "SIGTERM", 1005.5, "SIGKILL"),
+        ),
+        left=("guest vm of web: stuck",),
+    )
+
+
 class HandBackend:
     """The daemon as a test wants it to be."""
 
@@ -64,6 +83,7 @@ class HandBackend:
         self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
         self.ended: list[tuple[str, str]] = []
         self.phase: Literal["running", "shutting-down", "re-executing"] = "running"
+        self.shutdown: ShutdownView | None = None
         self.failure: VirtsupdError | None = None
         """What `ask`, `act` and `reload_configuration` raise."""
         self.holds: anyio.Event | None = None
@@ -96,7 +116,13 @@ class HandBackend:
 
     def facts(self) -> DaemonFacts:
         return DaemonFacts(
-            pid=1, version="0.1", since=999.5, config="/c", socket="/s", phase=self.phase
+            pid=1,
+            version="0.1",
+            since=999.5,
+            config="/c",
+            socket="/s",
+            phase=self.phase,
+            shutdown=self.shutdown,
         )
 
     def resolve(self, name: str) -> Name:

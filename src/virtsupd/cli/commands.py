@@ -74,8 +74,7 @@ def _command(session: Session, method: str, progress: Progress) -> int:
     last = _follow(session, method, progress, concerned)
     progress.close()
     if session.request.verb.name == "shutdown":
-        _say_or_json(session, "everything is stopped, virtsupd ends")
-        return 0
+        return _conclude_shutdown(session, last.get("left") or [])
     return _conclude(session, last)
 
 
@@ -115,6 +114,8 @@ def _follow(
     try:
         for reply in _replies(session, method):
             event: Event | None = reply.get("progress")
+            if reply.get("shutdown"):
+                progress.waits_for(reply["shutdown"])
             if event and (concerned is None or event["service"]["name"] in concerned):
                 progress.update(event)
             last = reply
@@ -145,14 +146,29 @@ def _replies(session: Session, method: str) -> Iterator[dict[str, Any]]:
 
 
 def _has_ended(session: Session, error: UnreachableError) -> bool:
-    """Whether a connection ended because virtsupd did: nobody answers a question any more."""
+    """Whether a connection ended because virtsupd did: nobody answers a question any more.
+
+    One that was killed leaves its socket behind, which then refuses.
+    """
     if not isinstance(error.__cause__, ConnectionResetError):
         return False
     try:
         session.services([])
-    except UnreachableError:
-        return True
+    except UnreachableError as now:
+        return not isinstance(now.__cause__, ConnectionRefusedError)
     return False
+
+
+def _conclude_shutdown(session: Session, left: list[str]) -> int:
+    if session.request.json:
+        session.say_json({"left": left})
+    for what in left:
+        session.complain(session.err_style.paint("red", f"left behind: {harmless(what)}"))
+    if left:
+        return 1
+    if not session.request.json:
+        session.say("everything is stopped, virtsupd ends")
+    return 0
 
 
 def _parameters(session: Session) -> dict[str, object]:

@@ -123,8 +123,11 @@ def _heading(daemon: Daemon, groups: dict[str, list[_Row]], now: float, style: S
         f"{name}, pid {daemon['pid']}, up {elapsed(now - daemon['since'])}, {daemon['config']}",
         *([", ".join(counted)] if counted else []),
     ]
-    if daemon["phase"] == "shutting-down":
-        lines.append(style.paint("yellow", "The host is shutting down."))
+    shutdown = daemon["shutdown"]
+    if shutdown is not None:
+        from virtsupd.cli.ending import heading  # noqa: PLC0415  most hosts are not shut down
+
+        lines.append(style.paint("yellow", heading(shutdown, now)))
     lines += [style.paint("yellow", f"Warning: {harmless(text)}") for text in daemon["warnings"]]
     return lines
 

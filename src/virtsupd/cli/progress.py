@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from virtsupd.cli.style import Style
-    from virtsupd.cli.wire import Event, Service
+    from virtsupd.cli.wire import Event, HostShutdown, Service
 
 _FIRST_LOOK_SECONDS = 0.25
 _TICK_SECONDS = 1.0
@@ -48,6 +48,8 @@ class Progress:
         self._thread: threading.Thread | None = None
         self._prints_lines = False
         self._style: Style | None = None
+        self._shutdown: Callable[[float], str] | None = None
+        self._said = ""
 
     def show_on(self, stream: TextIO, style: Style, *, verbose: bool) -> None:
         """Write to `stream` from now on: one line that changes, or lines, or nothing."""
@@ -67,6 +69,17 @@ class Progress:
         if self._prints_lines and self._stream is not None and not is_echo(event):
             print(change_line(event), file=self._stream, flush=True)
 
+    def waits_for(self, shutdown: HostShutdown) -> None:
+        """Show what a shutdown waits for, until the next call."""
+        from virtsupd.cli.ending import waits  # noqa: PLC0415  only a shutdown needs it
+
+        with self._lock:
+            self._shutdown = lambda now: waits(shutdown, now)
+        text = waits(shutdown, None)
+        if self._prints_lines and self._stream is not None and text != self._said:
+            print(text, file=self._stream, flush=True)
+        self._said = text
+
     def close(self) -> None:
         """Stop drawing and clear the line; the second time do nothing."""
         self._ended.set()
@@ -79,9 +92,11 @@ class Progress:
 
     def line(self) -> str:
         """Return what is waited for at this moment."""
+        now = self._now()
         with self._lock:
             moving = list(self._moving.values())
-        now = self._now()
+            if self._shutdown is not None:
+                return f"{self._doing} ({elapsed(now - self._began)}): {self._shutdown(now)}"
         if not moving:
             return f"{self._doing} {', '.join(self._names)} ({elapsed(now - self._began)})".strip()
         first = moving[0]

@@ -131,6 +131,29 @@ class Explanation(TypedDict):
     links: list[Link]
 
 
+class Waiting(TypedDict):
+    """One guest or service that a shutdown waits for."""
+
+    name: str
+    guest: bool
+    host: str | None
+    did: str
+    due: float | None
+    then: str
+
+
+class HostShutdown(TypedDict):
+    """A shutdown under way."""
+
+    by: str
+    since: float
+    deadline: float
+    phase: str
+    guests: int
+    guests_ended: int
+    waits: list[Waiting]
+
+
 class Daemon(TypedDict):
     """What virtsupd knows of itself."""
 
@@ -142,6 +165,7 @@ class Daemon(TypedDict):
     phase: str
     warnings: list[str]
     reexecs: int
+    shutdown: HostShutdown | None
 
 
 class Report(TypedDict):

@@ -12,6 +12,7 @@ from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
+from virtsupd.core.shutdown_view import ShutdownView
 from virtsupd.core.snapshot import Change, ServiceSnapshot
 
 __all__ = ["Backend", "Change", "DaemonFacts", "ReloadOutcome", "Touch"]
@@ -32,6 +33,8 @@ class DaemonFacts:
     """What is degraded for every service: no cgroups, no extension, no log keeper."""
     reexecs: int = 0
     """How often it has become another program since `since`."""
+    shutdown: ShutdownView | None = None
+    """What a shutdown has come to; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import anyio
 from anyio.abc import ObjectReceiveStream
 
 from virtsupd.control.access import Grant, Role
-from virtsupd.control.backend import Backend, Change
+from virtsupd.control.backend import Backend, Change, DaemonFacts
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
@@ -159,8 +160,24 @@ def _stopped_report(backend: Backend, name: Name) -> Report:
     return Report(name, Result.FAILED, f"{name} is not stopped")
 
 
-async def end(backend: Backend, grant: Grant, watcher: Watcher | None) -> None:
+def visible_facts(backend: Backend, grant: Grant) -> DaemonFacts:
+    """Return what virtsupd knows of itself, without guests and services that the peer may not see."""
+    facts = backend.facts()
+    found = facts.shutdown
+    if found is None or grant.allows(Role.VIEWER):
+        return facts
+    seen = tuple(w for w in found.waits if grant.allows(Role.VIEWER, w.host or w.name))
+    return replace(facts, shutdown=replace(found, waits=seen))
+
+
+async def end(
+    backend: Backend,
+    grant: Grant,
+    watcher: Callable[[Change | None], Awaitable[None]] | None,
+) -> None:
     """Shut everything down and wait for it: until the daemon ends its changes.
+
+    The watcher is called once with None, as soon as the shutdown has begun.
 
     Raises:
         PeerDeniedError: the peer is no admin.
@@ -169,6 +186,8 @@ async def end(backend: Backend, grant: Grant, watcher: Watcher | None) -> None:
     grant.require(Role.ADMIN, Verb.SHUTDOWN)
     async with backend.changes() as changes:
         backend.end("shutdown", who=str(grant.peer))
+        if watcher is not None:
+            await watcher(None)
         with suppress(anyio.ClosedResourceError):
             async for change in changes:
                 if watcher is not None:

@@ -11,7 +11,7 @@ from virtsupd.control import commands
 from virtsupd.control.access import Role
 from virtsupd.control.backend import Backend, Change
 from virtsupd.control.commands import Watcher
-from virtsupd.control.records import report_record
+from virtsupd.control.records import report_record, shutdown_record
 from virtsupd.control.rendered import Parts, VarlinkRecords, dumps
 from virtsupd.control.varlink import (
     CallError,
@@ -118,7 +118,8 @@ class _Supervisor:
             ]
         else:
             shown = commands.visible(self._backend, request.grant)
-        return await self._records.status(shown, self._backend.facts(), request.turn)
+        facts = commands.visible_facts(self._backend, request.grant)
+        return await self._records.status(shown, facts, request.turn)
 
     def _command(self, verb: Verb) -> Callable[[Request], Awaitable[Parts]]:
         async def run(request: Request) -> Parts:
@@ -280,12 +281,18 @@ class _Supervisor:
         return [dumps(lists)]
 
     async def _shutdown(self, request: Request) -> Parts:
-        watcher = self._progress(request) if request.wants_more else None
-        await commands.end(self._backend, request.grant, watcher)
-        return [b"{}"]
+        async def tell(change: Change | None) -> None:
+            shutdown = dumps(shutdown_record(self._backend.facts().shutdown))
+            event = [b',"progress":', *self._event(change)] if change is not None else []
+            await request.progress([b'{"shutdown":', shutdown, *event, b"}"])
+
+        await commands.end(self._backend, request.grant, tell if request.wants_more else None)
+        found = self._backend.facts().shutdown
+        return [dumps({"left": found.left if found is not None else ()})]
 
     async def _quit(self, request: Request) -> Parts:
         request.grant.require(Role.ADMIN, "quit")
+        commands.check_phase(self._backend)
         self._backend.end("quit", who=f"{request.grant.peer} via virtsupctl")
         return [b"{}"]
 

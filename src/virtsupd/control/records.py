@@ -7,6 +7,7 @@ from virtsupd.core.chain import Link
 from virtsupd.core.effects import Report
 from virtsupd.core.exits import signal_name
 from virtsupd.core.outlook import Next
+from virtsupd.core.shutdown_view import ShutdownView, Waiting
 from virtsupd.core.snapshot import ExitRecord, Reason, ServiceSnapshot
 from virtsupd.core.spec import ServiceSpec
 
@@ -47,6 +48,33 @@ def daemon_record(facts: DaemonFacts) -> dict[str, object]:
         "phase": facts.phase,
         "warnings": facts.warnings,
         "reexecs": facts.reexecs,
+        "shutdown": shutdown_record(facts.shutdown),
+    }
+
+
+def shutdown_record(found: ShutdownView | None) -> dict[str, object] | None:
+    """Return type HostShutdown."""
+    if found is None:
+        return None
+    return {
+        "by": found.by,
+        "since": found.since,
+        "deadline": found.deadline,
+        "phase": found.phase,
+        "guests": found.guests,
+        "guests_ended": found.guests_ended,
+        "waits": [_waiting(waiting) for waiting in found.waits],
+    }
+
+
+def _waiting(found: Waiting) -> dict[str, object]:
+    return {
+        "name": found.name,
+        "guest": found.is_guest,
+        "host": found.host,
+        "did": found.did,
+        "due": found.due,
+        "then": found.then,
     }
 
 

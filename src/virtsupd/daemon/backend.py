@@ -72,6 +72,7 @@ class DaemonBackend:
             since=self._beginning.since,
             config=str(loaded.path),
             socket=str(loaded.host.socket),
+            shutdown=self._supervisor.engine.shutdown_view(),
             phase=self._phase(),
             reexecs=self._beginning.reexecs,
             warnings=(

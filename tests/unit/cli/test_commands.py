@@ -228,6 +228,46 @@ def test_shutdown_and_quit_end_with_an_answer_or_with_the_daemon(last: Any) -> N
     assert run.out == "virtsupd ends; every service runs on\n"
 
 
+SHUTDOWN: dict[str, Any] = {
+    "by": "root",
+    "since": 1.0,
+    "deadline": 2.0,
+    "phase": "guests",
+    "guests": 2,
+    "guests_ended": 1,
+    "waits": [
+        {"name": "vm", "guest": True, "host": "v", "did": "save", "due": None, "then": "kill"}
+    ],
+}
+
+
+def test_a_shutdown_says_what_it_waits_for_and_what_it_left() -> None:
+    last = {"left": ["guest vm of v: stuck"]}
+    run = Run(
+        ["-v", "shutdown"], {"Shutdown": [{"shutdown": SHUTDOWN}, {"shutdown": SHUTDOWN}, last]}
+    )
+    assert commands.run(run.session) == 1
+    assert run.out == ""
+    assert run.err.splitlines() == [
+        "waits for guests: vm (1 of 2 ended)",
+        "left behind: guest vm of v: stuck",
+    ]
+    run = Run(["--json", "shutdown"], {"Shutdown": [{"shutdown": SHUTDOWN}, last]})
+    assert commands.run(run.session) == 1
+    assert json.loads(run.out) == last
+    run = Run(["--json", "shutdown"], {"Shutdown": [{"left": []}]})
+    assert commands.run(run.session) == 0
+    assert json.loads(run.out) == {"left": []}
+
+
+def test_a_virtsupd_that_was_killed_has_not_shut_down() -> None:
+    refused = UnreachableError("cannot reach virtsupd")
+    refused.__cause__ = ConnectionRefusedError()
+    run = Run(["shutdown"], {"Shutdown": [{"shutdown": SHUTDOWN}, hung_up()], "Status": [refused]})
+    with pytest.raises(UnreachableError):
+        commands.run(run.session)
+
+
 def test_json_of_quit_is_an_empty_document() -> None:
     run = Run(["--json", "quit"], {"Quit": [{}]})
     commands.run(run.session)

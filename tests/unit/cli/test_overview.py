@@ -21,6 +21,7 @@ from virtsupd.cli.overview import (
     wrapped,
 )
 from virtsupd.cli.style import Style
+from virtsupd.cli.times import moment
 
 NOW = time.mktime((2026, 11, 22, 15, 22, 40, 0, 0, -1))
 
@@ -125,9 +126,19 @@ def test_a_stage_with_something_to_say_has_its_own_line() -> None:
 
 
 def test_warnings_of_the_daemon_and_a_shutdown_are_at_the_top() -> None:
-    lines = shown([], phase="shutting-down", warnings=["no cgroups"])
+    shutdown = {
+        "by": "root",
+        "since": NOW,
+        "deadline": NOW + 60,
+        "phase": "services",
+        "guests": 0,
+        "guests_ended": 0,
+        "waits": [],
+    }
+    end = moment(NOW + 60, NOW)
+    lines = shown([], phase="shutting-down", shutdown=shutdown, warnings=["no cgroups"])
     assert lines[1:] == [
-        "The host is shutting down.",
+        f"Shutting down, by root, until {end} at the latest: nothing is left to wait for.",
         "Warning: no cgroups",
         "",
         "No services are defined in /etc/virtsupd/host.toml.",

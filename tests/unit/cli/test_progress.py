@@ -37,6 +37,28 @@ def test_before_the_first_change_the_command_itself_is_shown() -> None:
     assert progress(doing="stopping everything").line() == "stopping everything  (0 s)"
 
 
+def test_a_shutdown_shows_what_it_waits_for_instead() -> None:
+    waiting: Any = {
+        "name": "db",
+        "guest": False,
+        "did": "SIGTERM",
+        "due": NOW + 3,
+        "then": "SIGKILL",
+    }
+    ending: Any = {"guests": 0, "guests_ended": 0, "waits": [waiting]}
+    shown = progress(doing="stopping everything")
+    stream = io.StringIO()
+    shown.show_on(stream, Style(), verbose=True)
+    shown.update(came_starting("b"))
+    for _ in range(2):
+        shown.waits_for(ending)
+    assert shown.line() == "stopping everything (0 s): stops db (TERM sent, KILL in 3 s)"
+    assert stream.getvalue().splitlines()[-2:] == [
+        "b starting, pid 4711",
+        "stops db (TERM sent)",
+    ]
+
+
 def test_the_longest_waiting_service_is_shown_with_what_it_waits_for() -> None:
     shown = progress("libvirtd")
     shown.update(came_starting("libvirtd", reason=reason("waiting", "waits for virtlogd")))

@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from tests.support.control import until
-from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
+from tests.support.hand_backend import HandBackend, shutdown_view, snapshot_of, spec_of
 
 from virtsupd.config.settings import AccessRule, AccessSettings
 from virtsupd.control import commands
@@ -176,13 +176,32 @@ async def test_waiting_for_stopped_ends_with_the_daemon() -> None:
 
 
 async def test_a_shutdown_needs_an_admin_and_lasts_until_changes_end() -> None:
-    daemon, watcher = backend(), Watcher()
+    daemon = backend()
+    told: list[str | None] = []
+
+    async def watcher(change: Change | None) -> None:
+        told.append(change.event if change is not None else None)
+
     with pytest.raises(PeerDeniedError):
         await commands.end(daemon, grant(AccessRule("operator", uid=1000)), None)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(commands.end, daemon, grant(uid=0), watcher)
-        await until(lambda: daemon.ended)
+        await until(lambda: told)
         daemon.change("service stopping", daemon.by_name[WEB])
-        await until(lambda: watcher.events)
+        await until(lambda: len(told) == 2)
         daemon.end_changes()
     assert daemon.ended == [("shutdown", "root")]
+    assert told == [None, "service stopping"]
+
+
+def test_what_a_shutdown_waits_for_is_told_to_those_who_may_look_at_it() -> None:
+    daemon = backend()
+    assert commands.visible_facts(daemon, grant()).shutdown is None
+    daemon.shutdown = shutdown_view()
+    for allowed, seen in ((WEB, ["vm"]), (NET, [])):
+        viewer = grant(AccessRule("viewer", uid=1000, services=(allowed,)))
+        facts = commands.visible_facts(daemon, viewer)
+        assert facts.shutdown is not None
+        assert [waiting.name for waiting in facts.shutdown.waits] == seen
+    everything = commands.visible_facts(daemon, grant(uid=0)).shutdown
+    assert everything == shutdown_view()

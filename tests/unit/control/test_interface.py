@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from tests.support.control import Caller, connected, running_server, until
-from tests.support.hand_backend import HandBackend, link_of, snapshot_of, spec_of
+from tests.support.hand_backend import HandBackend, link_of, shutdown_view, snapshot_of, spec_of
 
 from virtsupd.config.settings import AccessRule, AccessSettings
 from virtsupd.control.access import Access, Peer
@@ -360,8 +360,19 @@ async def test_a_shutdown_is_answered_when_it_is_done(tmp_path: Path) -> None:
     async with calling(daemon, tmp_path) as caller:
         await caller.send("Shutdown", more=True)
         await until(lambda: daemon.ended)
+        assert good("Shutdown", await caller.receive()) == {"shutdown": None}
+        daemon.shutdown = shutdown_view()
         daemon.change("service stopping", daemon.by_name[WEB])
-        progress = good("Shutdown", await caller.receive())["progress"]
-        assert progress["event"] == "service stopping"
+        told = good("Shutdown", await caller.receive())
+        assert told["progress"]["event"] == "service stopping"
+        assert told["shutdown"]["waits"][0]["name"] == "vm"
         daemon.end_changes()
-        assert await caller.receive() == {"parameters": {}}
+        assert good("Shutdown", await caller.receive()) == {"left": ["guest vm of web: stuck"]}
+
+
+async def test_a_quit_is_refused_while_everything_is_shut_down(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.phase = "shutting-down"
+    async with calling(daemon, tmp_path) as caller:
+        assert (await caller.call("Quit"))["error"] == f"{NAME}.ShuttingDown"
+        assert daemon.ended == []

@@ -1,9 +1,10 @@
 """Every record fits the interface's text."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from tests.support.hand_backend import link_of, snapshot_of, spec_of
+from tests.support.hand_backend import link_of, shutdown_view, snapshot_of, spec_of
 
 from virtsupd.control.backend import Change, DaemonFacts
 from virtsupd.control.interface import NAME
@@ -61,6 +62,10 @@ def test_daemon_and_report_fit_their_types() -> None:
     interface = load_interface(NAME)
     facts = DaemonFacts(1, "0.1", 1.5, "/c", "/s", "running", ("no cgroups",))
     interface.check(json.loads(json.dumps(daemon_record(facts))), "Daemon")
+    ending = replace(facts, shutdown=shutdown_view())
+    record = json.loads(json.dumps(daemon_record(ending)))
+    interface.check(record, "Daemon")
+    assert record["shutdown"]["waits"][0]["host"] == "web"
     report = report_record(Report(Name("web"), Result.NOT_NEEDED, "why"))
     interface.check(json.loads(json.dumps(report)), "Report")
 
