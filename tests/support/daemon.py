@@ -344,18 +344,24 @@ def leftovers(made: Host) -> list[str]:
 
 
 def pids_of(made: Host) -> list[int]:
-    """Return every process of this virtsupd: in its cgroup, or with its directory on the command line.
+    """Return every process of this virtsupd, with or without cgroups.
 
-    The test's own process is none of them.
+    It is in its cgroup, has its directory on the command line, or has its output there. The test's
+    own process is none of them.
     """
     cgroup = made.cgroup()
     found = set(cgroup.pids()) if cgroup is not None else set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if str(made.root).encode() in (entry / "cmdline").read_bytes():
+                words = (entry / "cmdline").read_bytes()
+                if str(made.root).encode() in words or _writes_below(entry, made.root):
                     found.add(int(entry.name))
     return sorted(found - {os.getpid()})
+
+
+def _writes_below(process: Path, root: Path) -> bool:
+    return (process / "fd/1").readlink().is_relative_to(root)
 
 
 def end_all(made: Host) -> None:
