@@ -123,7 +123,7 @@ def test_a_stale_socket_is_replaced() -> None:
         assert made.socket.exists()
         end_all(made)
         with made.started() as daemon:
-        daemon.await_state("web", "running")
+            daemon.await_state("web", "running")
 
 
 def test_its_log_is_one_object_of_json_a_line() -> None:
