@@ -5,13 +5,19 @@ ready        say READY=1 (and STATUS=at work) on NOTIFY_SOCKET
 newline N    write a newline to descriptor N, or to the one that variable N names
 pid-file P   go into the background and write the pid of what stays to P
 wrap P       write the pid of a child that stays to P, and stay as its parent
+keep P       the same, and its end is never waited for: it stays a zombie
 listen P     listen on the Unix socket P
 serve T      accept on the activation sockets in turn and answer each T
 watchdog S   say WATCHDOG=1 until the file S is there
 trigger      say WATCHDOG=trigger
 deaf         ignore TERM
 grandchild   leave a daemonised process in a session of its own, and print its pid
+child        leave a child in its process group
+guest D      leave a daemonised process that writes each signal it gets to the file D/PID of its own
+hear D       be such a process
+flaky        die within a tenth of a second, or not at all
 on-hup       print HUP at each HUP
+on-term      print TERM at a TERM, and end well
 say T        print T
 exit N       end with this code
 """
@@ -63,7 +69,16 @@ def wrap(path: str) -> None:
         signal.pause()
 
 
+def keep(path: str) -> None:
+    child = os.fork()
+    if child:
+        pathlib.Path(path).write_text(f"{child}\n")
+        while True:
+            signal.pause()
+
+
 def listen(path: str) -> None:
+    pathlib.Path(path).unlink(missing_ok=True)  # left by one that was killed
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
     listener.listen()
@@ -104,6 +119,38 @@ def grandchild() -> None:
     say(f"grandchild {os.read(reading, 20).decode()}")
 
 
+def child() -> None:
+    if os.fork() == 0:
+        while True:
+            signal.pause()
+
+
+def guest(directory: str) -> None:
+    if os.fork():
+        os.wait()
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    hear(directory)
+
+
+def hear(directory: str) -> None:
+    # Appended to by what it hears: an empty file is a guest that nobody has signalled.
+    file = os.open(f"{directory}/{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+        signal.signal(number, lambda heard, _: os.write(file, f"{heard}\n".encode()))
+    while True:
+        signal.pause()
+
+
+def flaky() -> None:
+    chance = os.urandom(1)[0]
+    if chance < 128:  # half of them
+        time.sleep(chance / 1280)
+        sys.exit(1)
+
+
 kept: list[socket.socket] = []
 words = iter(sys.argv[1:])
 for word in words:
@@ -118,6 +165,8 @@ for word in words:
             stay_in_background(next(words))
         case "wrap":
             wrap(next(words))
+        case "keep":
+            keep(next(words))
         case "listen":
             listen(next(words))
         case "serve":
@@ -130,8 +179,18 @@ for word in words:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "grandchild":
             grandchild()
+        case "child":
+            child()
+        case "guest":
+            guest(next(words))
+        case "hear":
+            hear(next(words))
+        case "flaky":
+            flaky()
         case "on-hup":
             signal.signal(signal.SIGHUP, lambda *_: say("HUP"))
+        case "on-term":
+            signal.signal(signal.SIGTERM, lambda *_: (say("TERM"), sys.exit(0)))
         case "say":
             say(next(words))
         case "exit":

@@ -43,7 +43,16 @@ class Cgroup:
         try:
             self.path.mkdir(parents=True)
         except FileExistsError:
-            if _read(f"{self.path}/cgroup.freeze").strip() == "1":
+            self.thaw()
+
+    def thaw(self) -> None:
+        """Let those in it that somebody froze (cgroup.freeze) run on; groups below stay as they are.
+
+        Raises:
+            OSError: the kernel or the permissions refuse.
+        """
+        if _read(f"{self.path}/cgroup.freeze").strip() == "1":
+            with suppress(FileNotFoundError):
                 _write(self.path / "cgroup.freeze", "0")
 
     def open(self) -> int:

@@ -45,16 +45,23 @@ def terminate(remains: Remains, signal_name: str) -> tuple[str, ...]:
     mode is `cgroup`, whatever it left in the cgroup gets it: nobody else could pass it on. One that
     is denied (virtsupd without CAP_KILL) keeps the signal from no other; each is told in words.
 
+    Who is frozen cannot take a signal but KILL. Under `cgroup`, where all that is frozen is to end,
+    the cgroup is thawed, so that the signal is heard first of all. Under the other modes it is not:
+    guests may be in it, frozen on purpose; a frozen leader is ended by the KILL that comes later.
+
     Raises:
         ValueError: there is no signal of that name.
+        OSError: the cgroup is frozen and cannot be thawed; the signals have been sent.
     """
     sender = _Sender(remains, signal_number(signal_name))
     if remains.mode is StopMode.PROCESS:
         sender.to_leader()
         return sender.denied
     reached = sender.to_group()
-    if not reached and remains.mode is StopMode.CGROUP and remains.cgroup is not None:
-        sender.to_members(remains.cgroup)
+    if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
+        if not reached:
+            sender.to_members(remains.cgroup)
+        remains.cgroup.thaw()
     return sender.denied
 
 
