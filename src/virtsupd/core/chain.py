@@ -51,7 +51,8 @@ class Link:
     def is_well(self) -> bool:
         """Whether it runs and nothing is about to change that."""
         found = self.snapshot
-        return found.state is State.RUNNING and found.reason is None and not self.causes
+        is_sound = found.reason is None or found.reason.kind is ReasonKind.ADOPTED
+        return found.state is State.RUNNING and is_sound and not self.causes
 
     @property
     def has_trouble(self) -> bool:

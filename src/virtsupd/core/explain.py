@@ -8,6 +8,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.shutdown import goes_after
 from virtsupd.core.snapshot import Reason, ReasonKind, ServiceSnapshot, State, TimerView
+from virtsupd.core.spec import StopMode
 from virtsupd.core.state import HostState, is_held
 
 
@@ -157,7 +158,13 @@ def _why_not_well(host: HostState, service: Service) -> Reason | None:
     unmet = tuple(n for n in host.graph.needs[name] if not host.services[n].view.is_satisfied)
     if unmet:
         return Reason(ReasonKind.DEGRADED, f"runs without {_listed(host, unmet)}", names=unmet)
-    return _why_not_firing(host, service) if service.timer is not None else None
+    if service.timer is not None:
+        return _why_not_firing(host, service)
+    if service.adopted_at is not None and service.spec.stop.mode is StopMode.PROCESS:
+        # Its children's orphans are another one's to reap: libvirtd stalls 40 s for each that is not.
+        text = "taken over from a virtsupd that died: the orphans it leaves go to PID 1 until it is restarted"
+        return Reason(ReasonKind.ADOPTED, text)
+    return None
 
 
 def _why_not_firing(host: HostState, service: Service) -> Reason | None:

@@ -142,7 +142,7 @@ def _next_of_start(service: Service) -> Next:
     text = f"runs when {'its process has ended well' if probe == 'exit' else 'it is ready'}"
     if due is None:
         return Next(NextKind.BECOMES_READY, f"{text}; nothing limits the wait")
-    if service.adopted_at is not None and probe == "notify":
+    if service.may_have_been_unheard:
         # What it said while there was nobody to hear it is lost.
         return Next(NextKind.BECOMES_READY, f"{text}, and is taken for ready", at=due.wall)
     return Next(NextKind.BECOMES_READY, f"{text}, else its start has failed", at=due.wall)

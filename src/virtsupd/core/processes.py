@@ -163,8 +163,7 @@ def _gone(host: HostState, service: Service) -> None:
 
 def _start_overdue(host: HostState, service: Service) -> None:
     seconds = service.spec.ready.timeout_seconds
-    if service.adopted_at is not None and service.origin.probe == "notify":
-        # It may have said READY=1 while there was nobody to hear it.
+    if service.may_have_been_unheard:
         move(host, service, Move.READY)
         return
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""

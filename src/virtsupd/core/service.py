@@ -172,6 +172,11 @@ class Service:
         return self.made or self.definition
 
     @property
+    def may_have_been_unheard(self) -> bool:
+        """Whether it may have said that it is ready while there was nobody to hear it, or to note it."""
+        return self.adopted_at is not None and self.origin.probe in ("notify", "fd")
+
+    @property
     def has_replacement(self) -> bool:
         """Whether its process was made from an older definition than the one in force."""
         made = self.made

@@ -13,7 +13,7 @@ from virtsupd.core.effects import Adopt, AwaitReady, Kill, RunReload, Spawn, Ter
 from virtsupd.core.events import Event, HealthChanged, NeverReady, ReloadEnded, Told
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
-from virtsupd.core.spec import PidFileProbe, Stop
+from virtsupd.core.spec import PidFileProbe, Stop, StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.exit_watch import ExitWatch
 from virtsupd.process.inspect import descendants
@@ -136,6 +136,7 @@ class LinuxMachine:
         process = replace(effect.process, log=record.log)
         run = Run(effect.name, effect.generation, process, cgroup, spec.ready.probe)
         run.is_adopted = True
+        run.has_own_cgroup = cgroup is not None and spec.stop.mode is StopMode.CGROUP
         run.is_settled = record.is_settled
         run.group, run.began, run.uid = record.own_group(), record.began, record.uid
         run.log_offset = record.log_offset
@@ -143,9 +144,14 @@ class LinuxMachine:
 
     def _unrecorded(self, run: Run, record: Record) -> Life | None:
         """Return the first process of a start after whose spawn nothing could be recorded."""
-        if run.cgroup is not None:
-            return leader_in(run.cgroup, before=record.before)
-        return leader_by_output(self._launcher.outputs.path(run.name), since=record.began)
+        fifo = self._launcher.outputs.path(run.name)
+        if run.cgroup is None:
+            return leader_by_output(fifo, since=record.began)
+        found = leader_in(run.cgroup, before=record.before)
+        if found is not None and not run.has_own_cgroup and run.process.log.file:
+            # A guest that it made in that moment leads a session too, but prints elsewhere.
+            return found if leader_by_output(fifo, since=record.began) == found else None
+        return found
 
     # Watching
 
