@@ -8,13 +8,12 @@ that they, clients or signals said meanwhile is lost.
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NoReturn
 
 import anyio.lowlevel
 import structlog
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from virtsupd.control.server import ControlServer
 from virtsupd.daemon.ending import Ending
@@ -23,7 +22,7 @@ from virtsupd.process.own_notify import OwnNotify
 from virtsupd.process.reexec import HANDOVER_VERSION, execute, signals_held
 from virtsupd.process.successor import command_line
 from virtsupd.supervisor import memory, records
-from virtsupd.supervisor.commands import Commands
+from virtsupd.supervisor.commands import BusyError, Commands
 from virtsupd.supervisor.supervisor import Supervisor
 
 log = structlog.get_logger()
@@ -78,13 +77,16 @@ class Reexecution:
         if self._is_under_way:
             raise ReexecError("virtsupd is about to re-execute itself already")
         self._is_under_way = True
-        with ExitStack() as undo:
-            undo.callback(self._end)
+        try:
             command = command_line()
             version = await self.check(command)
             self._refuse_in_vain()
-            self.tasks.start_soon(self._carry_out, command)
-            undo.pop_all()
+            await self.tasks.start(self._carry_out, command)
+        except BaseException as error:
+            self._is_under_way = False
+            if isinstance(error, BusyError):
+                raise ReexecError(str(error)) from error
+            raise
         log.info("virtsupd re-executes itself", program=command[0], version=version, who=who)
         return version
 
@@ -95,26 +97,29 @@ class Reexecution:
         except ReexecError as error:
             log.error("virtsupd does not re-execute itself", who=who, reason=str(error))  # noqa: TRY400  (no defect: no traceback)
 
-    async def _carry_out(self, command: Sequence[str]) -> None:
-        try:
-            await self._become(command)
-        except VirtsupdError as error:
-            self.failure = f"virtsupd could not re-execute itself: {error}"
-            log.error("virtsupd goes on as it was", reason=self.failure)  # noqa: TRY400  (no defect: no traceback)
-        finally:
-            self._end()
+    async def _carry_out(self, command: Sequence[str], *, task_status: TaskStatus[None]) -> None:
+        """Become the program, once no command is at work; `begin` waits for that alone."""
+        async with self.commands.held(_COMMANDS_SECONDS):
+            task_status.started()
+            try:
+                await self._become(command)
+            except Exception as error:
+                self.failure = f"virtsupd could not re-execute itself: {error}"
+                is_defect = not isinstance(error, VirtsupdError)
+                log.error("virtsupd goes on as it was", reason=self.failure, exc_info=is_defect)  # noqa: TRY400  (if a defect: with traceback)
+            finally:
+                self._is_under_way = False
 
     async def _become(self, command: Sequence[str]) -> NoReturn:
         self.own_notify.say_reloading()
         try:
-            async with self.commands.held(_COMMANDS_SECONDS):
-                self.supervisor.interrupt(ReexecutingError())
-                await self.server.pause(_ANSWERS_SECONDS)
-                async with signals_held() as mask:
-                    await self._settle()
-                    self._refuse_in_vain()
-                    estate = self.estate()
-                    execute(command, estate.descriptors, estate.facts, mask)
+            self.supervisor.interrupt(ReexecutingError())
+            await self.server.pause(_ANSWERS_SECONDS)
+            async with signals_held() as mask:
+                await self._settle()
+                self._refuse_in_vain()
+                estate = self.estate()
+                execute(command, estate.descriptors, estate.facts, mask)
         finally:
             if self.ending.how is None:
                 self.supervisor.resume()
@@ -133,9 +138,6 @@ class Reexecution:
             raise ReexecError(f"virtsupd is about to end ({self.ending.how})")
         if self.supervisor.trouble is not None:
             raise ReexecError(f"a successor would not know all: {self.supervisor.trouble}")
-
-    def _end(self) -> None:
-        self._is_under_way = False
 
 
 def same_directories(answer: Mapping[str, object], own: Mapping[str, str]) -> None:
