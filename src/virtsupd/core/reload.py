@@ -14,9 +14,12 @@ from virtsupd.core.moves import watch_health
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.snapshot import State
-from virtsupd.core.spec import ServiceSpec
+from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
 from virtsupd.core.state import HostState
 from virtsupd.core.wanted import RELOAD, want_along
+
+LOST = ProcessSpec(("unknown",), LogSpec(""))
+"""Of what an earlier virtsupd started and no configuration has told us of."""
 
 
 def reload_problems(host: HostState, graph: ServiceGraph) -> tuple[str, ...]:
@@ -35,11 +38,16 @@ def reload_problems(host: HostState, graph: ServiceGraph) -> tuple[str, ...]:
 
 def _leaving_problems(service: Service, graph: ServiceGraph) -> Iterator[str]:
     name = service.spec.name
-    if service.spec.is_guest:
+    if service.spec.is_guest and not _runs_on(service):
         yield f"{name}: removing it would end a running guest; stop it first"
     heirs = {graph.canonical[n] for n in service.spec.provides if n in graph.canonical}
     for heir in sorted(heirs):
         yield f"{heir}: takes over a name of {name}, which still runs; stop {name} first"
+
+
+def _runs_on(service: Service) -> bool:
+    """Whether it is a guest that was not configured before either: a reload changes nothing."""
+    return service.spec.process is LOST and not service.is_removed
 
 
 def _binding_problems(host: HostState, guest: Service, graph: ServiceGraph) -> Iterator[str]:
@@ -65,7 +73,8 @@ def take_over(host: HostState, graph: ServiceGraph) -> None:
     for service in leaving:
         if not service.is_alive:
             host.forget(service, "it left the configuration")
-    for name, service in last.items():
+    ending = {name: service for name, service in last.items() if not _runs_on(service)}
+    for name, service in ending.items():
         staying = (n for n in host.graph.needs[name] if n in graph.spec_by_name or n in last)
         _leave(host, service, behind=tuple(staying))
     fresh = [n for n, spec in graph.spec_by_name.items() if _replace_spec(host, n, spec)]
