@@ -63,7 +63,9 @@ def hold(host: HostState, service: Service) -> Hold | None:
 
 def _held_by_others(host: HostState, name: Name) -> Hold | None:
     graph = host.graph
-    unmet = tuple(n for n in graph.needs[name] if not host.services[n].view.is_satisfied)
+    unmet = tuple(
+        n for n in graph.needs[name] if n in host.sought or not host.services[n].view.is_satisfied
+    )
     if unmet:
         return Hold(HoldKind.NEEDS, unmet)
     rivals = tuple(n for n in graph.conflicts[name] if host.services[n].is_alive)

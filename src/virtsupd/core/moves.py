@@ -34,6 +34,7 @@ def move(host: HostState, service: Service, kind: Move) -> None:
     """Let a move happen to a service and carry out what the lifecycle says it means."""
     state, steps = lifecycle.advance(service.state, kind)
     if state is not service.state:
+        host.sought.discard(service.spec.name)
         service.enter(state, host.now)
         host.announce(service.spec.name, f"service {state}")
     host.dirty.add(service.spec.name)

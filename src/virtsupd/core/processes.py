@@ -25,6 +25,7 @@ from virtsupd.core.events import (
     Verb,
 )
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.jobs import Phase
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import move
 from virtsupd.core.service import Death, Rest, RestKind, Service
@@ -68,13 +69,6 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
             assert_never(event)
 
 
-def _looked_for(host: HostState, service: Service, event: Adopted | NeverMade) -> None:
-    if isinstance(event, NeverMade) and service.state is State.RUNNING:
-        _exited(host, service, ExitStatus())  # it ended before it could be recorded
-    else:
-        restore.take_found(host, service, event)
-
-
 def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed) -> None:
     if isinstance(event, Spawned):
         service.pid = event.pid
@@ -88,10 +82,13 @@ def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed
     service.note_start_failure(host.now)
     if service.job is not None:
         timing.judge(host, service, f"could not be started: {text}")
-    else:
-        rest = Rest(RestKind.FAILED, text) if event.is_permanent else None
-        service.death = Death(text, rest)
-    move(host, service, Move.SPAWN_FAILED)
+        move(host, service, Move.SPAWN_FAILED)
+        return
+    rest = Rest(RestKind.FAILED, text) if event.is_permanent else None
+    service.death = Death(text, rest)
+    # One that was running could not be looked for; whatever is left of it is nobody's to end.
+    is_running = service.state is State.RUNNING
+    move(host, service, Move.DIED if is_running else Move.SPAWN_FAILED)
 
 
 def _probe_ended(host: HostState, service: Service, event: BecameReady | NeverReady) -> None:
@@ -123,13 +120,34 @@ def _is_dispensable(host: HostState, service: Service) -> bool:
     return spec.is_stage and spec.respawn is None and not host.graph.needed_by.get(spec.name)
 
 
+def _looked_for(host: HostState, service: Service, event: Adopted | NeverMade) -> None:
+    """Go on with what was found of a start; it died if there is no trace, and it was ever seen."""
+    if isinstance(event, Adopted):
+        restore.take_found(host, service, event)
+    elif _was_seen(service):
+        _exited(host, service, ExitStatus())
+    else:
+        restore.start_anew(host, service)
+
+
+def _was_seen(service: Service) -> bool:
+    """Whether a process is known to have been made, and how it ended is still to be judged."""
+    if service.job is not None:
+        return service.is_up and service.job.phase is not Phase.SPAWNING
+    return service.is_up and (service.state is State.RUNNING or service.pid is not None)
+
+
 def _exited(host: HostState, service: Service, status: ExitStatus) -> None:
     made = service.origin
+    is_unknown = status == ExitStatus()
+    if service.is_ending and service.pid is None and (is_unknown or service.adopted_at is not None):
+        return  # an earlier virtsupd saw it, and began to end what is left
     if made.is_timer:
         timing.exited(host, service, status)
         return
     is_success = status.code in service.spec.success_exit
-    if service.state is State.STARTING and is_success and made.forks:
+    if service.state is State.STARTING and made.forks and (is_success or is_unknown):
+        # How the first process of an adopted one ended may be unknown: its pid file tells more.
         service.pid = None
         move(host, service, Move.HANDED_OVER)
         return

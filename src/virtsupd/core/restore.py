@@ -8,6 +8,9 @@ start or stop that was under way goes on.
 A deadline that nobody kept ends nothing: it begins anew. READY=1 may have been said while nobody
 listened, so a service that says it when asked no more is taken for ready at the end of that time;
 not if virtsupd only became another program, which heard it (`was_heard`).
+
+What was running is believed to run, so that nothing falls, but nothing new is started upon it before
+its process was found (`HostState.sought`).
 """
 
 from collections.abc import Mapping
@@ -15,19 +18,18 @@ from copy import copy
 
 from virtsupd.core import timing
 from virtsupd.core.effects import Adopt, ArmTimer, AwaitReady
-from virtsupd.core.events import Adopted, NeverMade, Timer
+from virtsupd.core.events import Adopted, Timer
 from virtsupd.core.jobs import FRESH
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import arm_deadline, end_again, move, watch_health
 from virtsupd.core.names import Name
-from virtsupd.core.reload import with_leftovers
+from virtsupd.core.reload import LOST, with_leftovers
 from virtsupd.core.service import Service
 from virtsupd.core.snapshot import State
-from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
+from virtsupd.core.spec import Readiness, ServiceSpec
 from virtsupd.core.state import HostState
 
 _LOST_JOB = "was lost: virtsupd died before it could start it"
-_LOST = ProcessSpec(("unknown",), LogSpec(""))
 
 
 def restore(host: HostState, kept: Mapping[Name, Service]) -> None:
@@ -38,6 +40,7 @@ def restore(host: HostState, kept: Mapping[Name, Service]) -> None:
     """
     for name, service in sorted(kept.items()):
         host.generations = max(host.generations, service.generation)
+        host.kept[name] = service
         if name in host.graph.spec_by_name:
             _put(host, host.graph.spec_by_name[name], service)
         elif name not in host.graph.canonical:
@@ -54,7 +57,7 @@ def _restore_leftover(host: HostState, name: Name, service: Service) -> None:
         name=name,
         provides=(name,),
         description="no longer configured",
-        process=_LOST,
+        process=LOST,
         respawn=None,
         stop=made.stop,
         autostart=False,
@@ -63,7 +66,7 @@ def _restore_leftover(host: HostState, name: Name, service: Service) -> None:
     )
     found = _put(host, spec, service)
     found.is_removed = not made.is_guest
-    found.wanted = made.is_guest
+    found.wanted = made.is_guest and service.wanted
 
 
 def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:
@@ -79,52 +82,72 @@ def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:
 
 def adopt(host: HostState) -> None:
     """Ask for the processes of all services that may have one, and go on waiting where it was."""
-    for name, service in host.services.items():
-        if service.has_process:
-            process = service.spec.process or _LOST
-            host.emit(Adopt(name, service.generation, process))
-        elif service.state is State.STARTING:
-            host.emit(AwaitReady(name, service.generation, service.spec.ready))
-            arm_deadline(host, service)
-        if service.retry_at is not None:
-            at = service.retry_at.monotonic
-            host.emit(ArmTimer(name, service.generation, Timer.BACKOFF, at))
+    alive = [service for service in host.services.values() if service.has_process]
+    for service in alive:
+        name, process = service.spec.name, service.spec.process or LOST
+        host.emit(Adopt(name, service.generation, process))
+        if service.state is State.RUNNING and service.job is None:
+            host.sought.add(name)
+    for service in tuple(host.services.values()):
+        _go_on(host, service)
 
 
-def take_found(host: HostState, service: Service, event: Adopted | NeverMade) -> None:
-    """Go on with a service whose process is watched again, or start it anew if none was made."""
-    if isinstance(event, NeverMade):
-        _start_anew(host, service)
+def _go_on(host: HostState, service: Service) -> None:
+    """Take up what needs no news of a process; of a stop, the signal may not have been sent."""
+    name, generation = service.spec.name, service.generation
+    if service.is_ending:
+        end_again(host, service)
+    elif service.state is State.STARTING and not service.has_process:
+        _ask_again(host, service)
+    elif service.retry_at is not None:
+        host.emit(ArmTimer(name, generation, Timer.BACKOFF, service.retry_at.monotonic))
+
+
+def _ask_again(host: HostState, service: Service) -> None:
+    """Ask a condition again; what is none any more is started as what it is now."""
+    spec = service.spec
+    if not spec.is_stage or spec.ready.probe is None:
+        move(host, service, Move.SPAWN_FAILED)
         return
+    host.emit(AwaitReady(spec.name, service.generation, spec.ready))
+    arm_deadline(host, service)
+
+
+def take_found(host: HostState, service: Service, event: Adopted) -> None:
+    """Go on with a service whose process is watched again, or whose end an Exited tells."""
     if not event.was_heard:
         service.adopted_at = host.now.wall
-    service.pid = event.pid
     host.announce(service.spec.name, "service adopted")
-    match service.state:
-        case State.STARTING:
-            _await_again(host, service)
-        case State.RUNNING if service.job is not None:
-            timing.adopted(host, service)
-        case State.RUNNING:
+    if event.pid is not None or service.state is State.STARTING:
+        service.pid = event.pid
+    if service.state is State.STARTING:
+        _await_again(host, service)
+    elif service.job is not None:
+        timing.adopted(host, service)
+    elif event.pid is not None:
+        host.sought.discard(service.spec.name)
+        host.dirty.add(service.spec.name)
+        if service.state is State.RUNNING:
             watch_health(host, service)
-        case State.STOPPING:
-            end_again(host, service)
-        case State.STOPPED:
-            raise AssertionError(service.spec.name)
 
 
-def _start_anew(host: HostState, service: Service) -> None:
-    """Let a start begin again; that of a job is lost: its firing is settled."""
-    service.death = None
+def start_anew(host: HostState, service: Service) -> None:
+    """Let a start begin again of which nothing was made; that of a job is lost: its firing is settled."""
     if service.job is not None:
         timing.judge(host, service, _LOST_JOB)
     move(host, service, Move.SPAWN_FAILED)
 
 
 def _await_again(host: HostState, service: Service) -> None:
-    if not service.origin.probe:
+    """Judge a start by the probe in force; one that asks nothing is satisfied."""
+    ready = service.spec.ready
+    made = service.origin
+    service.due = None
+    if not made.probe or (ready.probe is None and not made.one_shot):
         move(host, service, Move.READY)
         return
-    if service.spec.ready.probe is not None:
-        host.emit(AwaitReady(service.spec.name, service.generation, service.spec.ready))
+    if ready.probe is not None:
+        host.emit(AwaitReady(service.spec.name, service.generation, ready))
+    if service.may_have_been_unheard and not ready.timeout_seconds:
+        host.arm(service, Timer.START_DEADLINE, Readiness().timeout_seconds)
     arm_deadline(host, service)

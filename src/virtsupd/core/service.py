@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
-from virtsupd.core.jobs import FRESH, Firings, Job, JobRun
+from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase
 from virtsupd.core.made import Made, made_from
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.snapshot import ExitRecord, State
@@ -155,6 +155,13 @@ class Service:
         return self.state is State.RUNNING and self.job is not None and self.kills > 1
 
     @property
+    def is_ending(self) -> bool:
+        """Whether what is left of its process is being ended, as a stop or as the end of a job."""
+        if self.job is not None and self.job.phase is Phase.ENDING:
+            return True
+        return self.state is State.STOPPING
+
+    @property
     def can_reload(self) -> bool:
         """Whether there is a running process to tell."""
         return self.state is State.RUNNING and self.pid is not None
@@ -189,7 +196,7 @@ class Service:
         """Whether something was started for it that may still be there."""
         if self.origin.is_timer:
             return self.job is not None
-        is_done = self.state is State.RUNNING and self.pid is None
+        is_done = self.state is State.RUNNING and self.pid is None and self.origin.one_shot
         return self.is_alive and not self.origin.is_stage and not is_done
 
     @property

@@ -56,6 +56,8 @@ class HostState:
     """When the event at hand came."""
     generations: int = 0
     """The last one given out; none is used twice, so that nothing late is taken for news."""
+    sought: set[Name] = field(default_factory=set)
+    """Services that were running when an earlier virtsupd died: not known yet whether they still do."""
     dirty: set[Name] = field(default_factory=set)
     """Services that changed and whose neighbourhood is to be judged."""
     touched: set[Name] = field(default_factory=set)

@@ -20,7 +20,7 @@ from virtsupd.core.events import Asked, Timer, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import FRESH, Job, Phase, times_of
 from virtsupd.core.lifecycle import Move
-from virtsupd.core.moves import end_again, move
+from virtsupd.core.moves import move
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.snapshot import ExitRecord, State
@@ -241,9 +241,8 @@ def spawned(host: HostState, service: Service) -> None:
 
 
 def adopted(host: HostState, service: Service) -> None:
-    """Go on with a job that an earlier virtsupd began, or with ending it."""
-    if service.job is None or service.job.phase is Phase.ENDING:
-        end_again(host, service)
+    """Go on with a job that an earlier virtsupd began, unless it is being ended."""
+    if service.job is None or service.is_ending:
         return
     service.job = replace(service.job, phase=Phase.RUNNING)
     if service.due is not None:
