@@ -47,6 +47,7 @@ class Host:
     prefix: Sequence[str] = ()
     """Put before the program: unshare, prlimit …"""
     environment: Mapping[str, str] = field(default_factory=dict)
+    program: Sequence[str] = PROGRAM
     daemons: "list[Daemon]" = field(default_factory=list)
 
     @property
@@ -95,7 +96,7 @@ class Host:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run virtsupd to its end, where that comes by itself."""
         return subprocess.run(
-            [*self.prefix, *PROGRAM, "--config", str(self.config), *arguments],
+            [*self.prefix, *self.program, "--config", str(self.config), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -155,7 +156,7 @@ class Daemon:
             own = {"NOTIFY_SOCKET": "@" + notify.getsockname()[1:].decode()}
             log = stack.enter_context(output.open("wb"))
             process = subprocess.Popen(
-                [*host.prefix, *_in_terminal(terminal), *PROGRAM, "--config", str(host.config)],
+                [*host.prefix, *_in_terminal(terminal), *host.program, "--config", str(host.config)],
                 stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=log if terminal is None else terminal,
                 stderr=log if terminal is None else terminal,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from virtsupd.cli.changes import as_event
 from virtsupd.cli.graph import Graph
 from virtsupd.cli.problems import TIMED_OUT
@@ -42,6 +44,8 @@ _OUTCOMES = {
 }
 _GOOD = ("done", "already", "not-needed")
 _LOG_LINES = 5
+_LOOKS = 50
+_LOOK_SECONDS = 0.02
 
 
 def run(session: Session) -> int:
@@ -148,14 +152,19 @@ def _replies(session: Session, method: str) -> Iterator[dict[str, Any]]:
 def _has_ended(session: Session, error: UnreachableError) -> bool:
     """Whether a connection ended because virtsupd did: nobody answers a question any more.
 
-    One that was killed leaves its socket behind, which then refuses.
+    One that was killed leaves its socket behind, which then refuses; the other removes it.
     """
     if not isinstance(error.__cause__, ConnectionResetError):
         return False
-    try:
-        session.services([])
-    except UnreachableError as now:
-        return not isinstance(now.__cause__, ConnectionRefusedError)
+    for _ in range(_LOOKS):
+        try:
+            session.services([])
+        except UnreachableError as now:
+            if not isinstance(now.__cause__, ConnectionError):
+                return True
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return False
     return False
 
 

@@ -301,10 +301,10 @@ class Daemon:
         loaded = self._configuration.loaded
         for warning in self._backend.facts().warnings:
             log.warning("configuration or host", reason=warning)
-        self._ending.go_on()
         self._supervisor.post(Booted())
         self._own_notify.say("READY=1", f"STATUS=supervising {len(loaded.specs)} services")
         log.info("virtsupd ready", socket=str(loaded.host.socket), pid=os.getpid())
+        self._ending.go_on()
 
     async def _let_go(self) -> None:
         self._server.close()

@@ -263,7 +263,11 @@ def test_a_shutdown_says_what_it_waits_for_and_what_it_left() -> None:
 def test_a_virtsupd_that_was_killed_has_not_shut_down() -> None:
     refused = UnreachableError("cannot reach virtsupd")
     refused.__cause__ = ConnectionRefusedError()
-    run = Run(["shutdown"], {"Shutdown": [{"shutdown": SHUTDOWN}, hung_up()], "Status": [refused]})
+    answers: dict[str, list[Any]] = {
+        "Shutdown": [{"shutdown": SHUTDOWN}, hung_up()],
+        "Status": [refused] * 50,
+    }
+    run = Run(["shutdown"], answers)
     with pytest.raises(UnreachableError):
         commands.run(run.session)
 

@@ -15,6 +15,7 @@ from virtsupd.config.host import (
 from virtsupd.config.model import AccessTable, HostTable
 from virtsupd.config.settings import AccessRule, AccessSettings, HostSettings
 from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd, ShutdownPolicy
 
 CANONICAL = {Name("web"): Name("web"), Name("www"): Name("web")}
 
@@ -35,6 +36,11 @@ def test_every_key_of_host_is_taken() -> None:
             "cgroup": "vs",
             "networking": "assume",
             "log_format": "json",
+            "shutdown_timeout": "90s",
+            "guest_parallel": 2,
+            "guest_end": "save",
+            "guest_timeout": "1min",
+            "guest_overdue": "leave",
         }
     )
     assert list(host_problems(table)) == []
@@ -49,6 +55,13 @@ def test_every_key_of_host_is_taken() -> None:
         cgroup="vs",
         networking="assume",
         log_format="json",
+        shutdown=ShutdownPolicy(
+            timeout_seconds=90.0,
+            parallel=2,
+            guest_end=GuestEnd.SAVE,
+            guest_timeout_seconds=60.0,
+            overdue="leave",
+        ),
     )
 
 
@@ -58,12 +71,17 @@ def test_every_key_of_host_is_taken() -> None:
         ({"run_dir": "/" + "x" * 110}, ("run_dir",), "longer than 107 bytes; set socket"),
         ({"socket": "/a", "herd_socket": "/a"}, ("herd_socket",), "must differ from socket"),
         ({"run_dir": "/a", "state_dir": "/a"}, ("state_dir",), "must differ from run_dir"),
+        ({"guest_timeout": "1h"}, ("guest_timeout",), "at most shutdown_timeout, which is 840 sec"),
     ],
 )
 def test_host_keys_that_clash(data: dict[str, object], keys: tuple[str, ...], said: str) -> None:
     ((found, text),) = host_problems(HostTable.model_validate(data))
     assert found == keys
     assert said in text
+
+
+def test_a_short_shutdown_needs_no_word_about_guests() -> None:
+    assert list(host_problems(HostTable.model_validate({"shutdown_timeout": "1min"}))) == []
 
 
 def test_a_long_run_directory_is_fine_with_a_socket_elsewhere() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.config_folder import Folder
+from tests.support.guest_kind import PRETEND
 
 from virtsupd.config.load import load
 from virtsupd.core import spec
@@ -74,6 +75,28 @@ def test_tables_turn_their_services_on(folder: Folder) -> None:
     assert libvirtd.process.command == ("libvirtd", "-f", str(loaded.generated[1].path))
     assert libvirtd.stop.mode is spec.StopMode.PROCESS
     assert loaded.graph.earlier[Name("libvirtd")] == ("virtlogd", "dbus-system")
+
+
+def test_a_kind_may_know_of_guests_that_run_through_a_service(folder: Folder) -> None:
+    folder.write(
+        "host.toml",
+        """
+        [pretend]
+        service = "virtd"
+        directory = "/g"
+        [service.virt]
+        provides = ["virt", "virtd"]
+        command = ["/bin/virt"]
+        [service.web]
+        command = ["/bin/web"]
+        [host]
+        unit_dirs = []
+        """,
+    )
+    loaded = load(folder.host, {"pretend": PRETEND})
+    assert list(loaded.guest_hosts) == ["virt"]
+    assert [spec.name for spec in loaded.specs if spec.hosts_guests] == ["virt"]
+    assert loaded.graph.spec_by_name[Name("virt")].hosts_guests
 
 
 def test_a_built_in_service_stays_off_without_its_table(folder: Folder) -> None:

@@ -66,3 +66,16 @@ def test_term_means_what_the_configuration_says(on_term: OnTerm) -> None:
     """What `auto` means takes a terminal to test: tests/system/test_life.py."""
     assert meant_by_term(on_term) == on_term
     assert meant_by_interrupt(on_term) in (on_term, "shutdown")
+
+
+async def test_a_shutdown_of_an_earlier_virtsupd_goes_on() -> None:
+    async with supervising(service()) as s:
+        ending = Ending(s.supervisor, OwnNotify())
+        ending.go_on()
+        assert ending.how is None
+        s.supervisor.shut_down("an earlier virtsupd")
+        ending.go_on()
+        ending.begin("quit", who="another")
+        with anyio.fail_after(SECONDS):
+            await ending.complete()
+        assert ending.how == "shutdown"
