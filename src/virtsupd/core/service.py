@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from virtsupd.core.events import Instant
-from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase
 from virtsupd.core.made import Made, made_from
 from virtsupd.core.restart import RespawnRecord
@@ -215,10 +214,9 @@ class Service:
         self.pid = None
         self.exits = (record, *self.exits)[:_EXITS_KEPT]
 
-    def note_run(self, status: ExitStatus, now: Instant) -> None:
+    def note_run(self, run: JobRun) -> None:
         """Note the end of a job's process."""
-        if self.job is not None:
-            self.runs = (JobRun(status, self.job.began, now.wall), *self.runs)[:_RUNS_KEPT]
+        self.runs = (run, *self.runs)[:_RUNS_KEPT]
 
     def note_start_failure(self, now: Instant) -> None:
         """Note a start that came to nothing."""

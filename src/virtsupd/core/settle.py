@@ -24,7 +24,7 @@ from virtsupd.core.service import RestKind, Service, View
 from virtsupd.core.shutdown import go_on
 from virtsupd.core.snapshot import State
 from virtsupd.core.state import HostState
-from virtsupd.core.timing import is_armed, look
+from virtsupd.core.timing import look
 
 
 def settle(host: HostState) -> None:
@@ -108,7 +108,7 @@ def _judge(host: HostState, service: Service) -> None:
     if service.is_up:
         if service.view.must_stop and not stops_after(host, service):
             move(host, service, Move.STOP)
-        elif is_armed(service) and not service.view.must_stop:
+        elif not service.view.must_stop:
             look(host, service)
     elif not service.is_alive and hold(host, service) is None:
         move(host, service, Move.START)

@@ -18,12 +18,13 @@ from dataclasses import replace
 from virtsupd.core.effects import ArmTimer, Report, Result
 from virtsupd.core.events import Asked, Timer, Verb
 from virtsupd.core.exits import ExitStatus
-from virtsupd.core.jobs import FRESH, Job, Phase, times_of
+from virtsupd.core.jobs import FRESH, Job, JobRun, Phase, times_of
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import move
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.snapshot import ExitRecord, State
+from virtsupd.core.spec import TimerSpec
 from virtsupd.core.state import HostState, is_held
 from virtsupd.core.ticket import Ticket
 
@@ -34,28 +35,29 @@ _LATE_SECONDS = 30.0
 BY_ITSELF = "its timer"
 
 
-def is_armed(service: Service) -> bool:
-    """Whether a service is a timer that runs jobs."""
-    return service.state is State.RUNNING and service.timer is not None
-
-
 def look(host: HostState, service: Service) -> None:
-    """Run a job if a firing of an armed timer is due, and wait for the next one."""
-    timer = service.timer
+    """Run a job if a firing of an armed timer is due, and wait for the next one.
+
+    Nothing of a service that is no timer, or not armed. In a shutdown nothing fires.
+    """
+    timer = _armed(service)
     if timer is None or host.is_shutting_down:
         return
     now = host.now.wall
-    seen = _begin(host, service)
-    upcoming = _next(host, service, seen)
-    if upcoming is not None and upcoming <= now and _is_settled(host, service):
-        upcoming = _next(host, service, now)
+    upcoming = _next(host, service, timer, _begin(host, service, timer))
+    if upcoming is not None and upcoming <= now and _is_settled(host, service, timer):
+        upcoming = _next(host, service, timer, now)
     _arm(host, service, upcoming)
 
 
-def _begin(host: HostState, service: Service) -> float:
+def _armed(service: Service) -> TimerSpec | None:
+    """Return when the jobs of an armed timer run."""
+    return service.timer if service.state is State.RUNNING else None
+
+
+def _begin(host: HostState, service: Service, timer: TimerSpec) -> float:
     """Return up to when firings are settled: those before the timer was armed, or had these times, are."""
-    known, now = service.firings, host.now.wall
-    times = times_of(service.spec.timer) if service.spec.timer is not None else ""
+    known, now, times = service.firings, host.now.wall, times_of(timer)
     if known.seen is None or known.of != times or known.seen > now + _DAY_SECONDS:
         known = replace(known, seen=now, of=times)
     if known.held_until is not None and known.held_until <= now:
@@ -65,17 +67,15 @@ def _begin(host: HostState, service: Service) -> float:
     return now if known.seen is None else known.seen
 
 
-def _next(host: HostState, service: Service, seen: float) -> float | None:
+def _next(host: HostState, service: Service, timer: TimerSpec, seen: float) -> float | None:
     """Return the first firing that is neither settled nor held."""
     held_until = service.firings.held_until
     if held_until is not None:
         seen = max(seen, held_until)
-    if service.timer is None or math.isinf(seen):
-        return None
-    return host.calendar.next_firing(service.timer, seen)
+    return None if math.isinf(seen) else host.calendar.next_firing(timer, seen)
 
 
-def _is_settled(host: HostState, service: Service) -> bool:
+def _is_settled(host: HostState, service: Service, timer: TimerSpec) -> bool:
     """Settle what is due; False: it waits for what the timer needs."""
     name = service.spec.name
     if service.job is not None:
@@ -84,7 +84,7 @@ def _is_settled(host: HostState, service: Service) -> bool:
         host.announce(name, "firing skipped")
     elif unmet(host, service):
         return False
-    elif _is_too_late(host, service):
+    elif _is_too_late(host, timer):
         host.announce(name, "firing missed")
     else:
         _settle(host, service)
@@ -98,18 +98,16 @@ def _settle(host: HostState, service: Service) -> None:
     host.remember_firings(service, replace(service.firings, seen=host.now.wall))
 
 
-def _is_too_late(host: HostState, service: Service) -> bool:
-    timer, now = service.timer, host.now.wall
-    last = host.calendar.last_firing(timer, now) if timer is not None else None
-    if timer is None or last is None:
-        return False
-    return now - last > max(timer.catch_up_seconds, _LATE_SECONDS)
+def _is_too_late(host: HostState, timer: TimerSpec) -> bool:
+    last = host.calendar.last_firing(timer, host.now.wall) or 0.0
+    return host.now.wall - last > max(timer.catch_up_seconds, _LATE_SECONDS)
 
 
 def unmet(host: HostState, service: Service) -> tuple[Name, ...]:
     """Return what a job cannot run without, and is not there."""
     needs = host.graph.needs[service.spec.name]
-    return tuple(need for need in needs if not host.services[need].view.is_satisfied)
+    services, sought = host.services, host.sought
+    return tuple(n for n in needs if n in sought or not services[n].view.is_satisfied)
 
 
 def _arm(host: HostState, service: Service, upcoming: float | None) -> None:
@@ -118,12 +116,9 @@ def _arm(host: HostState, service: Service, upcoming: float | None) -> None:
     times = (upcoming, service.firings.held_until)
     ahead = [at for at in times if at is not None and host.now.wall < at < math.inf]
     wakes_at = min(ahead, default=None)
-    if wakes_at != service.wakes_at:
-        service.wakes_at = wakes_at
-        if wakes_at is not None:
-            host.arm(service, Timer.FIRING, wakes_at - host.now.wall)
-        else:
-            host.cancel(service.spec.name, Timer.FIRING)
+    if wakes_at is not None and wakes_at != service.wakes_at:
+        host.arm(service, Timer.FIRING, wakes_at - host.now.wall)
+    service.wakes_at = wakes_at
 
 
 def begin_anew(host: HostState, service: Service) -> None:
@@ -140,7 +135,7 @@ def look_again(host: HostState, service: Service) -> None:
 def clock_set(host: HostState) -> None:
     """Wait anew for all firings: the wall clock shows something else than was expected."""
     for service in host.services.values():
-        if is_armed(service):
+        if _armed(service) is not None:
             look_again(host, service)
 
 
@@ -184,7 +179,7 @@ def _trigger(host: HostState, timers: Iterable[Service], ticket: Ticket, who: st
 
 
 def _why_no_job(host: HostState, service: Service) -> str | None:
-    if not is_armed(service) or service.view.must_stop or host.is_shutting_down:
+    if _armed(service) is None or service.view.must_stop or host.is_shutting_down:
         return "its timer is not armed; virtsupctl start arms it"
     if service.job is not None:
         return "a job of it is under way"
@@ -242,9 +237,10 @@ def spawned(host: HostState, service: Service) -> None:
 
 def adopted(host: HostState, service: Service) -> None:
     """Go on with a job that an earlier virtsupd began, unless it is being ended."""
-    if service.job is None or service.is_ending:
+    job = service.job
+    if job is None or job.phase is Phase.ENDING:
         return
-    service.job = replace(service.job, phase=Phase.RUNNING)
+    service.job = replace(job, phase=Phase.RUNNING)
     if service.due is not None:
         at = service.due.monotonic
         host.emit(ArmTimer(service.spec.name, service.generation, Timer.JOB_DEADLINE, at))
@@ -252,15 +248,14 @@ def adopted(host: HostState, service: Service) -> None:
 
 def exited(host: HostState, service: Service, status: ExitStatus) -> None:
     """Judge how the process of a job ended, and end what it left behind."""
-    service.note_exit(ExitRecord(status, host.now.wall))
-    service.note_run(status, host.now)
+    job, now = service.job, host.now.wall
+    service.note_exit(ExitRecord(status, now))
+    service.note_run(JobRun(status, job.began if job is not None else now, now))
     host.announce(service.spec.name, "service exited")
-    if service.state is not State.RUNNING or service.job is None:
-        return
-    if service.job.phase is not Phase.ENDING:
+    if service.state is State.RUNNING and job is not None and job.phase is not Phase.ENDING:
         is_success = status.code in service.spec.success_exit
         judge(host, service, None if is_success else str(status))
-        end(host, service)
+        _end(host, service, job)
 
 
 def fired(host: HostState, service: Service, timer: Timer) -> None:
@@ -273,17 +268,17 @@ def fired(host: HostState, service: Service, timer: Timer) -> None:
 
 def _overran(host: HostState, service: Service) -> None:
     """End a job that has run as long as it may."""
-    if service.state is State.RUNNING and service.job is not None and service.timer is not None:
-        judge(host, service, f"ran longer than {service.timer.timeout_seconds:g} s")
-        end(host, service)
+    timer, job = _armed(service), service.job
+    if timer is not None and job is not None and job.phase is Phase.RUNNING:
+        judge(host, service, f"ran longer than {timer.timeout_seconds:g} s")
+        _end(host, service, job)
 
 
-def end(host: HostState, service: Service) -> None:
+def _end(host: HostState, service: Service, job: Job) -> None:
     """End what there is of a job."""
-    if service.job is not None:
-        host.cancel(service.spec.name, Timer.JOB_DEADLINE)
-        move(host, service, Move.JOB_ENDED)
-        service.job = replace(service.job, phase=Phase.ENDING)
+    host.cancel(service.spec.name, Timer.JOB_DEADLINE)
+    move(host, service, Move.JOB_ENDED)
+    service.job = replace(job, phase=Phase.ENDING)
 
 
 def judge(host: HostState, service: Service, failure: str | None) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import FrozenInstanceError, fields
 
 import pytest
-from tests.support.pure_host import process, service, target
+from tests.support.pure_host import process, service, target, timer
 
 from virtsupd.core.names import Name
 from virtsupd.core.spec import (
@@ -40,6 +40,12 @@ def test_a_definition_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         service("db").name = Name("other")  # type: ignore[misc]
     assert not hasattr(service("db"), "__dict__")
+
+
+def test_the_process_of_a_one_shot_or_a_timer_is_to_end() -> None:
+    assert service("db", one_shot=True).is_to_end
+    assert timer("db").is_to_end
+    assert not service("db").is_to_end
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
