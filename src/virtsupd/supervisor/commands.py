@@ -70,6 +70,11 @@ class Commands:
             self._has_ended = anyio.Event()
             await self._has_ended.wait()
 
+    async def _permitted(self) -> None:
+        """Return when a command may begin, to be begun at once: not a turn of the loop later."""
+        while not self._may_begin.is_set():
+            await self._may_begin.wait()
+
     @contextmanager
     def _at_work(self, what: str, scope: anyio.CancelScope | None = None) -> Iterator[None]:
         work = _Work(what, scope)
@@ -85,7 +90,7 @@ class Commands:
     ) -> CommandOutcome:
         """Run a command that only asks, as `run_beside`; it may be run more than once."""
         while True:
-            await self._may_begin.wait()
+            await self._permitted()
             with anyio.CancelScope() as scope, self._at_work(f"probe of {run.name}", scope):
                 return await self._run_beside(run, command, timeout_seconds)
 
@@ -99,7 +104,7 @@ class Commands:
         """
         if run is None:
             raise SpawnError("cgroup", "the service is not running", is_permanent=False)
-        await self._may_begin.wait()
+        await self._permitted()
         with self._at_work(f"command of {run.name}"):
             return await self._run_beside(run, command, timeout_seconds)
 
@@ -122,7 +127,7 @@ class Commands:
         Raises:
             SpawnError: it could not be started.
         """
-        await self._may_begin.wait()
+        await self._permitted()
         with self._at_work(f"action of {spec.name}"):
             return await self._run(self._launcher.plan_action(spec, command), timeout_seconds)
 

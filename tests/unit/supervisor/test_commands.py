@@ -1,11 +1,15 @@
 """Commands beside services and for them."""
 
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
 import pytest
-from tests.support.supervising import WEB, Parts, service, supervising
+from tests.support.supervising import SECONDS, WEB, Parts, service, supervising
 
 from virtsupd.core.spec import Reload
 from virtsupd.errors import SpawnError
-from virtsupd.supervisor.commands import last_line
+from virtsupd.supervisor.commands import BusyError, last_line
 
 pytestmark = pytest.mark.process
 
@@ -59,3 +63,38 @@ async def test_a_reload_says_why_it_failed(command: tuple[str, ...], why: str | 
 )
 def test_the_last_line_that_says_something(output: bytes, line: str) -> None:
     assert last_line(output) == line
+
+
+async def test_probes_are_cut_short_and_begin_anew(tmp_path: Path) -> None:
+    async with supervising(service()) as s:
+        run, commands = s.interpreter._runs[WEB], s.machine.commands
+        line = f"echo >> {tmp_path}/begun; while ! test -e {tmp_path}/go; do sleep 0.01; done"
+        codes = []
+
+        async def probe() -> None:
+            outcome = await commands.probe(run, ("/bin/sh", "-c", line), 10)
+            codes.append(outcome.status.code)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(probe)
+            await s.launcher.clock.sleep(0)
+            with anyio.fail_after(SECONDS):
+                while not (tmp_path / "begun").exists():
+                    await anyio.lowlevel.checkpoint()
+            async with commands.held(10):
+                assert codes == []
+                (tmp_path / "go").touch()
+        assert codes == [0]
+        assert (tmp_path / "begun").read_text() == "\n\n"
+
+
+async def test_a_command_that_cannot_be_repeated_is_waited_for_or_named() -> None:
+    async with supervising(service()) as s, anyio.create_task_group() as tasks:
+        run, commands = s.interpreter._runs[WEB], s.machine.commands
+        tasks.start_soon(commands.run_beside, run, ("/bin/sleep", "1000"), 60)
+        await anyio.lowlevel.checkpoint()
+        with pytest.raises(BusyError, match=r"command of web: still at work after 0\.01 s"):
+            async with commands.held(0.01):
+                pass
+        assert (await commands.run_action(service(), ("/bin/true",), 10)).status.code == 0
+        tasks.cancel_scope.cancel()
