@@ -200,3 +200,24 @@ def test_a_mode_that_forbids_it(tmp_path: Path) -> None:
                 Client(str(path), 1).call("Status")
         finally:
             os.seteuid(0)
+
+
+def test_the_end_of_a_connection_is_waited_for(tmp_path: Path) -> None:
+    with answering(tmp_path / "s", b'{"parameters":{}}\0') as calls:
+        client = Client(str(tmp_path / "s"), 10)
+        client.await_end()  # there is none
+        client.call("Quit")
+        client.await_end()
+        assert len(calls) == 1
+
+
+def test_an_end_that_does_not_come_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        client = Client(str(tmp_path / "s"), 0.05)
+        with pytest.raises(TimeoutError):
+            client.call("Quit")
+        client._connected(None)
+        with pytest.raises(TimeoutError):
+            client.await_end()

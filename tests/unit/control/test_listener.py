@@ -200,3 +200,34 @@ def test_who_is_admitted(tmp_path: Path, mode: int, peer: Peer, *, is_admitted: 
     assert permissions(tmp_path / "control") == (mode, 1, 8)
     assert listener.admits(peer) is is_admitted
     listener.close()
+
+
+def test_an_inherited_socket_keeps_its_clients_and_takes_the_new_mode(tmp_path: Path) -> None:
+    first = Listener(tmp_path / "control", PLAIN)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(first.path))
+        kept = os.dup(first.fileno())
+        first.socket.close()
+        listener = Listener(first.path, AccessSettings(mode=0o660), inherited=kept)
+        assert listener.fileno() == kept
+        listener.socket.accept()[0].close()
+    assert stat.S_IMODE(first.path.stat().st_mode) == 0o660
+    listener.close()
+    assert not first.path.exists()
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_an_inherited_socket_that_no_client_finds_is_made_anew(
+    tmp_path: Path, *, is_replaced: bool
+) -> None:
+    first = Listener(tmp_path / "control", PLAIN)
+    first.path.unlink()
+    if is_replaced:
+        make_stale(first.path)
+    kept = os.dup(first.fileno())
+    first.socket.close()
+    listener = Listener(first.path, PLAIN, inherited=kept)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(first.path))
+        listener.socket.accept()[0].close()
+    listener.close()

@@ -189,3 +189,35 @@ async def test_a_defect_in_a_conversation_ends_one_connection(tmp_path: Path) ->
             assert await caller.is_cut()
         async with connected(tmp_path / "s") as caller:
             assert "error" not in await caller.call("Status", {"names": []})
+
+
+async def test_a_pause_answers_who_has_asked_and_lets_others_wait(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    async with running_server(backend(), path) as server:
+        async with connected(path) as idle, connected(path) as asks:
+            assert await idle.call("Status", {"names": []})
+            assert await asks.call("Status", {"names": []})
+            await asks.send("Status", {"names": []})
+            await server.pause(10)
+            assert server.count == 0
+            assert (await asks.receive())["parameters"]["services"]
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                assert await idle.stream.receive() == b""
+        async with connected(path) as queued:
+            await queued.send("Status", {"names": []})
+            with anyio.move_on_after(0.05) as waited:
+                await queued.receive()
+            assert waited.cancelled_caught
+            server.resume()
+            assert (await queued.receive())["parameters"]["services"]
+
+
+async def test_a_pause_cuts_who_takes_too_long(tmp_path: Path) -> None:
+    path, found = tmp_path / "control", backend()
+    found.holds = anyio.Event()
+    async with running_server(found, path) as server, connected(path) as caller:
+        await caller.send("Start", {"names": ["web"]})
+        await until(lambda: found.waiting == 1)
+        await server.pause(0.01)
+        assert server.count == 0
+        assert list(server.handed()) == [str(path)]

@@ -89,3 +89,19 @@ def test_a_service_gets_the_descriptor_limit_virtsupd_was_started_with(
 def test_a_limit_of_the_service_itself_wins_over_the_one_virtsupd_was_started_with() -> None:
     own = (Limit("nofile", 7, 7),)
     assert with_started_nofile(own) == own
+
+
+def test_what_an_exec_found_raised_is_not_what_services_get() -> None:
+    script = (
+        "import resource; from virtsupd.process import limits; "
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]; "
+        "limits.raise_own_descriptors((90, hard)); "
+        "print(limits.started_with()[0], limits.with_started_nofile(())[0].soft)"
+    )
+    found = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -S -n hard; exec "$0" -c "$1"', sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert found.split() == ["90", "90"]

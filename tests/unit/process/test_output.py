@@ -134,3 +134,26 @@ def test_a_log_that_grows_all_the_time_is_as_long_as_seen(
     monkeypatch.setattr(output, "_size", lambda _file: next(sizes))
     os.write(outputs.open(WEB, LOG, uid=0, gid=0), b"more\n")
     assert outputs.written(WEB) == 4
+
+
+def test_a_fifo_goes_on_over_an_exec_with_what_is_in_it(outputs: Captured, tmp_path: Path) -> None:
+    fd = outputs.open(WEB, LOG, uid=0, gid=0)
+    os.write(fd, b"last words")
+    handed = {name: os.dup(number) for name, number in outputs.handed().items()}
+    outputs.leave()  # nobody else holds it: without the copy its content were gone
+    outputs.inherit(handed)
+    again = outputs.open(WEB, LOG, uid=0, gid=0)
+    assert again == handed[WEB]
+    assert os.read(again, 100) == b"last words"
+
+
+def test_an_inherited_descriptor_of_something_else_is_closed(
+    outputs: Captured, tmp_path: Path
+) -> None:
+    other, unused = os.open("/", os.O_RDONLY), os.open("/", os.O_RDONLY)
+    outputs.inherit({WEB: other, "gone": unused})
+    fd = outputs.open(WEB, LOG, uid=0, gid=0)
+    assert stat.S_ISFIFO(os.fstat(fd).st_mode)
+    outputs.forget_inherited()
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(unused)

@@ -1,7 +1,10 @@
 """The reaper's book-keeping; real children are in tests/process/test_reaper.py."""
 
+import os
+
 import pytest
 
+from virtsupd.core.exits import ExitStatus
 from virtsupd.process.reaper import Reaper
 
 
@@ -31,3 +34,13 @@ async def test_running_ends_without_a_trace() -> None:
         pass
     async with Reaper().running():
         pass
+
+
+async def test_who_ended_before_may_be_left_until_somebody_watches() -> None:
+    reaper, told = Reaper(), list[ExitStatus]()
+    pid = os.posix_spawn("/bin/true", ["true"], {})  # noqa: ASYNC221 - it does not block
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - it ends at once
+    async with reaper.running(begins_later=True):
+        reaper.watch(pid, told.append)
+        assert reaper.drain() == 1
+    assert [status.code for status in told] == [0]

@@ -21,7 +21,8 @@ from virtsupd.core.events import (
 )
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, State
-from virtsupd.core.spec import Reload, Respawn
+from virtsupd.core.spec import NotifyProbe, Readiness, Reload, Respawn
+from virtsupd.errors import ReexecutingError
 
 pytestmark = pytest.mark.process
 
@@ -195,3 +196,30 @@ async def test_a_shutdown_that_meets_a_defect_ends_virtsupd_and_nothing_else() -
         assert s.snapshot().state is State.RUNNING
         s.supervisor.finished = anyio.Event()
         engine.verb = None
+
+
+async def test_who_waits_is_told_why_nobody_answers_and_the_command_goes_on() -> None:
+    spec = service(ready=Readiness(NotifyProbe(), 60), autostart=False)
+    async with supervising(spec) as s, anyio.create_task_group() as tasks:
+        told: list[str] = []
+
+        async def ask() -> None:
+            try:
+                await s.ask(Verb.START, "web")
+            except ReexecutingError as error:
+                told.append(error.code)
+
+        async with s.supervisor.changes() as changes:
+            tasks.start_soon(ask)
+            await s.until(lambda: s.snapshot().state is State.STARTING)
+            s.supervisor.interrupt(ReexecutingError())
+            with anyio.fail_after(SECONDS):
+                async for _ in changes:  # it ends
+                    pass
+        assert told == ["re-executing"]
+        for refused in (s.ask(Verb.STOP, "web"), s.supervisor.changes().__aenter__()):
+            with pytest.raises(ReexecutingError):
+                await refused
+        assert s.snapshot().state is State.STARTING
+        s.supervisor.resume()
+        assert (await s.ask(Verb.STOP, "web")).reports[0].result is Result.DONE
