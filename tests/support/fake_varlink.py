@@ -7,7 +7,7 @@ virtsupctl blocks on its socket.
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -204,7 +204,7 @@ def daemon(**facts: Any) -> dict[str, Any]:
 
 
 def status_of(
-    services: list[dict[str, Any]], **facts: Any
+    services: list[dict[str, Any]], others: Sequence[dict[str, Any]] = (), **facts: Any
 ) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
     """Return an answer for Status: all, or the named ones, or ServiceNotFound."""
 
@@ -215,6 +215,7 @@ def status_of(
             if not found:
                 return [{"error": "ServiceNotFound", "name": name, "nearest": None}]
             chosen += found
-        return [{"daemon": daemon(**facts), "services": chosen or services}]
+        shown = chosen or services
+        return [{"daemon": daemon(**facts), "services": shown, "others": list(others)}]
 
     return answer

@@ -200,6 +200,9 @@ class HandBackend:
         pid = self.by_name[name].pid
         return self.families.get(name, () if pid is None else (pid,))
 
+    def others(self, name: Name) -> int:
+        return len(self.families.get(name, ())[1:])
+
     def definition(self, name: Name) -> str:
         return f"# {name}\n"
 

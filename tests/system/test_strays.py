@@ -141,6 +141,44 @@ def test_guests_of_a_service_that_died_unseen_live_on_beside_the_next(way: str) 
                 kill_unwatched(pid)
 
 
+# Guests and jobs under stop mode process
+
+
+def beside(daemon: Daemon) -> dict[str, int]:
+    """Return how many processes `status` counts beside which services."""
+    return {other["name"]: other["count"] for other in daemon.call("Status", names=[])["others"]}
+
+
+def test_what_lives_beside_a_service_is_counted_and_never_signalled() -> None:
+    with host() as made, guests(made) as told:
+        made.write(
+            f"[service.virt]\ncommand = {many('guest', str(told), 'deaf', 'ready')}\n"
+            f'ready = "notify"\n{ALONE}'
+            f'[service.web]\ncommand = {many("grandchild", "ready")}\nready = "notify"\n'
+            f'[service.crew]\ncommand = {many("child", "ready")}\nready = "notify"\n'
+            'stop = { mode = "group" }\n'
+        )
+        with made.started() as daemon:
+            daemon.await_state("virt", "running")
+            daemon.await_state("web", "running")
+            daemon.await_state("crew", "running")
+            assert_unharmed(told, 1)
+            assert beside(daemon) == {"virt": 1}, "a stop ends all of the others"
+            shown = daemon.ctl("status", "virt").stdout
+            assert "1 process in its cgroup that its stop leaves alone" in shown
+            for ending in ("Restart", "Stop"):
+                assert daemon.ask(ending, "virt")[0] == "done"
+            assert_unharmed(told, 2)
+            assert daemon.state("virt") == "stopped"
+            assert beside(daemon) == {"virt": 2}
+            assert "2 processes in its cgroup" in daemon.ctl("status", "virt", expect=3).stdout
+            listed = {p["pid"] for p in daemon.call("Processes", name="virt")["processes"]}
+            assert listed == set(pids_in(told))
+            for pid in pids_in(told):
+                kill_unwatched(pid)
+            eventually(lambda: "virt" not in beside(daemon), "nobody")
+
+
 # A frozen cgroup
 
 

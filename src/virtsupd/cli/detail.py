@@ -25,7 +25,7 @@ class Surroundings:
     """What a service's page shows beside its own record.
 
     `others` are all services by each of their names, as far as the peer may see them; `log_lines`
-    the end of its output; `definition` what `cat` prints of it, "" if that may not be seen;
+    the end of its output; `lives_beside` how many processes its stop leaves alone; `definition` what `cat` prints of it, "" if that may not be seen;
     `counted_since` when restarts began to be counted; `processes` None unless they were asked for.
     """
 
@@ -35,11 +35,13 @@ class Surroundings:
         log_lines: list[str],
         processes: list[Process] | None = None,
         *,
+        lives_beside: int = 0,
         definition: str = "",
         counted_since: float = 0.0,
     ) -> None:
         self.others = others
         self.log_lines = log_lines
+        self.lives_beside = lives_beside
         self.definition = definition
         self.counted_since = counted_since
         self.processes = processes
@@ -49,6 +51,7 @@ def detail(service: Service, around: Surroundings, now: float, style: Style) -> 
     """Return the page of one service; `now` is the Unix time that relative times refer to."""
     rows = [
         *_state_rows(service, now, style),
+        ("Beside it", _beside_text(around.lives_beside)),
         *_edge_rows(service, around.others, style),
         *_history_rows(service, around.counted_since, now),
         *_definition_rows(service, around.definition),
@@ -125,6 +128,12 @@ def wanted_text(service: Service, now: float) -> str:
     if service["wanted_by"]:
         text += f", by {harmless(service['wanted_by'])}"
     return f"{text}, {ago(service['wanted_since'], now)}" if service["wanted_since"] else text
+
+
+def _beside_text(count: int) -> str:
+    if not count:
+        return ""
+    return f"{count} process{'' if count == 1 else 'es'} in its cgroup that its stop leaves alone"
 
 
 def _edge_rows(service: Service, others: dict[str, Service], style: Style) -> list[tuple[str, str]]:

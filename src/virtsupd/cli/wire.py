@@ -202,6 +202,13 @@ class ShortEvent(TypedDict):
     service: ShortService
 
 
+class Others(TypedDict):
+    """How many processes live beside a service that its stop leaves alone."""
+
+    name: str
+    count: int
+
+
 class Process(TypedDict):
     """One process of a service."""
 

@@ -120,7 +120,14 @@ class Backend(Protocol):
         ...
 
     def pids(self, name: Name) -> Sequence[int]:
-        """Return the processes of a service: all in its cgroup, or its leader's family without one."""
+        """Return the processes of a service: all in its cgroup, or its leader's family without one.
+
+        Those that outlived its stop are among them.
+        """
+        ...
+
+    def others(self, name: Name) -> int:
+        """Return how many processes in a service's cgroup its stop leaves alone: guests or jobs."""
         ...
 
     def definition(self, name: Name) -> str:

@@ -119,7 +119,9 @@ class _Supervisor:
         else:
             shown = commands.visible(self._backend, request.grant)
         facts = commands.visible_facts(self._backend, request.grant)
-        return await self._records.status(shown, facts, request.turn)
+        names = (snapshot.spec.name for snapshot in shown)
+        others = {name: count for name in names if (count := self._backend.others(name))}
+        return await self._records.status(shown, facts, others, request.turn)
 
     def _command(self, verb: Verb) -> Callable[[Request], Awaitable[Parts]]:
         async def run(request: Request) -> Parts:

@@ -5,7 +5,7 @@ much at once lets others have their turn in between.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from virtsupd.control import herd_records, herd_replies
 from virtsupd.control.backend import Change, DaemonFacts
@@ -13,6 +13,7 @@ from virtsupd.control.records import daemon_record, event_time, link_record, ser
 from virtsupd.control.sexp import Symbol
 from virtsupd.control.sexp_writer import write
 from virtsupd.core.chain import Link
+from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot
 
 Parts = Sequence[bytes]
@@ -103,12 +104,14 @@ class VarlinkRecords:
         self,
         snapshots: Sequence[ServiceSnapshot],
         facts: DaemonFacts,
+        others: Mapping[Name, int],
         turn: Callable[[], Awaitable[None]],
     ) -> Parts:
         """Return the text of what Status replies."""
+        counts = dumps([{"name": name, "count": count} for name, count in others.items()])
         daemon = dumps(daemon_record(facts))
         services = await self._services.all(snapshots, turn)
-        return [b'{"daemon":', daemon, b',"services":[', services, b"]}"]
+        return [b'{"daemon":', daemon, b',"others":', counts, b',"services":[', services, b"]}"]
 
 
 class HerdRecords:

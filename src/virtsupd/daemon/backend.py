@@ -150,7 +150,11 @@ class DaemonBackend:
 
     def pids(self, name: Name) -> Sequence[int]:
         """Return the processes of a service."""
-        return self._interpreter.pids(name)
+        return self._interpreter.pids(name) or self._machine.left(name)
+
+    def others(self, name: Name) -> int:
+        """Return how many processes in a service's cgroup its stop leaves alone."""
+        return self._machine.others(name, self._interpreter.run(name))
 
     def definition(self, name: Name) -> str:
         """Return the definition in force as TOML."""

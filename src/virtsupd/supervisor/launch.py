@@ -240,13 +240,17 @@ class Launcher:
             self._sockets.pop(name).close()
         os.close(self._null)
 
+    def groups(self, name: Name) -> tuple[Cgroup, ...]:
+        """Return the cgroups of a service that exist; none if there are no cgroups here."""
+        return self.tree.groups(name) if self.tree is not None else ()
+
     def _cgroup(self, name: Name, mode: StopMode, *, forks: bool) -> Cgroup | None:
         """Return a cgroup for the first start in it, none of whose processes is an earlier virtsupd's.
 
         A program that forks away gets one that nobody was in before: until its pid file names the
         leader, all that is in there may be it.
         """
-        groups = self.tree.groups(name) if self.tree is not None else ()
+        groups = self.groups(name)
         refuse_leftovers(self.records.record(name), mode, groups)
         if self.records.is_unread(name):
             file = self.run_dir / "records" / file_name(name)

@@ -22,6 +22,7 @@ from virtsupd.process.lives import (
     began_at,
     children_since,
     epoch,
+    group_lives,
     led_group,
     life_of,
     who_waits_for,
@@ -337,6 +338,24 @@ class LinuxMachine:
         if run.cgroup is not None:
             return run.cgroup.pids()
         return (run.leader, *descendants(run.leader)) if run.leader is not None else ()
+
+    def left(self, name: Name) -> Sequence[int]:
+        """Return the processes in the cgroups of a service, whether or not it runs."""
+        return sorted({pid for group in self._launcher.groups(name) for pid in group.pids()})
+
+    def others(self, name: Name, run: Run | None) -> int:
+        """Return how many processes in the cgroups of a service its stop leaves alone.
+
+        `run` is what there is of its present start, if anything.
+        """
+        spec = self._launcher.definition(name)
+        if spec.process is None or spec.stop.mode is StopMode.CGROUP:
+            return 0
+        covered = {run.leader} if run is not None else set()
+        if run is not None and spec.stop.mode is StopMode.GROUP:
+            covered.update(life.pid for life in group_lives(run.group))
+        found = {*self.left(name), *(self.pids(run) if run is not None and run.cgroup else ())}
+        return len(found - covered)
 
     def tidy(self) -> None:
         """Remove what services that have stopped and were not started again leave behind."""

@@ -77,6 +77,15 @@ def test_a_page_says_everything_about_a_service() -> None:
     ]
 
 
+def test_what_lives_beside_a_service_is_counted() -> None:
+    assert "  Beside it     1 process in its cgroup that its stop leaves alone" in page(
+        service("libvirtd"), lives_beside=1
+    )
+    assert "  Beside it     2 processes in its cgroup that its stop leaves alone" in page(
+        stopped("libvirtd"), lives_beside=2
+    )
+
+
 def test_the_definition_stands_behind_the_command() -> None:
     lines = page(service("web"), definition='command = ["x"]\nuser = "nobody"\n')
     position = next(n for n, line in enumerate(lines) if line.startswith("  Command"))

@@ -95,6 +95,16 @@ async def test_status_shows_all_or_the_named_once(tmp_path: Path) -> None:
     assert unknown["error"] == f"{NAME}.ServiceNotFound"
 
 
+async def test_status_counts_what_a_stop_would_leave(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.families[Name("web")] = (10, 11, 12)
+    async with calling(daemon, tmp_path) as caller:
+        everything = good("Status", await caller.call("Status", {"names": []}))
+        named = good("Status", await caller.call("Status", {"names": ["database"]}))
+    assert everything["others"] == [{"name": "web", "count": 2}]
+    assert named["others"] == []
+
+
 @pytest.mark.parametrize(
     ("method", "verb"),
     [

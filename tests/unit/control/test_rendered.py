@@ -9,6 +9,7 @@ from tests.support.hand_backend import HandBackend, link_of, snapshot_of, spec_o
 from virtsupd.control import herd_replies
 from virtsupd.control.backend import Change
 from virtsupd.control.rendered import HerdRecords, Rendered, VarlinkRecords
+from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot, State
 
 
@@ -73,8 +74,11 @@ async def test_the_status_in_pieces_is_herds_reply_whole(count: int) -> None:
 async def test_the_status_and_an_event_are_json() -> None:
     snapshots = services(2)
     records = VarlinkRecords()
-    parts = await records.status(snapshots, HandBackend().facts(), Counting().turn)
-    assert [found["name"] for found in json.loads(b"".join(parts))["services"]] == ["s0", "s1"]
+    others = {Name("s1"): 3}
+    parts = await records.status(snapshots, HandBackend().facts(), others, Counting().turn)
+    status = json.loads(b"".join(parts))
+    assert [found["name"] for found in status["services"]] == ["s0", "s1"]
+    assert status["others"] == [{"name": "s1", "count": 3}]
     event = json.loads(b"".join(records.event(Change("service reloaded", snapshots[0]), 7.5)))
     assert (event["event"], event["at"]) == ("service reloaded", 7.5)
     assert event["service"]["name"] == "s0"
