@@ -1,14 +1,19 @@
 """A host without processes: carries out the engine's effects by hand, for playbooks and machines.
 
 Nothing happens by itself. A spawn makes a `Process` that the test lets become ready, exit or ignore
-its stop signal; timers fire when the test moves the clock past them.
+its stop signal; timers fire when the test moves the clock past them. virtsupd may die between any
+two effects; a `successor` then finds the processes, and what was kept of the services.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
+from tests.support.intervals import INTERVALS
+
 from virtsupd.core.effects import (
+    Adopt,
     Announce,
     Answer,
     ArmTimer,
@@ -19,7 +24,10 @@ from virtsupd.core.effects import (
     FindGuests,
     Finish,
     Forget,
+    Keep,
     Kill,
+    Remember,
+    RememberFirings,
     RememberShutdown,
     Report,
     RunReload,
@@ -29,15 +37,18 @@ from virtsupd.core.effects import (
 )
 from virtsupd.core.engine import Engine, Remembered
 from virtsupd.core.events import (
+    Adopted,
     Asked,
     BecameReady,
     Booted,
+    ClockSet,
     Event,
     Exited,
     Fired,
     Gone,
     HealthChanged,
     Instant,
+    NeverMade,
     NeverReady,
     Reloaded,
     ReloadEnded,
@@ -49,15 +60,20 @@ from virtsupd.core.events import (
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.explain import Hold, hold
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.host_scope import ShutdownOrder
 from virtsupd.core.names import Name
+from virtsupd.core.service import Service
+from virtsupd.core.shutdown_policy import ShutdownPolicy
 from virtsupd.core.snapshot import State
-from virtsupd.core.spec import LogSpec, NotifyProbe, ProcessSpec, Readiness, ServiceSpec
+from virtsupd.core.spec import LogSpec, NotifyProbe, ProcessSpec, Readiness, ServiceSpec, TimerSpec
 
 KILLED = ExitStatus(signal=9)
 TERMINATED = ExitStatus(signal=15)
 CLEAN = ExitStatus(code=0)
 FAILED = ExitStatus(code=1)
+UNKNOWN = ExitStatus()
 NOTIFY = Readiness(NotifyProbe())
+_FORGOTTEN = Remembered(wanted=None, enabled=True)
 _EDGES = frozenset({"requires", "binds_to", "wants", "after", "before", "conflicts"})
 
 
@@ -73,12 +89,26 @@ def service(name: str, **fields: Any) -> ServiceSpec:
     return ServiceSpec(Name(name), **made)
 
 
+def timer(
+    name: str,
+    seconds: str = "100",
+    *,
+    catch_up: float = math.inf,
+    timeout: float = 0.0,
+    **fields: Any,
+) -> ServiceSpec:
+    """A service whose command is a job that runs at the multiples of `seconds` (`INTERVALS`)."""
+    times = TimerSpec((seconds,), catch_up_seconds=catch_up, timeout_seconds=timeout)
+    return service(name, timer=times, respawn=None, **fields)
+
+
 def target(name: str, **fields: Any) -> ServiceSpec:
     return service(name, process=None, **fields)
 
 
 _WORDS: dict[type, str] = {
     Spawn: "spawn",
+    Adopt: "adopt",
     AwaitReady: "await",
     WatchHealth: "watch",
     Terminate: "terminate",
@@ -96,7 +126,7 @@ def in_words(effect: Effect) -> str:
     if isinstance(effect, Finish):
         return "finish"
     if isinstance(effect, RememberShutdown):
-        return f"remember shutdown {effect.order.phase}"
+        return ""
     if isinstance(effect, EndGuest):
         return f"{effect.end} guest {effect.guest}"
     word = _WORDS.get(type(effect))
@@ -111,6 +141,21 @@ class Process:
     generation: int
     is_done: bool = False
     """Its leader has ended; what it left behind may still be there."""
+    status: ExitStatus = UNKNOWN
+    """How it did, as far as anybody can tell."""
+
+
+def _rename(kept: dict[Name, Any], name: Name, heir: Name) -> None:
+    if name in kept:
+        kept[heir] = kept.pop(name)
+
+
+def as_kept(name: Name, found: Service) -> Service:
+    """What is read back of a service that was kept: only what counts in comparisons."""
+    fresh: dict[str, Any] = {
+        f.name: f.default for f in fields(Service) if not f.compare and f.default is not MISSING
+    }
+    return replace(found, **fresh | {"spec": ServiceSpec(name, (name,))})
 
 
 @dataclass(slots=True)
@@ -119,6 +164,8 @@ class PureHost:
 
     engine: Engine
     now: float = 1000.0
+    wall_ahead: float = 0.0
+    """By how much the wall clock differs from the monotonic one."""
     processes: dict[Name, Process] = field(default_factory=dict)
     timers: dict[tuple[Name, Timer], ArmTimer] = field(default_factory=dict)
     answers: dict[int, Answer] = field(default_factory=dict)
@@ -140,6 +187,19 @@ class PureHost:
     is_finished: bool = False
     pids: int = 100
     tickets: int = 0
+    specs: tuple[ServiceSpec, ...] = ()
+    """The configuration."""
+    kept: dict[Name, Service] = field(default_factory=dict)
+    """What a successor is left of the services."""
+    records: dict[Name, Process] = field(default_factory=dict)
+    """Where it would look for their processes."""
+    remembered: dict[Name, Remembered] = field(default_factory=dict)
+    order: ShutdownOrder | None = None
+    """What it would be told of a shutdown."""
+    policy: ShutdownPolicy | None = None
+    effects_left: int | None = None
+    """virtsupd is killed when it has carried out so many more effects."""
+    is_dead: bool = False
 
     @classmethod
     def of(
@@ -148,9 +208,11 @@ class PureHost:
         remembered: Mapping[str, Remembered] | None = None,
         boot: bool = True,
         engine: type[Engine] = Engine,
+        policy: ShutdownPolicy | None = None,
     ) -> "PureHost":
         known = {Name(name): kept for name, kept in (remembered or {}).items()}
-        host = cls(engine(ServiceGraph.build(specs), known))
+        made = engine(ServiceGraph.build(specs), known, shutdown_policy=policy, calendar=INTERVALS)
+        host = cls(made, specs=specs, remembered=dict(known), policy=policy)
         if boot:
             host.post(Booted())
         return host
@@ -160,11 +222,103 @@ class PureHost:
     def post(self, *events: Event) -> None:
         """Feed events, and all that comes of them at once."""
         waiting = list(events)
-        while waiting:
+        while waiting and not self.is_dead:
             event = waiting.pop(0)
-            for effect in self.engine.advance(event, Instant(self.now, self.now)):
+            effects = self.engine.advance(event, self.instant())
+            kinds = [type(effect) for effect in effects]
+            assert Keep not in kinds[kinds.count(Keep) :], "kept too late"
+            for effect in effects:
+                if self.effects_left == 0:
+                    self.is_dead = True
+                    return
+                if self.effects_left is not None:
+                    self.effects_left -= 1
                 self.effects.append(effect)
                 waiting.extend(self._carry_out(effect))
+            self._check_kept()
+
+    def _check_kept(self) -> None:
+        """A successor would find all that lasts as it is now."""
+        for name in self.engine.names():
+            found = self.engine.service(name)
+            if found.has_past:
+                assert self.kept.get(name) == found, f"{name} changed and was not kept"
+
+    def instant(self, later: float = 0.0) -> Instant:
+        return Instant(self.now + later, self.now + later + self.wall_ahead)
+
+    def set_clock(self, ahead: float) -> None:
+        """Set the wall clock so far ahead of where it was; intervals stay what they are."""
+        self.wall_ahead += ahead
+        self.post(ClockSet())
+
+    def successor(
+        self,
+        *specs: ServiceSpec,
+        died: Mapping[str, ExitStatus] | None = None,
+        lost: Iterable[str] = (),
+        away: float = 0.0,
+        boot: bool = True,
+    ) -> "PureHost":
+        """A virtsupd that starts on the same host after this one was killed, and looks around.
+
+        `specs` are its configuration, if it is another one. `died` ended in the meantime; of
+        `lost` there is no record, and no process. It starts `away` seconds later.
+        """
+        self.is_dead = True
+        for name, status in (died or {}).items():
+            self.processes.pop(Name(name)).status = status
+            self.records[Name(name)].is_done = True
+        for name in lost:
+            self.processes.pop(Name(name), None)
+            self.records.pop(Name(name), None)
+        specs = specs or self.specs
+        graph = ServiceGraph.build(specs)
+        found = {name: as_kept(name, service) for name, service in self.kept.items()}
+        for name, service in tuple(found.items()):
+            if not service.has_process:
+                # A one-shot that is done is not looked for; here it leaves nothing behind.
+                self.processes.pop(name, None)
+            self._take_name(found, name, graph)
+        engine = type(self.engine)(
+            graph,
+            dict(self.remembered),
+            found,
+            shutdown_order=self.order,
+            shutdown_policy=self.policy,
+            calendar=INTERVALS,
+        )
+        heir = PureHost(
+            engine,
+            policy=self.policy,
+            order=self.order,
+            now=self.now + away,
+            wall_ahead=self.wall_ahead,
+            processes=self.processes,
+            stubborn=self.stubborn,
+            unkillable=self.unkillable,
+            unspawnable=self.unspawnable,
+            held=self.held,
+            pids=self.pids,
+            tickets=self.tickets,
+            specs=specs,
+            kept=dict(found),
+            records=self.records,
+            remembered=dict(self.remembered),
+        )
+        if boot:
+            heir.post(Booted())
+        return heir
+
+    def _take_name(self, found: dict[Name, Service], name: Name, graph: ServiceGraph) -> None:
+        """Bring what was kept under the names of the graph, as is done before an engine is made."""
+        heir = graph.canonical.get(name)
+        if heir is None and not found[name].has_process:
+            del found[name]
+        elif heir is not None and heir not in found:
+            _rename(found, name, heir)
+            _rename(self.processes, name, heir)
+            _rename(self.records, name, heir)
 
     def ask(self, verb: Verb, *names: str, guests: bool = False) -> int:
         self.tickets += 1
@@ -190,7 +344,7 @@ class PureHost:
     def exits(self, name: str, status: ExitStatus = FAILED) -> None:
         """Let a service's leader end by itself, leaving nothing behind."""
         found = self.processes[Name(name)]
-        found.is_done = True
+        found.is_done, found.status = True, status
         self.post(Exited(Name(name), found.generation, status))
 
     def never_ready(self, name: str, why: str = "nobody answers") -> None:
@@ -227,6 +381,7 @@ class PureHost:
         graph = ServiceGraph.build(specs, absent=absent)
         problems = self.engine.reload_problems(graph)
         if not problems:
+            self.specs = specs
             self.post(Reloaded(graph))
         return problems
 
@@ -244,6 +399,14 @@ class PureHost:
 
     def running(self) -> list[str]:
         return [n for n in self.engine.names() if self.state(n) is State.RUNNING]
+
+    def service(self, name: str) -> Service:
+        return self.engine.service(Name(name))
+
+    def pid(self, name: str) -> int | None:
+        """The pid of the living leader, as the host knows it."""
+        found = self.processes.get(Name(name))
+        return found.pid if found is not None and not found.is_done else None
 
     def states(self, name: str) -> list[str]:
         """The states a service went through, oldest first."""
@@ -282,6 +445,8 @@ class PureHost:
         match effect:
             case Spawn():
                 yield from self._spawn(effect)
+            case Adopt():
+                yield from self._adopt(effect)
             case Terminate() | Kill():
                 yield from self._end(effect)
             case AwaitReady():
@@ -292,32 +457,54 @@ class PureHost:
                     yield ReloadEnded(effect.name, effect.generation, self.reload_fails)
             case ArmTimer():
                 self.timers[effect.name, effect.timer] = effect
-            case CancelTimer():
-                self.timers.pop((effect.name, effect.timer), None)
             case _:
                 self._note(effect)
 
     def _note(self, effect: Effect) -> None:
         match effect:
+            case Keep() | Remember() | RememberFirings() | Forget():
+                self._remember(effect)
+            case CancelTimer():
+                self.timers.pop((effect.name, effect.timer), None)
             case Answer():
                 assert effect.ticket not in self.answers, "answered twice"
                 self.answers[effect.ticket] = effect
             case Announce():
                 self.announced.append((effect.name, effect.event))
-            case Forget():
-                assert effect.name not in self.processes, "forgotten while it runs"
-                self.forgotten.append(effect.name)
+            case RememberShutdown():
+                self.order = effect.order
             case Finish():
                 assert set(self.processes) <= self.unkillable, "finished with processes"
                 self.is_finished = True
+                self.order = None
             case _:
                 pass
+
+    def _remember(self, effect: Keep | Remember | RememberFirings | Forget) -> None:
+        match effect:
+            case Keep():
+                self.kept[effect.name] = effect.service
+                if not effect.service.is_alive:
+                    self.records.pop(effect.name, None)
+            case Remember():
+                known = self.remembered.get(effect.name, _FORGOTTEN)
+                kept = (effect.wanted, effect.enabled, effect.by, effect.since, known.firings)
+                self.remembered[effect.name] = Remembered(*kept)
+            case RememberFirings():
+                known = self.remembered.get(effect.name, _FORGOTTEN)
+                self.remembered[effect.name] = replace(known, firings=effect.firings)
+            case Forget():
+                assert effect.name not in self.processes, "forgotten while it runs"
+                self.forgotten.append(effect.name)
+                self.kept.pop(effect.name, None)
+                self.records.pop(effect.name, None)
 
     def _spawn(self, effect: Spawn) -> Iterable[Event]:
         engine, graph = self.engine, self.engine.graph
         assert effect.name not in self.processes, f"{effect.name} twice"
         for need in graph.needs[effect.name]:
             assert engine.service(need).view.is_satisfied, f"{effect.name} without {need}"
+            assert self._is_there(need), f"{effect.name} with a dead {need}"
         for rival in graph.conflicts[effect.name]:
             assert not engine.service(rival).is_alive, f"{effect.name} beside {rival}"
         if effect.name in self.held:
@@ -333,8 +520,24 @@ class PureHost:
             )
             return
         self.pids += 1
-        self.processes[effect.name] = Process(self.pids, effect.generation)
+        made = Process(self.pids, effect.generation)
+        self.processes[effect.name] = self.records[effect.name] = made
         yield Spawned(effect.name, effect.generation, self.pids)
+
+    def _is_there(self, name: Name) -> bool:
+        """Whether what should have a process has one that lives."""
+        return self.engine.service(name).pid is None or self.pid(name) is not None
+
+    def _adopt(self, effect: Adopt) -> Iterable[Event]:
+        found = self.records.get(effect.name)
+        if found is None or found.generation != effect.generation:
+            self.records.pop(effect.name, None)
+            yield NeverMade(effect.name, effect.generation)
+            return
+        pid = self.pid(effect.name)
+        yield Adopted(effect.name, effect.generation, pid)
+        if pid is None:
+            yield Exited(effect.name, effect.generation, found.status)
 
     def _end(self, effect: Terminate | Kill) -> Iterable[Event]:
         found = self.processes.get(effect.name)
@@ -348,5 +551,6 @@ class PureHost:
         del self.processes[effect.name]
         if not found.is_done:
             status = KILLED if isinstance(effect, Kill) else TERMINATED
+            found.is_done, found.status = True, status
             yield Exited(effect.name, effect.generation, status)
         yield Gone(effect.name, effect.generation)
