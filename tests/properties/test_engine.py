@@ -1,6 +1,7 @@
 """Random operators, crashes and reloads on random graphs: what holds after every step."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 
 import hypothesis.strategies as st
@@ -113,6 +114,9 @@ class EngineMachine(RuleBasedStateMachine):
         told = self.host.engine.would_touch(verb, [Name(name) for name in names]).stopped
         staying = {n for n, s in self.services() if s.is_up and not s.view.must_stop}
         self.asked[self.host.ask(verb, *names, guests=guests)] = verb
+        if self.host.unspawnable:
+            # What is asked again and cannot be spawned takes down what is bound to it: a crash.
+            return
         self.nothing_else_ends(staying.difference(told))
         if not guests:
             self.no_other_guest_ends(before - falling - set(names))
@@ -191,7 +195,117 @@ class EngineMachine(RuleBasedStateMachine):
         if self.host.tickets % 5 == 4:
             self.host.ask(Verb.SHUTDOWN)
 
+    # virtsupd is killed
+
+    @rule(
+        data=st.data(),
+        seconds=st.sampled_from([0.0, 1.0, 100.0]),
+        made=st.one_of(st.none(), st.none(), specs()),
+    )
+    def virtsupd_dies(
+        self, data: st.DataObject, seconds: float, made: tuple[ServiceSpec, ...] | None
+    ) -> None:
+        staying = {n for n, s in self.services() if s.state is State.RUNNING}
+        staying -= {n for n, s in self.services() if s.view.must_stop}
+        pids = {n: self.host.pid(n) for n in staying}
+        ended = self.succeed(data, seconds, made)
+        if made is None and not ended:
+            for name, pid in pids.items():
+                found = self.host.service(name)
+                assert found.state is State.RUNNING, f"{name} ended by itself"
+                assert self.host.pid(name) == pid == found.pid, name
+
+    @precondition(lambda self: self.host.engine.names())
+    @rule(
+        data=st.data(),
+        effects=st.integers(0, 30),
+        verb=st.sampled_from([Verb.START, Verb.STOP, Verb.RESTART]),
+    )
+    def virtsupd_dies_in_a_command(self, data: st.DataObject, effects: int, verb: Verb) -> None:
+        self.host.effects_left = effects
+        ticket = self.host.ask(verb, self.pick(data), guests=data.draw(st.booleans()))
+        self.was_answered(ticket, verb)
+        self.succeed(data, 0.0, None)
+
+    @precondition(lambda self: self.host.processes)
+    @rule(data=st.data(), effects=st.integers(0, 10))
+    def virtsupd_dies_as_a_service_does(self, data: st.DataObject, effects: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.host.processes)))
+        if not self.host.processes[name].is_done:
+            self.host.effects_left = effects
+            self.host.exits(name, FAILED)
+            self.succeed(data, 0.0, None)
+
+    def was_answered(self, ticket: int, verb: Verb) -> None:
+        if ticket in self.host.answers:
+            self.asked[ticket] = verb
+
+    def succeed(
+        self, data: st.DataObject, seconds: float, made: tuple[ServiceSpec, ...] | None
+    ) -> set[Name]:
+        """Let a successor take over, after some processes have ended and perhaps left no trace.
+
+        Returns who ended.
+        """
+        old = self.host
+        alive = {n: p.pid for n, p in old.processes.items() if not p.is_done}
+        ending = data.draw(st.sets(st.sampled_from(sorted(alive)))) if alive else set()
+        status = st.sampled_from([CLEAN, FAILED, NOT_NEEDED, ExitStatus()])
+        died = {str(name): data.draw(status) for name in sorted(ending)}
+        gone = sorted(old.records.keys() - old.processes.keys() | ending)
+        lost = data.draw(st.sets(st.sampled_from(gone))) if gone else set()
+        before = {n: copy(s) for n, s in old.kept.items()}
+        self.host = old.successor(*(made or ()), died=died, lost=lost, away=seconds)
+        self.asked = {t: v for t, v in self.asked.items() if t in old.answers}
+        self.host.answers = dict(old.answers)
+        if made is None:
+            self.nothing_is_forgotten(before, old.remembered)
+            self.nothing_ends_that_was_to_run_on(before, alive, ending)
+        return ending
+
+    def nothing_is_forgotten(
+        self, before: dict[Name, Service], remembered: dict[Name, Remembered]
+    ) -> None:
+        for name, kept in before.items():
+            if name in self.host.engine.names():
+                found = self.host.service(name)
+                asked = remembered.get(name)
+                was_wanted = kept.wanted if asked is None else asked.wanted
+                if was_wanted or (asked is not None and was_wanted is False):
+                    assert found.wanted == was_wanted, f"{name} is wanted otherwise"
+                assert found.restarts >= kept.restarts, name
+                assert len(found.exits) >= len(kept.exits), name
+
+    def nothing_ends_that_was_to_run_on(
+        self, before: dict[Name, Service], alive: dict[Name, int], ending: set[Name]
+    ) -> None:
+        """What ran and has lost nothing that it is bound to is the same process still."""
+        for name, pid in alive.items():
+            kept = before.get(name)
+            if kept is None or kept.state is not State.RUNNING or name in ending:
+                continue
+            found = self.host.engine._host.services.get(name)
+            if found is not None and found.is_up and found.generation == kept.generation:
+                assert self.host.pid(name) == pid == found.pid, name
+                assert found.since == kept.since, name
+
     # What holds
+
+    @invariant()
+    def processes_are_those_of_the_services(self) -> None:
+        """Nothing is doubled and nothing forgotten: each process is known, and each pid is real."""
+        for name, found in self.services():
+            process = self.host.processes.get(name)
+            if found.pid is not None:
+                assert process is not None, f"{name} has a pid and no process"
+                assert process.pid == found.pid, name
+            if process is not None:
+                assert found.generation == process.generation, f"{name} has another's process"
+
+    @invariant()
+    def nothing_is_sought_for_long(self) -> None:
+        if self.alive():
+            assert not self.host.engine._host.sought
 
     @invariant()
     def stopped_means_no_process(self) -> None:
