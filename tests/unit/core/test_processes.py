@@ -421,3 +421,11 @@ def test_a_process_that_ran_and_of_which_a_successor_finds_nothing_has_ended() -
     host.post(NeverMade(DB, process.generation))
     assert host.engine.snapshot(DB).exits[0].status == ExitStatus()
     assert host.reason("db").startswith("backing-off: ")
+
+
+def test_a_stop_that_may_not_signal_says_so_as_its_reason() -> None:
+    host = PureHost.of(service("db"))
+    host.stubborn.add("db")
+    host.stop("db")
+    host.post(Told(DB, host.engine.service(DB).generation, "denied", "not permitted"))
+    assert host.reason("db") == "degraded: cannot be ended: not permitted"
