@@ -85,6 +85,20 @@ def test_under_systemd_services_outlive_restart_stop_crash_and_another_target(
         assert host.are_alive(lives)
 
 
+def test_under_systemd_what_an_earlier_virtsupd_started_ends_in_order_with_the_host(
+    tmp_path: Path,
+) -> None:
+    with private_host("systemd", ["sh", "-c", _BOOT], shared=tmp_path, is_first=True) as host:
+        host.await_services()
+        lives = host.lives()
+        host.run("systemctl restart virtsupd.service")
+        host.await_services()
+        assert host.lives() == lives
+        host.run("systemctl poweroff")
+        host.inside.wait()
+    assert host.ended == ["front", "back"]
+
+
 # OpenRC
 
 _OPENRC = ("openrc", "librc1", "libeinfo1")
@@ -113,6 +127,22 @@ def test_under_openrc_services_end_in_order_with_the_host_and_virtsupd_stays_dow
         assert host.ended == ["front", "back"]
         assert host.daemon() is None
         host.run("! grep -qs supervise-daemo /proc/[0-9]*/comm")
+
+
+def test_under_openrc_what_an_earlier_virtsupd_started_ends_in_order_with_the_host(
+    tmp_path: Path,
+) -> None:
+    over = programs(*_OPENRC)
+    with private_host("openrc", ["sh", "-c", _RUNLEVELS], shared=tmp_path, over=over) as host:
+        host.await_said(UP)
+        host.await_services()
+        lives = host.lives()
+        host.run("rc-service virtsupd restart")
+        host.await_services()
+        assert host.lives() == lives
+        host.run("openrc shutdown")
+        assert host.ended == ["front", "back"]
+        assert host.daemon() is None
 
 
 def test_under_openrc_a_shutdown_by_hand_lasts_until_the_next_start(tmp_path: Path) -> None:
@@ -146,6 +176,18 @@ def test_under_openrc_services_outlive_crash_restart_and_stop(tmp_path: Path) ->
 # sysvinit
 
 _SYSV = "/etc/init.d/virtsupd"
+
+
+@pytest.mark.parametrize("before", ["restart", "stop"])
+def test_the_sysv_script_ends_what_an_earlier_virtsupd_started(tmp_path: Path, before: str) -> None:
+    with private_host("sysvinit", IDLE, shared=tmp_path) as host:
+        _started_by_sysv(host)
+        lives = host.lives()
+        host.run(f"RUNLEVEL=2 {_SYSV} {before}")
+        assert host.are_alive(lives)
+        host.run(f"RUNLEVEL=0 {_SYSV} stop")
+        assert host.ended == ["front", "back"]
+        assert not host.are_alive(lives)
 
 
 def test_the_sysv_script_starts_restarts_and_stops_virtsupd_alone(tmp_path: Path) -> None:
@@ -235,6 +277,22 @@ def test_under_runit_services_end_in_order_with_the_host_and_virtsupd_stays_down
         eventually(lambda: "down" in host.run(f"sv status {_SV}").split(":")[0], "down")
         host.run(f"sv force-stop {_SV} && sv exit {_SV}")
         assert host.inside.wait() == 0
+
+
+def test_under_runit_what_an_earlier_virtsupd_started_ends_in_order_with_the_host(
+    tmp_path: Path,
+) -> None:
+    over = programs("runit")
+    with private_host("runit", ["runsv", _SV], shared=tmp_path, over=over) as host:
+        host.await_services()
+        lives, crashed = host.lives(), host.daemon()
+        assert crashed is not None
+        host.inside.signal(crashed, "KILL")
+        eventually(lambda: host.daemon() not in (crashed, None), "another virtsupd")
+        host.await_services()
+        assert host.lives() == lives
+        host.run((PACKAGING / "runit/rc.shutdown").read_text())
+        assert host.ended == ["front", "back"]
 
 
 def test_under_runit_a_refused_host_file_is_not_tried_again(tmp_path: Path) -> None:

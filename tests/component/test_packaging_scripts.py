@@ -122,6 +122,21 @@ def test_services_that_virtsupd_left_end_in_order_too(fakes: Fakes) -> None:
     assert fakes.calls.count("virtsupd --config /x.toml") == 1
 
 
+def test_a_virtsupd_that_dies_in_the_middle_has_a_successor(fakes: Fakes) -> None:
+    run_dir = fakes.directory / "run"
+    (run_dir / "records").mkdir(parents=True)
+    fakes.add_client_of("virtsupd")
+    client = fakes.directory / "virtsupctl"
+    crash = f"case $* in *shutdown*) : >{run_dir}/records/web ;; esac\n"
+    client.write_text(client.read_text().replace("grep -q", f"{crash}grep -q"))
+    fakes.add("virtsupd")
+    code, _ = fakes.run(HOST_SHUTDOWN, VIRTSUPD_RUN_DIR=str(run_dir), VIRTSUPD_CONFIG="/x.toml")
+    assert code == 0
+    called = [call.split()[-1] for call in fakes.calls]
+    assert (called[0], called[-1]) == ("--guests", "--guests")
+    assert fakes.calls.count("virtsupd --config /x.toml") == 1
+
+
 def test_no_virtsupd_is_started_on_a_host_that_goes_down_without_services(fakes: Fakes) -> None:
     fakes.add("virtsupctl", status=6)
     fakes.add("virtsupd")

@@ -156,7 +156,13 @@ class Daemon:
             own = {"NOTIFY_SOCKET": "@" + notify.getsockname()[1:].decode()}
             log = stack.enter_context(output.open("wb"))
             process = subprocess.Popen(
-                [*host.prefix, *_in_terminal(terminal), *host.program, "--config", str(host.config)],
+                [
+                    *host.prefix,
+                    *_in_terminal(terminal),
+                    *host.program,
+                    "--config",
+                    str(host.config),
+                ],
                 stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=log if terminal is None else terminal,
                 stderr=log if terminal is None else terminal,

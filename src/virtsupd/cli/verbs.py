@@ -228,7 +228,7 @@ VERBS = (
         "quit",
         "",
         "end virtsupd alone; every service runs on",
-        text="The next virtsupd does not take them over yet.",
+        text="The next virtsupd takes them over.",
         count=(0, 0),
         completes="",
     ),

@@ -24,8 +24,8 @@ def test_the_help_of_a_verb_shows_its_options_and_the_common_ones() -> None:
     assert "-s, --socket PATH" in text
 
 
-def test_quit_promises_no_more_than_there_is() -> None:
-    assert "does not take them over yet" in of_verb(VERB_BY_NAME["quit"])
+def test_quit_says_what_becomes_of_the_services() -> None:
+    assert "The next virtsupd takes them over." in of_verb(VERB_BY_NAME["quit"])
 
 
 def test_the_short_usage_says_where_the_long_one_is() -> None:
