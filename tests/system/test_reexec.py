@@ -286,7 +286,7 @@ def test_fifty_in_a_row_leak_nothing() -> None:
                 took.append(time.monotonic() - begun)
         assert reexecs(daemon) == ROUNDS + 1
         assert [daemon.pid("web"), daemon.pid("app")] == pids
-        eventually(lambda: descriptors(daemon) == before, "no more descriptors than before")
+        eventually(lambda: descriptors(daemon) <= before, "no more descriptors than before")
         print(f"exec to first answer: p50 {sorted(took)[ROUNDS // 2] * 1000:.0f} ms")  # noqa: T201  (a figure for the report)
 
 
@@ -369,7 +369,7 @@ def test_a_program_that_does_not_fit_is_refused(
         assert reason in refused.stderr
         assert reexecs(daemon) == 0
         assert daemon.status("web") == before
-        eventually(lambda: descriptors(daemon) == open_before, "nothing left open")
+        eventually(lambda: descriptors(daemon) <= open_before, "nothing left open")
 
 
 @pytest.mark.parametrize(
