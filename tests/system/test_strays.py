@@ -358,3 +358,33 @@ def test_a_successor_goes_on_with_the_stop_of_what_could_not_be_killed() -> None
                 (place / "freezer.state").write_text("THAWED")
                 successor.await_state("web", "stopped")
                 assert not successor.status("web")["wanted"]
+
+
+# Sockets that were kept for a service that waits
+
+
+@pytest.mark.parametrize("way", ["stop", "kill", "shutdown", "kill, shutdown"])
+def test_a_socket_that_was_kept_for_a_waiting_service_goes_with_it(way: str) -> None:
+    with host() as made:
+        path = made.root / "front"
+        made.write(
+            f"[service.base]\ncommand = {shell('exec sleep 1000')}\n"
+            f"[service.web]\ncommand = {shell('exec sleep 1000')}\n"
+            f'requires = ["base"]\nsockets = ["{path}"]\n'
+        )
+        with made.started() as daemon:
+            daemon.await_state("web", "running")
+            assert daemon.ask("Stop", "base")[0] == "done"
+            assert path.is_socket(), "clients may wait for its return"
+            if way.startswith("kill"):
+                daemon.kill()
+            elif way == "stop":
+                daemon.ask("Stop", "web")
+                assert not path.exists()
+        if way.startswith("kill"):
+            with made.started() as daemon:
+                assert daemon.reason("web").startswith("waits for base")
+                if way == "kill":
+                    daemon.ask("Stop", "web")
+                    assert not path.exists()
+        assert not path.exists()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from virtsupd.core import commands, shutdown, timing
-from virtsupd.core.effects import Answer, RunReload
+from virtsupd.core.effects import Answer, Release, RunReload
 from virtsupd.core.events import Asked, Verb
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
@@ -91,6 +91,8 @@ def set_wanted(
                 host.remember(service)
         if not wanted:
             host.end_backoff(service)
+            if not service.is_alive and service.origin.has_sockets:
+                host.emit(Release(name))  # kept for it while it waited
 
 
 def want_along(host: HostState, roots: Iterable[Name], *, who: str) -> None:

@@ -314,7 +314,7 @@ class Daemon:
             await self._outputs.told()
             self._outputs.leave()
             return
-        self._launcher.close()
+        self._launcher.close(self._supervisor.engine.names())
         await self._outputs.shutdown()
         if self._tree is not None:
             await self._remove_tree(self._tree)

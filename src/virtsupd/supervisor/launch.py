@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from virtsupd.core.spec import (
     StopMode,
 )
 from virtsupd.errors import SpawnError
-from virtsupd.process.activation import ListeningSockets, activation_environment
+from virtsupd.process.activation import ListeningSockets, activation_environment, remove_stale
 from virtsupd.process.cgroup import Cgroup, CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.identity import resolve_credentials
@@ -224,20 +224,27 @@ class Launcher:
         return {handing_over.SOCKETS: handing_over.definitions(self._sockets)}
 
     def release(self, name: Name) -> None:
-        """Close the activation sockets a service kept over restarts."""
+        """Close the activation sockets a service kept over restarts.
+
+        If none is open, files are removed that they left when an earlier virtsupd was killed.
+        """
         sockets = self._sockets.pop(name, None)
         if sockets is not None:
             sockets.close()
+            return
+        with contextlib.suppress(KeyError):  # it has left the configuration
+            process = self.definition(name).process
+            remove_stale(process.sockets if process is not None else ())
 
     def leave(self) -> None:
         """Close our ends and leave every socket file where it is, for the next virtsupd."""
         for sockets in self._sockets.values():
             sockets.leave()
 
-    def close(self) -> None:
-        """Give back what all services kept, and our own descriptors."""
-        for name in list(self._sockets):
-            self._sockets.pop(name).close()
+    def close(self, names: Iterable[Name] = ()) -> None:
+        """Give back what all services kept, those of these names among them, and our own descriptors."""
+        for name in {*self._sockets, *names}:
+            self.release(name)
         os.close(self._null)
 
     def groups(self, name: Name) -> tuple[Cgroup, ...]:

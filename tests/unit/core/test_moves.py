@@ -272,3 +272,12 @@ def test_activation_sockets_are_kept_over_restarts_and_go_with_a_stop(
         case _:
             host.exits("web")
     assert host.take(Release) == ([Release(Name("web"))] if is_released else [])
+
+
+def test_a_stop_of_what_waits_gives_back_the_sockets_kept_for_it() -> None:
+    listening = replace(process("web"), sockets=(SocketSpec("web", "/run/web"),))
+    host = PureHost.of(service("db"), service("web", process=listening, requires=["db"]))
+    host.stop("db")
+    assert host.take(Release) == [], "it comes back with db"
+    host.stop("web")
+    assert host.take(Release) == [Release(Name("web"))]
