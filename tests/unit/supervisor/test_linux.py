@@ -101,6 +101,13 @@ def unrecorded(s: Supervising) -> None:
     edit(s, lambda record: replace(record, leader=None, group=0))
 
 
+def untold(s: Supervising) -> None:
+    """Make it a kill before the engine was told of the process: it counts as never seen."""
+    records = left_of(s)
+    records.keep(WEB, replace(records.kept()[WEB], pid=None))
+    records.flush()
+
+
 def is_sleep(pid: int) -> bool:
     return Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
 
@@ -286,6 +293,7 @@ async def test_a_start_of_which_nothing_was_made_begins_again(
             kill(pid)
             os.waitpid(pid, 0)
             unrecorded(first)
+            untold(first)
 
         s = await first.successor(ready, parts=parts, meanwhile=never_made)
         assert s.snapshot().state is State.STARTING
