@@ -192,8 +192,12 @@ def _superseded(name: Name, by: str) -> Report:
 def _stuck(service: Service) -> Report | None:
     if service.is_stuck:
         name = service.spec.name
-        return Report(name, Result.FAILED, f"{name}: its processes are still there after SIGKILL")
+        return Report(name, Result.FAILED, _stuck_text(name))
     return None
+
+
+def _stuck_text(name: Name) -> str:
+    return f"{name}: its processes are still there after SIGKILL"
 
 
 def _why_not_started(host: HostState, ticket: Ticket, service: Service) -> Report | None:
@@ -207,6 +211,8 @@ def _why_not_started(host: HostState, ticket: Ticket, service: Service) -> Repor
         return _verdict(host, service, name)
     for need in host.graph.needed_closure([name]):
         other = host.services[need]
+        if other.is_stuck and other is not service:
+            return Report(name, Result.FAILED, f"{name} needs {_stuck_text(need)}")
         if other is service or other.view.is_satisfied or other.is_alive:
             continue
         found = _verdict(host, other, name)

@@ -140,6 +140,8 @@ def _was_seen(service: Service) -> bool:
 def _exited(host: HostState, service: Service, status: ExitStatus) -> None:
     made = service.origin
     is_unknown = status == ExitStatus()
+    if service.is_done:
+        return  # an earlier virtsupd saw it end
     if service.is_ending and service.pid is None and (is_unknown or service.adopted_at is not None):
         return  # an earlier virtsupd saw it, and began to end what is left
     if made.is_timer:

@@ -86,7 +86,7 @@ def adopt(host: HostState) -> None:
     for service in alive:
         name, process = service.spec.name, service.spec.process or LOST
         host.emit(Adopt(name, service.generation, process))
-        if service.state is State.RUNNING and service.job is None:
+        if service.state is State.RUNNING and service.job is None and not service.is_done:
             host.sought.add(name)
     for service in tuple(host.services.values()):
         _go_on(host, service)
@@ -115,6 +115,8 @@ def _ask_again(host: HostState, service: Service) -> None:
 
 def take_found(host: HostState, service: Service, event: Adopted) -> None:
     """Go on with a service whose process is watched again, or whose end an Exited tells."""
+    if service.is_done:
+        return  # what was found, if anything, is something that it left behind
     if not event.was_heard:
         service.adopted_at = host.now.wall
     host.announce(service.spec.name, "service adopted")

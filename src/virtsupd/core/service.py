@@ -195,8 +195,12 @@ class Service:
         """Whether something was started for it that may still be there."""
         if self.origin.is_timer:
             return self.job is not None
-        is_done = self.state is State.RUNNING and self.pid is None and self.origin.one_shot
-        return self.is_alive and not self.origin.is_stage and not is_done
+        return self.is_alive and not self.origin.is_stage
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is a one-shot that has run; what it left behind may still be there."""
+        return self.state is State.RUNNING and self.pid is None and self.origin.one_shot
 
     @property
     def has_past(self) -> bool:

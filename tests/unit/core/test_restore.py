@@ -504,7 +504,7 @@ def test_a_one_shot_that_is_done_is_not_run_again() -> None:
     host = PureHost.of(job(), service("web", requires=["job"]))
     host.exits("job", CLEAN)
     heir = host.successor()
-    assert (heir.did(), heir.running()) == (["adopt web"], ["job", "web"])
+    assert (heir.did(), heir.running()) == (["adopt job", "adopt web"], ["job", "web"])
 
 
 def test_a_one_shot_that_ended_well_meanwhile_is_done() -> None:
@@ -685,11 +685,18 @@ def test_what_is_no_longer_configured_and_ended_meanwhile_is_forgotten(*, lost: 
 
 
 def test_what_is_gone_with_its_definition_is_not_even_looked_for() -> None:
-    host = PureHost.of(target("net"), job(), service("db"))
-    host.exits("job", CLEAN)
+    host = PureHost.of(target("net"), service("db"))
     host.stop("db")
     heir = host.successor(service("web"))
     assert (heir.did(), heir.engine.names()) == (["spawn web"], ("web",))
+
+
+def test_what_a_one_shot_left_behind_ends_when_its_definition_is_gone() -> None:
+    host = PureHost.of(job())
+    host.exits("job", CLEAN)
+    heir = host.successor(service("web"))
+    assert heir.did() == ["adopt job", "terminate job", "spawn web", "forget job"]
+    assert heir.engine.names() == ("web",)
 
 
 def test_a_guest_that_is_no_longer_configured_runs_on_until_it_is_stopped() -> None:
@@ -755,8 +762,7 @@ def test_a_renamed_service_whose_new_name_has_a_past_is_no_part_of_the_graph() -
 
 
 def test_of_what_is_gone_with_its_definition_the_engine_takes_no_notice() -> None:
-    host = PureHost.of(service("db"), job())
-    host.exits("job", CLEAN)
+    host = PureHost.of(service("db"))
     host.stop("db")
     engine = Engine(ServiceGraph.build([service("web")]), {}, host.kept)
     assert engine.names() == ("web",)

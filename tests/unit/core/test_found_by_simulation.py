@@ -1,0 +1,60 @@
+"""What the simulator found in the engine, each as the few events that showed it."""
+
+from collections.abc import Iterable
+
+from tests.support.pure_host import FAILED, PureHost, service
+
+from virtsupd.core.effects import Adopt, Effect, Result
+from virtsupd.core.engine import Engine
+from virtsupd.core.events import Adopted, Booted, Event, Exited, Instant, NeverMade
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import State
+from virtsupd.core.spec import ExitProbe, Readiness
+
+JOB = service("job", one_shot=True, ready=Readiness(ExitProbe()))
+NAME = Name("job")
+LATER = Instant(2000.0, 2000.0)
+
+
+def test_a_start_that_needs_what_cannot_be_killed_is_answered() -> None:
+    host = PureHost.of(service("db"), service("web", requires=["db"], autostart=False))
+    host.unkillable.add("db")
+    host.stop("db")
+    host.pass_time(100.0)
+    answer = host.answers[host.start("web")]
+    assert [report.result for report in answer.reports] == [Result.FAILED]
+    assert answer.reports[0].message.startswith("web needs db: its processes are still there")
+
+
+def done() -> Engine:
+    """Return the engine of a successor that finds a one-shot done."""
+    host = PureHost.of(JOB)
+    host.exits("job", ExitStatus(0))
+    service = host.engine.service(NAME)
+    assert service.is_done
+    return Engine(ServiceGraph.build([JOB]), {}, {NAME: service})
+
+
+def adopts(effects: Iterable[Effect]) -> list[Name]:
+    return [effect.name for effect in effects if isinstance(effect, Adopt)]
+
+
+def test_what_a_one_shot_left_behind_is_taken_over() -> None:
+    """Else a stop of it would end nothing, and its next start be refused for what is left."""
+    assert adopts(done().advance(Booted(), LATER)) == [NAME]
+
+
+def test_a_one_shot_stays_done_whatever_is_found_of_it() -> None:
+    generation = done().service(NAME).generation
+    found: list[list[Event]] = [
+        [Adopted(NAME, generation, None), Exited(NAME, generation, ExitStatus())],
+        [Adopted(NAME, generation, 4711), Exited(NAME, generation, FAILED)],
+        [NeverMade(NAME, generation)],
+    ]
+    for events in found:
+        engine = done()
+        for event in (Booted(), *events):
+            engine.advance(event, LATER)
+        assert (engine.service(NAME).state, engine.service(NAME).is_done) == (State.RUNNING, True)
