@@ -340,23 +340,28 @@ class Interpreter:
 
     def _look(self, run: Run, stop: Stop) -> None:
         """Post Gone if nothing is left; while the leader's end is not told, its exit asks again."""
-        if run.is_waiting or run.leader is not None or self._runs.get(run.name) is not run:
+        if run.leader is not None or self._runs.get(run.name) is not run:
             return
         if self._machine.is_gone(run, stop):
             self._gone(run)
-        else:
+        elif not run.is_waiting:
             run.is_waiting = True
-            self._machine.when_gone(run, stop, lambda: self._gone(run))
+            self._machine.when_gone(run, stop, lambda: self._look_again(run))
+
+    def _look_again(self, run: Run) -> None:
+        """Ask once more when what was waited for has ended: a Kill since then may cover more."""
+        run.is_waiting = False
+        if run.ending is not None:
+            run.ending()
 
     def _gone(self, run: Run) -> None:
-        if self._runs.get(run.name) is run:
-            del self._runs[run.name]
-            suspects = self._machine.suspects(run)
-            if suspects:
-                self._records.suspect(run.name, suspects)
-            else:
-                self._records.end(run.name)
-            self._machine.close(run)
+        del self._runs[run.name]
+        suspects = self._machine.suspects(run)
+        if suspects:
+            self._records.suspect(run.name, suspects)
+        else:
+            self._records.end(run.name)
+        self._machine.close(run)
         self.post(Gone(run.name, run.generation))
 
     # Reloading

@@ -267,6 +267,7 @@ class Launcher:
         if forks or mode is StopMode.CGROUP:
             return self.tree.anew(name)
         cgroup = self.tree.service(name)  # guests and jobs may live in it, and go on
+        cgroup.remove()  # an empty one may have been killed as a whole: see `CgroupTree.anew`
         cgroup.make()
         return cgroup
 

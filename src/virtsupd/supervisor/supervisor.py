@@ -189,8 +189,9 @@ class Supervisor:
                 else:
                     self._advance(self._events.popleft())
                 if self._clock.now().monotonic > end:
-                    self._reschedule()
                     break
+            if self._effects or self._events:
+                self._reschedule()
             else:
                 self._interpreter.tidy()
             self._flush()
@@ -216,9 +217,8 @@ class Supervisor:
             self.finished.set()
 
     def _reschedule(self) -> None:
-        if self._effects or self._events:
-            self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._work)
+        self._is_scheduled = True
+        asyncio.get_running_loop().call_soon(self._work)
 
     def _do(self, effect: Effect) -> None:
         match effect:
