@@ -77,6 +77,17 @@ async def test_a_successor_reads_the_newline_that_was_written_while_nobody_read(
     os.close(successor)
 
 
+async def test_a_newline_that_was_read_is_there_for_a_successor(tmp_path: Path) -> None:
+    descriptor = ready_fifo(tmp_path / "ready")
+    try:
+        os.write(descriptor, b"\n")
+        with anyio.fail_after(5):
+            for _ in range(3):
+                await wait_ready(FdProbe(), context(ready_fd=descriptor))
+    finally:
+        os.close(descriptor)
+
+
 async def test_a_readiness_pipe_closed_without_a_newline_is_never_ready() -> None:
     ours, theirs = os.pipe()
     os.write(theirs, b"no")

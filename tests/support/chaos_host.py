@@ -35,7 +35,8 @@ def many(*words: str) -> str:
 
 def ready(kind: str, **keys: str) -> str:
     """Return the line with a readiness probe."""
-    said = "".join(f', {key} = "{value}"' for key, value in keys.items())
+    # What says that it is ready while virtsupd is away is taken for ready after this time.
+    said = "".join(f', {key} = "{value}"' for key, value in {"timeout": "5s", **keys}.items())
     return f'ready = {{ kind = "{kind}"{said} }}\n'
 
 
@@ -51,9 +52,7 @@ def sorts(root: Path) -> Mapping[str, Sort]:
         "prepare": Sort(f"command = {shell('exec sleep 0.05')}\n{once}", 0),
         "base": Sort(sleep),
         "bus": Sort(many("ready") + ready("notify")),
-        "link": Sort(
-            many("newline", "READY_FD") + 'ready = { kind = "fd", variable = "READY_FD" }\n'
-        ),
+        "link": Sort(many("newline", "FD") + _FD),
         "fork": Sort(fork),
         "inet": Sort(many("listen", f"{root}/inet") + ready("socket", path=f"{root}/inet")),
         "asked": Sort(
@@ -115,7 +114,7 @@ def sorts(root: Path) -> Mapping[str, Sort]:
     }
 
 
-_FD = 'ready = { kind = "fd", variable = "FD" }\n'
+_FD = ready("fd", variable="FD")
 
 EDGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "prepare": {"requires": ("bus",)},

@@ -141,10 +141,17 @@ def _nobody_else(chaos: "Chaos", statuses: dict[str, Json]) -> list[str]:
     known = set(guests_of(made)) | {chaos.daemon.process.pid}
     known |= {pid for name in statuses for pid in lives_at(made, name)}
     others = {pid for pid in pids_of(made) if pid not in known and life_of(pid) is not None}
-    commands = {pid: text_of(Path(f"/proc/{pid}/cmdline")).replace("\0", " ") for pid in others}
+    commands = {pid: _command(pid) for pid in others}
     strangers = {pid: c for pid, c in commands.items() if "logkeeper" not in c and c}
     keepers = [pid for pid, c in commands.items() if "logkeeper" in c]
     found = [f"process {pid} is nobody's: {c[:100]}" for pid, c in strangers.items()]
     if len(keepers) != 1:
         found.append(f"there are {len(keepers)} log keepers: {keepers}")
     return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+    except OSError:  # it has just ended
+        return ""
