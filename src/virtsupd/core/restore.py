@@ -72,6 +72,7 @@ def _restore_leftover(host: HostState, name: Name, service: Service) -> None:
 def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:
     found = copy(service)
     found.spec = spec
+    found.is_removed = False
     known = host.services.get(spec.name)
     found.enabled = known.enabled if known is not None else True
     found.firings = known.firings if known is not None else FRESH

@@ -673,6 +673,17 @@ def test_what_is_no_longer_configured_is_stopped_and_forgotten() -> None:
     assert heir.successor().did() == ["adopt web"]
 
 
+def test_what_was_removed_and_is_configured_again_stays_for_those_that_need_it() -> None:
+    spec = service("db")
+    host = PureHost.of(spec)
+    host.stubborn.add("db")
+    host.reload(service("x"))
+    heir = host.successor(spec, service("web", requires=["db"]))
+    heir.lets_go("db")
+    assert heir.running() == ["db", "web"]
+    assert heir.forgotten == ["x"]
+
+
 @pytest.mark.parametrize("lost", [True, False])
 def test_what_is_no_longer_configured_and_ended_meanwhile_is_forgotten(*, lost: bool) -> None:
     host = PureHost.of(service("db"), service("vm", is_guest=True))
