@@ -235,6 +235,18 @@ def test_a_disabled_requirement_that_is_down_makes_a_start_fail_at_once() -> Non
     )
 
 
+def test_a_requirement_that_is_disabled_while_a_start_waits_for_it_ends_the_start() -> None:
+    slow = Respawn(delay_seconds=10)
+    host = PureHost.of(
+        service("a", ready=NOTIFY, respawn=slow, autostart=False),
+        service("b", requires=["a"], autostart=False),
+    )
+    ticket = host.start("b")
+    host.exits("a")
+    host.ask(Verb.DISABLE, "a")
+    assert host.result(ticket) == "disabled"
+
+
 def test_a_disabled_requirement_that_runs_is_as_good_as_any() -> None:
     host = PureHost.of(service("a"), service("b", autostart=False, requires=["a"]))
     host.ask(Verb.DISABLE, "a")
