@@ -275,10 +275,7 @@ class PureHost:
         specs = specs or self.specs
         graph = ServiceGraph.build(specs)
         found = {name: as_kept(name, service) for name, service in self.kept.items()}
-        for name, service in tuple(found.items()):
-            if not service.has_process:
-                # A one-shot that is done is not looked for; here it leaves nothing behind.
-                self.processes.pop(name, None)
+        for name in tuple(found):
             self._take_name(found, name, graph)
         engine = type(self.engine)(
             graph,
