@@ -154,6 +154,7 @@ def service(name: str, **facts: Any) -> dict[str, Any]:
         "respawn": True,
         "stop_mode": "cgroup",
         "source": "host.toml [service.thing]",
+        "timer": None,
         **facts,
     }
 

@@ -81,6 +81,8 @@ class HandBackend:
         self.last_words: dict[Name, tuple[Path, str]] = {}
         """What of the output of a service is not in its log file yet."""
         self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
+        self.held_until: float | None = None
+        """What `ask` was told last."""
         self.ended: list[tuple[str, str]] = []
         self.phase: Literal["running", "shutting-down", "re-executing"] = "running"
         self.shutdown: ShutdownView | None = None
@@ -144,9 +146,16 @@ class HandBackend:
         return self.touch
 
     async def ask(
-        self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
+        self,
+        verb: Verb,
+        names: Sequence[Name],
+        *,
+        who: str,
+        guests: bool = False,
+        until: float | None = None,
     ) -> Answer:
         self.asked.append((verb, tuple(names), who, guests))
+        self.held_until = until
         self.waiting += 1
         try:
             await anyio.lowlevel.checkpoint()

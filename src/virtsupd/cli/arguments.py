@@ -47,6 +47,7 @@ class Request:
     lines: int | None = None
     dot = False
     state = "running"
+    seconds: float | None = None
 
     def __init__(self, verb: Verb, names: Sequence[str]) -> None:
         self.verb = verb

@@ -30,6 +30,9 @@ _METHODS = {
     "reload": ("ReloadService", "reloading"),
     "enable": ("Enable", "enabling"),
     "disable": ("Disable", "disabling"),
+    "trigger": ("Trigger", "triggering"),
+    "hold": ("Hold", "holding"),
+    "release": ("Release", "releasing"),
     "wait": ("Wait", "waiting for"),
     "shutdown": ("Shutdown", "stopping everything"),
 }
@@ -41,6 +44,9 @@ _OUTCOMES = {
     "reload": "reloaded",
     "enable": "enabled",
     "disable": "disabled",
+    "trigger": "triggered",
+    "hold": "held",
+    "release": "released",
 }
 _GOOD = ("done", "already", "not-needed")
 _LOG_LINES = 5
@@ -188,6 +194,8 @@ def _parameters(session: Session) -> dict[str, object]:
         parameters["guests"] = request.guests
     if verb == "wait":
         parameters["state"] = request.state
+    if verb == "hold" and request.seconds is not None:
+        parameters["seconds"] = request.seconds
     return parameters
 
 

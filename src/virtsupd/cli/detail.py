@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtsupd.cli import definition
+from virtsupd.cli import definition, firings
 from virtsupd.cli.overview import MARKS, group_of
 from virtsupd.cli.style import harmless, quoted
 from virtsupd.cli.times import ago, elapsed, moment, span, until
@@ -53,6 +53,7 @@ def detail(service: Service, around: Surroundings, now: float, style: Style) -> 
         *_state_rows(service, now, style),
         ("Beside it", _beside_text(around.lives_beside)),
         *_edge_rows(service, around.others, style),
+        *firings.rows(service, now),
         *_history_rows(service, around.counted_since, now),
         *_definition_rows(service, around.definition),
     ]
@@ -176,7 +177,7 @@ def needed_by(service: Service, others: dict[str, Service]) -> list[str]:
 def _history_rows(service: Service, since: float, now: float) -> list[tuple[str, str]]:
     count = service["restarts"]
     counted = f"{count} by itself, since virtsupd began at {moment(since, now)}"
-    exits = service["exits"][:_SHOWN_EXITS]
+    exits = service["exits"][:_SHOWN_EXITS] if service["timer"] is None else []
     return [
         ("Restarts", counted if count else ""),
         *(
@@ -207,7 +208,7 @@ def _kind_text(service: Service) -> str:
     traits = [service["kind"]]
     if service["transient"]:
         traits.append("vanishes when it ends")
-    if service["command"] and service["kind"] != "one-shot":
+    if service["command"] and service["kind"] not in ("one-shot", "timer"):
         traits.append("started again when it ends" if service["respawn"] else "not started again")
     return ", ".join(traits)
 

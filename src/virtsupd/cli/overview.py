@@ -40,7 +40,7 @@ _NOTE_WIDTH = 22
 """What a note needs before its marks, to say anything."""
 
 _STAGE_KINDS = ("target", "condition")
-_OBVIOUS_REASONS = ("finished",)
+_OBVIOUS_REASONS = ("finished", "held")
 _DONE_REASONS = ("finished", "not-needed")
 
 _NOTE_COLORS = {"failed": "red", "degraded": "yellow", "backing-off": "yellow", "waiting": "yellow"}
@@ -189,6 +189,7 @@ def note(service: Service, now: float) -> str:
     """Return why a service is as it is, and what it says of itself, in one line."""
     parts = [
         _reason_text(service, now),
+        _timer_text(service, now),
         harmless(service["status_text"]) if service["state"] != "stopped" else "",
     ]
     return "; ".join(part for part in parts if part)
@@ -217,6 +218,15 @@ def _reason_text(service: Service, now: float) -> str:
     text = harmless(reason["text"]) or reason["kind"]
     retry_at = reason["retry_at"]
     return f"{text} {until(retry_at, now)}" if retry_at is not None else text
+
+
+def _timer_text(service: Service, now: float) -> str:
+    timer = service["timer"]
+    if timer is None or service["state"] != "running":
+        return ""
+    from virtsupd.cli.firings import next_text  # noqa: PLC0415  many hosts have no timer
+
+    return next_text(timer, now)
 
 
 def restarts_text(service: Service) -> str:

@@ -164,6 +164,30 @@ VERBS = (
         "never start services, also after a reboot; one that runs is left alone",
         count=_ONE_OR_MORE,
     ),
+    Verb(
+        "trigger",
+        "NAME…",
+        "run the jobs of timers now; wait until they have been started",
+        text="Also of timers that are held. The next firing stays when it is.",
+        count=_ONE_OR_MORE,
+    ),
+    Verb(
+        "hold",
+        "NAME…",
+        "keep timers from firing until they are released",
+        text="What would have fired is not made up for. A job under way goes on.",
+        count=_ONE_OR_MORE,
+        options=(
+            Option(
+                "--for",
+                "only for the time T from now",
+                field="seconds",
+                metavar="T",
+                parse=parse_duration,
+            ),
+        ),
+    ),
+    Verb("release", "NAME…", "let timers fire again that are held", count=_ONE_OR_MORE),
     Verb("doc", "NAME…", "say what services are and which actions they have", count=_ONE_OR_MORE),
     Verb("actions", "NAME…", "list the services' own actions", count=_ONE_OR_MORE),
     Verb(

@@ -61,6 +61,37 @@ class Action(TypedDict):
     description: str
 
 
+class Job(TypedDict):
+    """A run of a timer's command that is under way."""
+
+    cause: str
+    began: float
+
+
+class JobRun(TypedDict):
+    """A job that has ended."""
+
+    code: int | None
+    signal: str | None
+    text: str
+    began: float
+    ended: float
+
+
+class Timer(TypedDict):
+    """When jobs run, and what ran, newest first."""
+
+    expressions: list[str]
+    kind: str
+    fires_at: float | None
+    missed_at: float | None
+    held: bool
+    held_until: float | None
+    job: Job | None
+    runs: list[JobRun]
+    skipped: int
+
+
 class Service(TypedDict):
     """One service; lists of the past are newest first, times are Unix times."""
 
@@ -98,6 +129,7 @@ class Service(TypedDict):
     respawn: bool
     stop_mode: str
     source: str
+    timer: Timer | None
 
 
 class Next(TypedDict):

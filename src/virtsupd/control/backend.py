@@ -85,9 +85,15 @@ class Backend(Protocol):
         ...
 
     async def ask(
-        self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
+        self,
+        verb: Verb,
+        names: Sequence[Name],
+        *,
+        who: str,
+        guests: bool = False,
+        until: float | None = None,
     ) -> Answer:
-        """Carry out a command and wait for its end."""
+        """Carry out a command and wait for its end; `until`: how long to hold (wall clock)."""
         ...
 
     def changes(self) -> AbstractAsyncContextManager[ObjectReceiveStream[Change]]:

@@ -23,6 +23,9 @@ NEEDED = {
     Verb.RELOAD: Role.OPERATOR,
     Verb.ENABLE: Role.ADMIN,
     Verb.DISABLE: Role.ADMIN,
+    Verb.TRIGGER: Role.OPERATOR,
+    Verb.HOLD: Role.OPERATOR,
+    Verb.RELEASE: Role.OPERATOR,
     Verb.WAIT: Role.VIEWER,
     Verb.SHUTDOWN: Role.ADMIN,
 }

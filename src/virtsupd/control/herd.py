@@ -27,7 +27,7 @@ Only the first number of `(version 0 …)` counts; the rest is room for minor ve
 | root | reload | ReloadConfiguration | reload_configuration | render_reload |
 | root | help, doc | Canned | - | its `reply` |
 | any | status | Status | resolve, snapshot | render_status |
-| any | start, stop, restart, reload, enable, disable | Ask | resolve, ask, snapshot | render_answer |
+| any | start, stop, restart, reload, enable, disable, trigger, hold, release | Ask | resolve, ask, snapshot | render_answer |
 | any | doc | Doc | resolve, snapshot | render_doc |
 | any | why | Why | resolve, why | render_why |
 | any | everything else | Act | resolve, act | render_lines |
@@ -70,6 +70,9 @@ _VERBS = {
     "reload": Verb.RELOAD,
     "enable": Verb.ENABLE,
     "disable": Verb.DISABLE,
+    "trigger": Verb.TRIGGER,
+    "hold": Verb.HOLD,
+    "release": Verb.RELEASE,
 }
 
 

@@ -6,14 +6,16 @@ from virtsupd.control.backend import Backend
 from virtsupd.control.connection import Connection
 from virtsupd.control.rendered import HerdRecords, Parts
 from virtsupd.control.sexp import Datum, Reader
+from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot
-from virtsupd.errors import UnknownServiceError, VirtsupdError
+from virtsupd.errors import UnknownActionError, UnknownServiceError, VirtsupdError
 from virtsupd.process.log_files import recent_lines
 
 _COMMAND_SECONDS = 0.001
 """What a command counts as of its sender's share of the event loop, whatever it really costs."""
 _RECENT_LINES = 10
+_OF_TIMERS = (Verb.TRIGGER, Verb.HOLD, Verb.RELEASE)
 
 
 class HerdConversation:
@@ -120,6 +122,8 @@ class HerdConversation:
         name = self._backend.resolve(request.service)
         commands.check(self._backend, self._grant, request.verb, [name])
         before = self._backend.snapshot(name)
+        if request.verb in _OF_TIMERS and before.timer is None:
+            raise UnknownActionError(request.verb, name)
         who = f"{self._grant.peer} via herd"
         answer = await self._backend.ask(request.verb, [name], who=who)
         return herd_replies.render_answer(request.verb, answer, self._after(name, before))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from virtsupd.control.sexp import Datum, Pair, Symbol
-from virtsupd.core.snapshot import Reason, ServiceSnapshot, State
+from virtsupd.core.snapshot import Reason, ServiceSnapshot, State, TimerView
 from virtsupd.core.spec import ServiceSpec
 
 VERSION: Datum = (Symbol("version"), 0)
@@ -81,6 +81,13 @@ class Facts(Protocol):
         ...
 
 
+_TIMER_ACTIONS = {
+    "trigger": "Run the timer's command now.",
+    "hold": "Keep the timer from firing until it is released.",
+    "release": "Let the timer fire again.",
+}
+
+
 def symbols(names: Iterable[str]) -> tuple[Symbol, ...]:
     """Return names as a list of symbols."""
     return tuple(map(Symbol, names))
@@ -91,6 +98,8 @@ def action_descriptions(spec: ServiceSpec) -> dict[str, str]:
     actions = {action.name: action.description for action in spec.actions}
     if spec.reload is not None:
         actions.setdefault("reload", "Make the service read its configuration again.")
+    if spec.timer is not None:
+        actions |= _TIMER_ACTIONS
     return actions
 
 
@@ -170,10 +179,44 @@ def _definition(spec: ServiceSpec, known: Collection[str] | None) -> dict[str, D
 
 def _running(snapshot: ServiceSnapshot) -> Datum:
     """Return the running value: a process, #t for what runs without one, #f for what is down."""
+    if snapshot.timer is not None and snapshot.state is State.RUNNING:
+        return _timer(snapshot, snapshot.timer)
     if snapshot.pid is None:
         return snapshot.state is State.RUNNING
     process = snapshot.spec.process
     return _process(snapshot.pid, process.command if process else ())
+
+
+def _timer(snapshot: ServiceSnapshot, timer: TimerView) -> Datum:
+    """Return the value of an armed timer.
+
+    Without its times, since herd's have no words for most of them, and its environment, which is
+    nobody's to see.
+    """
+    process = snapshot.spec.process
+    command: dict[str, Datum] = {
+        "arguments": process.command if process else (),
+        "user": (process and process.user) or False,
+        "group": (process and process.group) or False,
+        "supplementary-groups": (),
+        "environment-variables": (),
+        "directory": process.directory if process else "/",
+        "resource-limits": (),
+    }
+    job = timer.job
+    running = () if snapshot.pid is None or job is None else ((snapshot.pid, int(job.began)),)
+    runs = tuple(
+        (run.status.wait_status, int(run.ended), int(run.began))
+        for run in timer.runs
+        if run.status.wait_status is not None
+    )
+    fields: dict[str, Datum] = {
+        "event": False,
+        "action": (Symbol("command"), VERSION, *((Symbol(k), v) for k, v in command.items())),
+        "processes": tuple(Pair((pid,), began) for pid, began in running),
+        "past-runs": runs,
+    }
+    return (Symbol("timer"), VERSION, *((Symbol(k), v) for k, v in fields.items()))
 
 
 def _process(pid: int, command: Sequence[str]) -> Datum:
@@ -200,7 +243,7 @@ def _exit_statuses(snapshot: ServiceSnapshot) -> Datum:
 def _own_fields(snapshot: ServiceSnapshot) -> dict[str, Datum]:
     """Return what Shepherd has no field for."""
     last = snapshot.last_exit
-    return {
+    fields: dict[str, Datum] = {
         "wanted?": snapshot.wanted,
         "wanted-by": snapshot.wanted_by,
         "failed?": snapshot.has_failed,
@@ -210,6 +253,10 @@ def _own_fields(snapshot: ServiceSnapshot) -> dict[str, Datum]:
         "restarts": snapshot.restarts,
         "warnings": snapshot.warnings,
     }
+    if snapshot.timer is not None:
+        fires_at = snapshot.timer.fires_at
+        fields["fires-at"] = False if fires_at is None else int(fires_at)
+    return fields
 
 
 def _reason(reason: Reason) -> Datum:

@@ -103,7 +103,7 @@ def render_answer(verb: Verb, answer: Answer, snapshot: ServiceSnapshot) -> byte
             return reply((is_good,), messages)
         case Verb.STOP if is_good:
             return reply(symbols(_stopped(answer, report)), messages)
-        case Verb.ENABLE | Verb.DISABLE if is_good:
+        case Verb.ENABLE | Verb.DISABLE | Verb.TRIGGER | Verb.HOLD | Verb.RELEASE if is_good:
             return reply(_UNSPECIFIED, messages)
         case _:
             return reply(False, error=exception_datum(verb.value, report.name, messages[0]))

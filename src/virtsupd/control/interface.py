@@ -44,6 +44,8 @@ from virtsupd.process.log_tail import tail
 NAME = "org.virtsupd.Supervisor"
 _DEFAULT_LINES = 10
 _MOST_LINES = 10_000
+_LONGEST_SECONDS = 1e9
+"""How far ahead a time may be: thirty years."""
 _BATCH_CHARACTERS = 32 * 1024
 _PROCESSES_IN_A_TURN = 16
 _LINKS_IN_A_TURN = 16
@@ -96,6 +98,9 @@ class _Supervisor:
             "Stop": Method(Role.OPERATOR, self._command(Verb.STOP)),
             "Restart": Method(Role.OPERATOR, self._command(Verb.RESTART)),
             "ReloadService": Method(Role.OPERATOR, self._command(Verb.RELOAD)),
+            "Trigger": Method(Role.OPERATOR, self._command(Verb.TRIGGER)),
+            "Hold": Method(Role.OPERATOR, self._command(Verb.HOLD)),
+            "Release": Method(Role.OPERATOR, self._command(Verb.RELEASE)),
             "Enable": Method(Role.ADMIN, self._command(Verb.ENABLE)),
             "Disable": Method(Role.ADMIN, self._command(Verb.DISABLE)),
             "Reload": Method(Role.ADMIN, self._reload),
@@ -128,14 +133,24 @@ class _Supervisor:
             names = self._named(request)
             commands.check(self._backend, request.grant, verb, names)
             guests = bool(request.parameters.get("guests"))
+            until = self._end_of(request)
 
             async def ask() -> Answer:
                 who = f"{request.grant.peer} via virtsupctl"
-                return await self._backend.ask(verb, names, who=who, guests=guests)
+                return await self._backend.ask(verb, names, who=who, guests=guests, until=until)
 
             return await self._answered(request, ask)
 
         return run
+
+    def _end_of(self, request: Request) -> float | None:
+        """Return when the time ends that a command is about; None: it has none."""
+        seconds = request.parameters.get("seconds")
+        if seconds is None:
+            return None
+        if not 0 <= seconds <= _LONGEST_SECONDS:
+            raise invalid_parameter("seconds")
+        return self._clock.now().wall + float(seconds)
 
     async def _wait(self, request: Request) -> Parts:
         names = self._viewed(request)

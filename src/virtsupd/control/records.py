@@ -1,20 +1,21 @@
 """Snapshots as the JSON records of org.virtsupd.Supervisor."""
 
+import math
 from collections.abc import Sequence
 
 from virtsupd.control.backend import Change, DaemonFacts
 from virtsupd.core.chain import Link
 from virtsupd.core.effects import Report
-from virtsupd.core.exits import signal_name
+from virtsupd.core.exits import ExitStatus, signal_name
 from virtsupd.core.outlook import Next
 from virtsupd.core.shutdown_view import ShutdownView, Waiting
-from virtsupd.core.snapshot import ExitRecord, Reason, ServiceSnapshot
-from virtsupd.core.spec import ServiceSpec
+from virtsupd.core.snapshot import ExitRecord, Reason, ServiceSnapshot, TimerView
+from virtsupd.core.spec import ServiceSpec, TimerSpec
 
 
 def service_record(snapshot: ServiceSnapshot) -> dict[str, object]:
     """Return type Service."""
-    last = snapshot.last_exit
+    last, times, view = snapshot.last_exit, snapshot.spec.timer, snapshot.timer
     return {
         **_definition(snapshot.spec),
         "state": snapshot.state,
@@ -34,6 +35,7 @@ def service_record(snapshot: ServiceSnapshot) -> dict[str, object]:
         "changes": [{"state": state, "at": at} for state, at in snapshot.changes],
         "replacement_pending": snapshot.is_replacement_pending,
         "warnings": snapshot.warnings,
+        "timer": None if times is None or view is None else _timer(times, view),
     }
 
 
@@ -132,22 +134,45 @@ def _definition(spec: ServiceSpec) -> dict[str, object]:
     }
 
 
+def _timer(spec: TimerSpec, view: TimerView) -> dict[str, object]:
+    held_until = view.held_until
+    is_for_good = held_until is not None and math.isinf(held_until)
+    job = view.job
+    return {
+        "expressions": spec.expressions,
+        "kind": spec.kind,
+        "fires_at": view.fires_at,
+        "missed_at": view.missed_at,
+        "held": held_until is not None,
+        "held_until": None if is_for_good else held_until,
+        "job": None if job is None else {"cause": job.cause, "began": job.began},
+        "runs": [
+            _status(run.status) | {"began": run.began, "ended": run.ended} for run in view.runs
+        ],
+        "skipped": view.skipped,
+    }
+
+
 def kind(spec: ServiceSpec) -> str:
     """Return what sort of service it is, in one word."""
     if spec.is_stage:
         return "target" if spec.ready.probe is None else "condition"
     if spec.is_guest:
         return "guest"
+    if spec.timer is not None:
+        return "timer"
     return "one-shot" if spec.one_shot else "service"
 
 
 def _exit(record: ExitRecord) -> dict[str, object]:
-    status = record.status
+    return _status(record.status) | {"at": record.at}
+
+
+def _status(status: ExitStatus) -> dict[str, object]:
     return {
         "code": status.code,
         "signal": None if status.signal is None else signal_name(status.signal),
         "text": str(status),
-        "at": record.at,
     }
 
 

@@ -1,20 +1,24 @@
 """What happens to a service next if nobody does anything: for each state and each thing that holds it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 from virtsupd.core.explain import Hold, HoldKind, goes_first, hold, stops_after
+from virtsupd.core.jobs import Phase
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.snapshot import State
-from virtsupd.core.state import HostState
+from virtsupd.core.state import HostState, is_held
 
 
 class NextKind(StrEnum):
     """What sort of thing happens next, and what `Next.at` is the time of."""
 
+    FIRES = "fires"
+    """A timer runs its job `at` that time."""
     STAYS = "stays"
     """Nothing changes by itself, and nothing has to."""
     STARTS = "starts"
@@ -155,14 +159,39 @@ def _next_of_run(host: HostState, service: Service) -> Next:
     unmet = tuple(need for need in needs if not host.services[need].view.is_satisfied)
     if unmet:
         text = f"runs on, and is whole again {_when(unmet, 'runs', 'run')}"
+        if service.fires_at is not None and service.fires_at <= host.now.wall:
+            text = f"runs the job that was missed {_when(unmet, 'runs', 'run')}"
         return Next(NextKind.STAYS, text, names=unmet)
     if service.unhealthy is not None:
         return Next(NextKind.STAYS, "runs on; its health check is repeated")
     if service.output_trouble is not None:
         return Next(NextKind.STAYS, "runs on; its log is tried again")
-    if service.origin.one_shot and service.pid is None:
-        return Next(NextKind.STAYS, "counts as running until this host is booted again")
-    return Next(NextKind.STAYS, "holds" if service.origin.is_stage else "runs on")
+    if service.timer is not None:
+        return _next_of_timer(host, service)
+    is_done = service.origin.one_shot and service.pid is None
+    text = "counts as running until this host is booted again" if is_done else "runs on"
+    return Next(NextKind.STAYS, "holds" if service.origin.is_stage else text)
+
+
+def _next_of_timer(host: HostState, service: Service) -> Next:
+    name, job, at = service.spec.name, service.job, service.fires_at
+    if job is not None:
+        due = service.due.wall if service.due is not None else None
+        is_limited = due is not None and job.phase is Phase.RUNNING
+        text = "runs its job, which is stopped if it does not end" if is_limited else "runs its job"
+        return Next(
+            NextKind.FIRES, text, at=due if is_limited else None, then="waits to fire again"
+        )
+    if is_held(host, service):
+        until = service.firings.held_until
+        text = "fires again when somebody releases it"
+        if until is not None and math.isfinite(until):
+            return Next(NextKind.FIRES, "fires next", at=at, command=("release", name))
+        return Next(NextKind.NEEDS_COMMAND, text, command=("release", name))
+    if at is None:
+        text = "fires no more, and runs its job when somebody triggers it"
+        return Next(NextKind.NEEDS_COMMAND, text, command=("trigger", name))
+    return Next(NextKind.FIRES, "fires next", at=at)
 
 
 # Stopping

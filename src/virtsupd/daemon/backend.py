@@ -106,10 +106,16 @@ class DaemonBackend:
         return self._supervisor.engine.would_touch(verb, names)
 
     async def ask(
-        self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
+        self,
+        verb: Verb,
+        names: Sequence[Name],
+        *,
+        who: str,
+        guests: bool = False,
+        until: float | None = None,
     ) -> Answer:
         """Carry out a command on the graph and wait for its end."""
-        return await self._supervisor.ask(verb, names, who=who, guests=guests)
+        return await self._supervisor.ask(verb, names, who=who, guests=guests, until=until)
 
     def changes(self) -> AbstractAsyncContextManager[ObjectReceiveStream[Change]]:
         """Subscribe to changes of all services."""

@@ -32,7 +32,16 @@ log = structlog.get_logger()
 
 _TURN_SECONDS = 0.01
 _SUBSCRIBER_BACKLOG = 1000
-_LOUD = frozenset({"service failed", "service cannot be killed", "service degraded", "output lost"})
+_LOUD = frozenset(
+    {
+        "service failed",
+        "service cannot be killed",
+        "service degraded",
+        "output lost",
+        "job failed",
+        "firing missed",
+    }
+)
 _SILENT = frozenset(
     {"service starting", "service stopping", "guest found", "guest ending", "guest killed"}
     | {"guest ended", "guests unknown"}  # said with more by who asks the guest hosts
@@ -135,7 +144,13 @@ class Supervisor:
             self._drop(stream)
 
     async def ask(
-        self, verb: Verb, names: Sequence[Name], *, who: str, guests: bool = False
+        self,
+        verb: Verb,
+        names: Sequence[Name],
+        *,
+        who: str,
+        guests: bool = False,
+        until: float | None = None,
     ) -> Answer:
         """Carry out a command and wait for its end; cancelling leaves it in force.
 
@@ -148,7 +163,8 @@ class Supervisor:
         ticket = self._tickets
         waiter = self._waiters[ticket] = _Waiter()
         try:
-            self.post(Asked(ticket, verb, tuple(dict.fromkeys(names)), who, guests=guests))
+            asked = tuple(dict.fromkeys(names))
+            self.post(Asked(ticket, verb, asked, who, guests=guests, until=until))
             await waiter.done.wait()
         finally:
             del self._waiters[ticket]

@@ -201,7 +201,7 @@ def test_verbs_are_asked_of_the_engine(action: str, verb: Verb) -> None:
         (HerdCommand("why", "web"), Why("web")),
         (HerdCommand("poke", "web", ("a",)), Act("web", "poke", ("a",))),
         (HerdCommand("log", "web"), Act("web", "log")),
-        (HerdCommand("trigger", "job"), Act("job", "trigger")),
+        (HerdCommand("poke", "job"), Act("job", "poke")),
         (HerdCommand("wait", "web"), Act("web", "wait")),
         (HerdCommand("shutdown", "web"), Act("web", "shutdown")),
     ],

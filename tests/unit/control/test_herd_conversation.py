@@ -15,7 +15,8 @@ from virtsupd.core.chain import Explanation
 from virtsupd.core.effects import Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
-from virtsupd.core.spec import LogSpec, ProcessSpec
+from virtsupd.core.snapshot import TimerView
+from virtsupd.core.spec import LogSpec, ProcessSpec, TimerSpec
 from virtsupd.errors import ActionError, ConfigError, UnknownActionError
 
 WEB = Name("web")
@@ -182,3 +183,28 @@ async def test_a_shutdown_is_answered_by_the_end_alone(tmp_path: Path) -> None:
 )
 async def test_what_is_no_command_ends_the_connection(tmp_path: Path, sent: bytes) -> None:
     assert await ask(backend(), tmp_path, sent) == b""
+
+
+@pytest.mark.parametrize("verb", [Verb.TRIGGER, Verb.HOLD, Verb.RELEASE])
+async def test_a_timer_takes_the_actions_of_timers(tmp_path: Path, verb: Verb) -> None:
+    night = snapshot_of(spec_of("night", timer=TimerSpec(("02:30",))), timer=TimerView())
+    daemon = HandBackend(night)
+    found = await ask(daemon, tmp_path, command(verb, "night"))
+    assert b"(error #f)" in found
+    assert [(asked, names) for asked, names, *_ in daemon.asked] == [(verb, (Name("night"),))]
+
+
+async def test_a_timer_that_cannot_be_triggered_lets_herd_fail(tmp_path: Path) -> None:
+    night = snapshot_of(spec_of("night", timer=TimerSpec(("02:30",))), timer=TimerView())
+    daemon = HandBackend(night)
+    daemon.result = Result.FAILED
+    assert b"action-exception trigger night" in await ask(
+        daemon, tmp_path, command("trigger", "night")
+    )
+
+
+async def test_what_is_no_timer_has_no_actions_of_timers(tmp_path: Path) -> None:
+    daemon = backend()
+    found = await ask(daemon, tmp_path, command("trigger", "web"))
+    assert b"(error (error (version 0) action-not-found trigger web))" in found
+    assert not daemon.asked

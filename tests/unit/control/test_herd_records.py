@@ -19,7 +19,10 @@ from tests.support.herd_services import (
 from virtsupd.control.herd_records import action_descriptions, root_record, service_record
 from virtsupd.control.sexp import Datum
 from virtsupd.control.sexp_writer import write
-from virtsupd.core.snapshot import ServiceSnapshot
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.jobs import Job, JobRun, Phase
+from virtsupd.core.snapshot import ServiceSnapshot, TimerView
+from virtsupd.core.spec import TimerSpec
 
 FIELDS = [
     *["provides", "requires", "respawn?", "docstring", "enabled?", "running", "conflicts"],
@@ -146,3 +149,21 @@ def test_a_line_of_output_commands_nobodys_terminal() -> None:
     record = service_record(SLEEPER, recent=[(1.5, "\x1b[2Jé\t\x07\x9b\x7f.")])
     shown = fields(record)["recent-messages"]
     assert shown == '((1 . "\ufffd[2Jé\\t\ufffd\ufffd\ufffd."))'
+
+
+def test_an_armed_timer_has_the_value_of_shepherds() -> None:
+    spec = replace(SLEEPER.spec, timer=TimerSpec(("02:30",)), actions=(), reload=None)
+    runs = (JobRun(ExitStatus(code=3), 90.5, 91.5), JobRun(ExitStatus(), 80.0, 81.0))
+    view = TimerView(2000.5, job=Job("its timer", 100.5, Phase.RUNNING), runs=runs)
+    shown = fields(service_record(replace(SLEEPER, spec=spec, timer=view)))
+    assert shown["running"] == (
+        '(timer (version 0) (event #f) (action (command (version 0) (arguments ("sleep" "1000"))'
+        " (user #f) (group #f) (supplementary-groups ()) (environment-variables ())"
+        ' (directory "/") (resource-limits ()))) (processes ((20195 . 100)))'
+        " (past-runs ((768 91 90))))"
+    )
+    assert shown["actions"] == "(trigger hold release)"
+    assert shown["fires-at"] == "2000"
+    idle = replace(SLEEPER, spec=spec, timer=TimerView(), pid=None)
+    assert fields(service_record(idle))["fires-at"] == "#f"
+    assert "(processes ())" in fields(service_record(idle))["running"]

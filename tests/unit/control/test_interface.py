@@ -386,3 +386,21 @@ async def test_a_quit_is_refused_while_everything_is_shut_down(tmp_path: Path) -
     async with calling(daemon, tmp_path) as caller:
         assert (await caller.call("Quit"))["error"] == f"{NAME}.ShuttingDown"
         assert daemon.ended == []
+
+
+async def test_a_timer_is_held_for_a_while_or_until_it_is_released(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        ends = []
+        before = SystemClock().now().wall
+        for parameters in ({}, {"seconds": 60.0}):
+            good("Hold", await caller.call("Hold", {"names": ["web"], **parameters}))
+            ends.append(daemon.held_until)
+        for_good, for_a_minute = ends
+        assert for_good is None
+        assert for_a_minute is not None
+        assert before + 60 <= for_a_minute <= SystemClock().now().wall + 60
+        for seconds in (-1.0, 1e10):
+            reply = await caller.call("Hold", {"names": ["web"], "seconds": seconds})
+            assert reply["error"] == "org.varlink.service.InvalidParameter"
+    assert [verb for verb, *_ in daemon.asked] == [Verb.HOLD, Verb.HOLD]

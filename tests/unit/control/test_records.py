@@ -1,7 +1,9 @@
 """Every record fits the interface's text."""
 
 import json
+import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.support.hand_backend import link_of, shutdown_view, snapshot_of, spec_of
@@ -19,9 +21,18 @@ from virtsupd.control.records import (
 from virtsupd.control.varlink import load_interface
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.jobs import Job, JobRun, Phase
 from virtsupd.core.names import Name
-from virtsupd.core.snapshot import ExitRecord, Reason, ReasonKind, ServiceSnapshot, State
-from virtsupd.core.spec import ActionSpec, LogSpec, PathProbe, ProcessSpec, Readiness, ServiceSpec
+from virtsupd.core.snapshot import ExitRecord, Reason, ReasonKind, ServiceSnapshot, State, TimerView
+from virtsupd.core.spec import (
+    ActionSpec,
+    LogSpec,
+    PathProbe,
+    ProcessSpec,
+    Readiness,
+    ServiceSpec,
+    TimerSpec,
+)
 
 FULL = snapshot_of(
     spec_of(
@@ -36,15 +47,43 @@ FULL = snapshot_of(
     changes=((State.STOPPED, 1001.5), (State.RUNNING, 1000.5)),
     warnings=("no cgroup",),
 )
+JOB = Job("root via herd", 1000.5, Phase.RUNNING)
+RUNS = (
+    JobRun(ExitStatus(signal=9), 900.0, 901.5),
+    JobRun(ExitStatus(code=0), 800.0, 800.5),
+    JobRun(ExitStatus(), 700.0, 700.5),
+)
+TIMER = snapshot_of(
+    spec_of("night", timer=TimerSpec(("30 2 * * *",), "cron")),
+    timer=TimerView(2000.5, None, 1500.5, JOB, RUNS, 3),
+)
 STAGE = snapshot_of(ServiceSpec(name=Name("user"), provides=(Name("user"),)), pid=None)
 
 
-@pytest.mark.parametrize("snapshot", [FULL, STAGE, snapshot_of(spec_of("plain"))])
+@pytest.mark.parametrize("snapshot", [FULL, STAGE, TIMER, snapshot_of(spec_of("plain"))])
 def test_a_service_fits_its_type(snapshot: ServiceSnapshot) -> None:
     interface = load_interface(NAME)
     record = json.loads(json.dumps(service_record(snapshot)))
     interface.check(record, "Service")
     assert set(record) == set(interface.types["Service"].fields)
+
+
+def test_what_a_timer_is_up_to() -> None:
+    record: Any = service_record(TIMER)
+    assert record["kind"] == "timer"
+    timer = record["timer"]
+    assert (timer["fires_at"], timer["held"], timer["held_until"]) == (2000.5, True, 1500.5)
+    assert timer["job"] == {"cause": "root via herd", "began": 1000.5}
+    assert [run["text"] for run in timer["runs"]] == [
+        "ended by SIGKILL",
+        "exited with code 0",
+        "ended in an unknown way",
+    ]
+
+
+def test_a_timer_that_is_held_for_good_has_no_end_of_that() -> None:
+    record: Any = service_record(replace(TIMER, timer=TimerView(held_until=math.inf)))
+    assert (record["timer"]["held"], record["timer"]["held_until"]) == (True, None)
 
 
 def test_what_a_service_says_of_its_last_end() -> None:

@@ -1,10 +1,10 @@
 """What happens next, for each thing that a service can wait for."""
 
 import pytest
-from tests.support.pure_host import CLEAN, FAILED, NOTIFY, PureHost, service, target
+from tests.support.pure_host import CLEAN, FAILED, NOTIFY, PureHost, service, target, timer
 
 from virtsupd.core.engine import Remembered
-from virtsupd.core.events import Verb
+from virtsupd.core.events import Asked, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
@@ -254,6 +254,44 @@ def test_what_left_the_configuration_is_forgotten() -> None:
     host.stubborn.add("db")
     host.reload(service("web"))
     assert coming(host, "db").then == "is forgotten"
+
+
+def test_a_timer_fires_at_its_time() -> None:
+    host = PureHost.of(timer("t"), timer("never", "0"))
+    assert said(host, "t") == "fires: fires next at +100"
+    text = "fires no more, and runs its job when somebody triggers it"
+    assert said(host, "never") == f"needs-command: {text}: trigger never"
+
+
+def test_a_job_runs_as_long_as_it_may() -> None:
+    host = PureHost.of(timer("t", timeout=10.0), timer("u"))
+    host.stubborn.add("t")
+    host.pass_time(100)
+    text = (
+        "fires: runs its job, which is stopped if it does not end at +10; then waits to fire again"
+    )
+    assert said(host, "t") == text
+    assert said(host, "u") == "fires: runs its job; then waits to fire again"
+    host.pass_time(10)
+    assert said(host, "t") == "fires: runs its job; then waits to fire again"
+
+
+def test_a_timer_that_is_held_waits_for_somebody_or_its_time() -> None:
+    host = PureHost.of(timer("t"), timer("u"))
+    host.ask(Verb.HOLD, "t")
+    host.post(Asked(7, Verb.HOLD, (Name("u"),), "tester", until=host.now + 250))
+    text = "fires again when somebody releases it: release t"
+    assert said(host, "t") == f"needs-command: {text}"
+    assert said(host, "u") == "fires: fires next at +300: release u"
+
+
+def test_a_firing_that_was_missed_waits_for_what_the_timer_needs() -> None:
+    host = PureHost.of(service("db"), timer("t", requires=["db"]))
+    host.fails_to_spawn("db", permanent=True)
+    host.exits("db")
+    assert said(host, "t") == "stays: runs on, and is whole again when db runs"
+    host.pass_time(100)
+    assert said(host, "t") == "stays: runs the job that was missed when db runs"
 
 
 def test_names_are_listed_as_one_reads_them() -> None:

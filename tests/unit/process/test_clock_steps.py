@@ -5,11 +5,13 @@ import errno
 import os
 import resource
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
-from virtsupd.process.clock_steps import ClockSteps
+from virtsupd.process.clock_steps import ClockSteps, noticing_steps
 
 libc = ctypes.CDLL(None, use_errno=True)
 Times = ctypes.c_long * 4
@@ -108,3 +110,24 @@ async def test_what_no_timer_is_left_for_is_an_error_and_leaves_nothing_open() -
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert caught.value.errno == errno.EMFILE
+
+
+async def test_steps_are_told_within_a_block_alone() -> None:
+    def timers() -> int:
+        links = (f for f in Path("/proc/self/fd").iterdir() if f.is_symlink())
+        return sum(str(link.readlink()) == "anon_inode:[timerfd]" for link in links)
+
+    with noticing_steps(Told()):
+        assert timers() == 1
+    assert timers() == 0
+
+
+async def test_without_descriptors_a_step_goes_unnoticed_and_nothing_else() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with capture_logs() as logs, noticing_steps(Told()):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [line["event"] for line in logs] == ["a wall clock that is set goes unnoticed"]

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from virtsupd.config.load import load
 from virtsupd.config.model import AccessTable, ActionTable, HostTable, RuleTable, ServiceTable
+from virtsupd.config.timer import TimerTable
 from virtsupd.config.units import unit_names
 from virtsupd.services.registry import KINDS
 
@@ -23,7 +24,9 @@ def test_the_complete_host_file_names_every_key() -> None:
     assert {
         key for rule in tables["access"]["rule"] for key in rule
     } == RuleTable.model_fields.keys()
-    assert service.keys() == ServiceTable.model_fields.keys()
+    assert service.keys() | {"timer"} == ServiceTable.model_fields.keys()
+    timer = tables["service"]["page-cleaner"]["timer"]
+    assert timer.keys() | {"cron"} == TimerTable.model_fields.keys()
     assert service["actions"]["test"].keys() == ActionTable.model_fields.keys()
     for table, kind in KINDS.items():
         for key in kind.model.model_fields:

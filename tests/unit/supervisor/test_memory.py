@@ -1,15 +1,18 @@
 """What outlives virtsupd: enabled for ever, wanted for one boot."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from virtsupd.core.effects import Remember
 from virtsupd.core.engine import Remembered
 from virtsupd.core.events import Instant
 from virtsupd.core.host_scope import Phase, ShutdownOrder
+from virtsupd.core.jobs import Firings
 from virtsupd.core.names import Name
 from virtsupd.process.store import StateDirectory
 from virtsupd.supervisor.memory import Memory, StateFileError
@@ -164,3 +167,52 @@ def test_a_failed_write_may_be_tried_again(tmp_path: Path) -> None:
     state.mkdir()
     memory.flush()
     assert WEB in Memory.load(state).remembered()
+
+
+@pytest.mark.parametrize(
+    "firings",
+    [
+        Firings(1000.5, "calendar 02:30"),
+        Firings(1000.5, "calendar 02:30", 2000.5),
+        Firings(None, "", math.inf),
+    ],
+)
+def test_what_is_settled_of_a_timer_outlives_the_boot(tmp_path: Path, firings: Firings) -> None:
+    memory = Memory.load(tmp_path)
+    memory.note_firings(WEB, firings)
+    memory.forget_wanted()
+    memory.flush()
+    found = Memory.read(StateDirectory(tmp_path), "another boot").remembered()
+    assert found == {WEB: Remembered(wanted=None, enabled=True, firings=firings)}
+    assert (tmp_path / "timers.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_timer_that_is_gone_is_not_written(tmp_path: Path) -> None:
+    memory = Memory.load(tmp_path)
+    memory.note_firings(WEB, Firings(1.0, "x"))
+    memory.note_firings(WEB, Firings())
+    memory.flush()
+    assert json.loads((tmp_path / "timers.json").read_text())["services"] == {}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '{"seen": NaN, "of": "", "held_until": null}',
+        '{"seen": 1, "of": "", "held_until": Infinity}',
+        '{"seen": []}',
+        "7",
+    ],
+)
+def test_a_broken_file_of_timers_is_logged_and_costs_nothing_else(
+    tmp_path: Path, entry: str
+) -> None:
+    memory = Memory.load(tmp_path)
+    memory.note(told(APP, wanted=True, enabled=True))
+    memory.flush()
+    (tmp_path / "timers.json").write_text(f'{{"version": 1, "services": {{"web": {entry}}}}}')
+    with capture_logs() as logs:
+        found = Memory.load(tmp_path).remembered()
+    assert [line["event"] for line in logs] == ["what timers have missed is not known"]
+    assert found[APP].wanted is True
+    assert found.get(WEB, Remembered(None, enabled=True)) == Remembered(None, enabled=True)
