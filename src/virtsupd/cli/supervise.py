@@ -34,7 +34,8 @@ DONE, FAILED, REFUSED, LEFT = 0, 1, 2, 3
 def check(path: Path) -> int:
     """Say whether a host file and all that belongs to it is sound; return 0 or 2.
 
-    What this host lacks for it now is said too, and refuses nothing.
+    What this host lacks for it now is said too, and refuses nothing, unless a program of a built-in
+    kind is known to refuse it.
     """
     from virtsupd.cli.host_check import checked_on_host  # noqa: PLC0415 - a start does without it
     from virtsupd.cli.upcoming import lapsed, upcoming  # noqa: PLC0415 - likewise
@@ -43,6 +44,8 @@ def check(path: Path) -> int:
         loaded = load(path, KINDS)
     except ConfigError as error:
         return _refuse(path, error)
+    if faults := loaded.host_faults():
+        return _refuse(path, ConfigError(faults))
     now = time.time()
     status = _report(loaded, (*loaded.warnings, *checked_on_host(loaded), *lapsed(loaded, now)))
     for line in upcoming(loaded, now):

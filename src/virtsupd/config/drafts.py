@@ -5,7 +5,7 @@ kind changes in it, unit files of that name in the order of `unit_dirs`, `[servi
 file and of its drop-ins. A `[service.NAME]` named like a built-in target or condition replaces that.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -35,6 +35,8 @@ class Findings:
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    host_faults: list[Callable[[], Iterable[str]]] = field(default_factory=list)
+    """Each asks this host about one kind's table."""
     is_complete: bool = True
     """Whether every file could be read, so that a name nobody provides is really missing."""
 
@@ -175,6 +177,9 @@ def _built(kind: Kind, layers: Sequence[Layer], context: KindContext, findings: 
         return Built(changes={})
     findings.problems.extend(problem_at(layers, keys, text) for keys, text in built.problems)
     findings.warnings.extend(problem_at(layers, keys, text) for keys, text in built.warnings)
+    findings.host_faults.append(
+        lambda: (problem_at(layers, keys, text) for keys, text in built.host_faults())
+    )
     return built
 
 

@@ -4,7 +4,7 @@
 and a function that says what the table changes in the built-in units and which files it becomes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -68,6 +68,10 @@ class GuestHost(Protocol):
         ...
 
 
+def _no_faults() -> Iterable[Fault]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """What a table becomes."""
@@ -80,6 +84,10 @@ class Built:
     """What is wrong between keys of the table; nothing else is looked at if there is any."""
     warnings: tuple[Fault, ...] = ()
     """What works, but not as the table may make believe."""
+    host_faults: Callable[[], Iterable[Fault]] = _no_faults
+    """What makes the table's programs refuse this host as it is now (a group that is missing, an
+    address of another host). Asked when somebody checks the file, never at a start: the host may
+    change, and one bad service must not keep the others down. May ask the DNS."""
     guest_hosts: Mapping[Name, GuestHost] = field(default_factory=dict)
     """By name of the service that they run through, which stays up in a shutdown until they are gone."""
 

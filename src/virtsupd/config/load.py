@@ -5,7 +5,7 @@ table that is refused still takes part as a name, so that what refers to it is n
 the graph is checked only when every file could be read.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,6 +66,8 @@ class Loaded:
     """What works, but not as the files may make believe."""
     guest_hosts: Mapping[Name, GuestHost]
     """By canonical name: the services that guests run through which are no services."""
+    host_faults: Callable[[], tuple[str, ...]]
+    """Asks this host, as it is now, what makes programs of built-in kinds refuse their tables."""
 
 
 def load(path: Path, kinds: Registry) -> Loaded:
@@ -116,6 +118,9 @@ class _Loading:
             sources={name: draft.sources for name, draft in self._drafts.items()},
             warnings=tuple(self._findings.warnings),
             guest_hosts=guest_hosts,
+            host_faults=lambda: tuple(
+                fault for asked in self._findings.host_faults for fault in asked()
+            ),
         )
 
     def _host(self, layers: Sequence[Layer]) -> HostSettings:

@@ -30,6 +30,7 @@ def build_toy(table: ToyTable, context: KindContext) -> Built:
         {"virtlogd": {"nice": table.size}},
         problems=((("size",), "is odd"),) if table.size % 2 else (),
         warnings=((("size",), "is even"),) if table.size % 2 == 0 else (),
+        host_faults=lambda: ((("size",), "does not fit this host"),),
     )
 
 
@@ -64,6 +65,8 @@ def test_a_kind_changes_its_unit() -> None:
     assert unit.data["command"] == ["virtlogd"]
     assert changes == Layer("host.toml", {"nice": 2}, ("toy",))
     assert findings.warnings == ["host.toml: toy.size: is even"]
+    (ask,) = findings.host_faults
+    assert list(ask()) == ["host.toml: toy.size: does not fit this host"]
 
 
 def test_a_kind_can_refuse_its_table() -> None:
