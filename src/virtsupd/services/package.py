@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Final
 
+from virtsupd.config.model import KindTable
+from virtsupd.config.values import AbsolutePath
+
 SYSTEM_PATH: Final = (
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -18,6 +21,13 @@ SYSTEM_PATH: Final = (
 """Where Debian, Alpine, Fedora and Guix keep programs."""
 
 _PROGRAM_DIRS: Final = ("sbin", "bin", "libexec")
+
+
+class PackageTable(KindTable):
+    """The table of a daemon that libvirt brings."""
+
+    libvirt: AbsolutePath | None = None
+    """Prefix of the libvirt whose daemon is run, sought in its sbin, bin and libexec; default: PATH."""
 
 
 def search_path(prefixes: Iterable[str | None]) -> str:

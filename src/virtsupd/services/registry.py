@@ -18,7 +18,14 @@ def _libvirt() -> KindParts:
     return LIBVIRT
 
 
+def _virtlock() -> KindParts:
+    from virtsupd.services.virtlock import VIRTLOCK  # noqa: PLC0415 - see above
+
+    return VIRTLOCK
+
+
 KINDS: Registry = {
     "virtlog": Kind(("virtlogd",), _virtlog),
+    "virtlock": Kind(("virtlockd",), _virtlock),
     "libvirt": Kind(("libvirtd",), _libvirt),
 }

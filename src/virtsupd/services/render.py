@@ -18,6 +18,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from virtsupd.config.problems import Fault
+from virtsupd.services.virconf import value_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ConfKey:
     key: str | None = None
     """As the daemon reads it; None if it is the field's own name."""
     omit_empty: bool = False
-    """Whether an empty string must not be written at all."""
+    """Whether an empty string is not written at all, so that the daemon's own default holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,51 +60,15 @@ def conf_text(table: BaseModel) -> str:
     """Return the configuration file of libvirt's daemons: one `key = value` a line.
 
     Every field is written, defaults too, so that the file says what is in force whatever the build's
-    own defaults are. An empty list and what may not be empty are written as comments.
+    own defaults are. An empty list and what may not be empty are written as comments: libvirt takes
+    an empty list of names for one that allows nobody.
     """
     lines = ["# Written by virtsupd from its host file; changes made here are lost."]
     for name, mark in marked(type(table), ConfKey):
         value = getattr(table, name)
         is_unset = value == () or (mark.omit_empty and value == "")
-        lines.append(f"{'# ' if is_unset else ''}{mark.key or name} = {conf_value(value)}")
+        lines.append(f"{'# ' if is_unset else ''}{mark.key or name} = {value_text(value)}")
     return "\n".join(lines) + "\n"
-
-
-def conf_value(value: object) -> str:
-    """Return a value as libvirt's parser reads it.
-
-    It knows no escapes: a string with a double quote stands in single quotes.
-
-    Raises:
-        ValueError: a string has both kinds of quotes, or a line break.
-    """
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, tuple):
-        return "[" + ", ".join(conf_value(item) for item in value) + "]"
-    return _quoted(conf_string(value))
-
-
-def conf_string(value: object) -> str:
-    """Return a string that can be written to such a file.
-
-    Raises:
-        ValueError: it is none; the message completes "must be …".
-    """
-    if not isinstance(value, str):
-        raise ValueError("a string")  # noqa: TRY004 - pydantic collects ValueErrors only
-    if not value.isprintable() or ('"' in value and "'" in value):
-        raise ValueError(
-            "a string of one line, without both kinds of quotes: libvirt has no escapes"
-        )
-    return value
-
-
-def _quoted(value: str) -> str:
-    quote = "'" if '"' in value else '"'
-    return f"{quote}{value}{quote}"
 
 
 def options(table: BaseModel) -> tuple[str, ...]:

@@ -3,35 +3,28 @@
 from typing import Annotated
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
-from virtsupd.config.model import KindTable
-from virtsupd.config.settings import GeneratedFile
-from virtsupd.config.values import AbsolutePath, Bytes
-from virtsupd.services.libvirt_values import LogFilters, LogLevel, LogOutputs, Unsigned
-from virtsupd.services.package import program, search_path
-from virtsupd.services.render import ConfKey, conf_text
+from virtsupd.config.values import Bytes
+from virtsupd.services.libvirt_small import SmallTable, small_daemon
+from virtsupd.services.libvirt_values import Unsigned
+from virtsupd.services.render import ConfKey
 
 
-class VirtlogTable(KindTable):
+class VirtlogTable(SmallTable):
     """The fields of virtlog-configuration."""
 
-    libvirt: AbsolutePath | None = None
-    log_level: Annotated[LogLevel, ConfKey()] = 3
-    log_filters: Annotated[LogFilters, ConfKey()] = "3:remote 4:event"
-    log_outputs: Annotated[LogOutputs, ConfKey()] = "3:stderr"
     max_clients: Annotated[Unsigned, ConfKey()] = 1024
+    """Connections at the same time, 0 to 4294967295; each console log needs one while its guest
+    starts."""
     max_size: Annotated[Bytes, ConfKey()] = 2 * 1024 * 1024
+    """Bytes (or "2MB") at which a console log is rolled over; 0: never, so that a guest can fill the
+    disk. Keep it below the size in logrotate's own file."""
     max_backups: Annotated[Unsigned, ConfKey()] = 3
+    """Rolled files kept beside the one in use, 0 to 4294967295."""
 
 
 def build(table: VirtlogTable, context: KindContext) -> Built:
     """Return what the table changes in the unit virtlogd, and its virtlogd.conf."""
-    file = context.host.generated_dir / "virtlog" / "virtlogd.conf"
-    keys = {
-        "command": [program("virtlogd", table.libvirt), "-f", str(file)],
-        "environment": {"PATH": search_path([table.libvirt])},
-        "autostart": table.autostart,
-    }
-    return Built({"virtlogd": keys}, files=(GeneratedFile(file, 0o644, conf_text(table)),))
+    return small_daemon("virtlogd", "virtlog", table, context)
 
 
 VIRTLOG = KindParts(VirtlogTable, build)

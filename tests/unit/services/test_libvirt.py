@@ -88,7 +88,7 @@ def test_another_socket_directory_is_made() -> None:
 
 def test_what_nothing_reads_is_accepted_with_a_warning() -> None:
     built = made(mdns_adv=True, max_requests=30, mdns_name="x")
-    assert [keys for keys, _ in built.warnings] == [
+    assert [keys for keys, text in built.warnings if "no effect" in text] == [
         ("mdns_adv",),
         ("mdns_name",),
         ("max_requests",),
@@ -97,11 +97,92 @@ def test_what_nothing_reads_is_accepted_with_a_warning() -> None:
 
 
 def test_numbers_that_exceed_each_other_are_refused() -> None:
-    built = made(max_clients=5, min_workers=30)
+    built = made(max_clients=5, min_workers=30, admin_min_workers=9)
     assert built.problems == (
         (("max_anonymous_clients",), "found 20, must be at most max_clients, which is 5"),
         (("min_workers",), "found 30, must be at most max_workers, which is 20"),
+        (("admin_min_workers",), "found 9, must be at most admin_max_workers, which is 5"),
     )
+
+
+def test_an_empty_table_works_and_says_what_is_not_safe() -> None:
+    built = made(listen=False)
+    assert built.problems == ()
+    assert [keys for keys, _ in built.warnings] == [("unix_sock_admin_perms",)]
+
+
+NONE = "/nonexistent/none.pem"
+NO_CERTIFICATES = {"key_file": NONE, "cert_file": NONE, "ca_file": NONE}
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> dict[str, str]:
+    files = {key: str(tmp_path / key) for key in NO_CERTIFICATES}
+    for file in files.values():
+        Path(file).touch()
+    return files
+
+
+def command(built: Built) -> object:
+    return built.changes["libvirtd"]["command"]
+
+
+FILE = "/r/generated/libvirt/libvirtd.conf"
+
+
+def test_without_certificates_libvirtd_starts_on_its_local_sockets_and_says_so() -> None:
+    built = made(**NO_CERTIFICATES)
+    assert built.problems == ()
+    assert command(built) == ["libvirtd", "-f", FILE]
+    assert "listen_tls = 0" in built.files[0].content.splitlines()
+    assert (("listen_tls",), WHY_NO_TLS) in built.warnings
+    assert str(built.changes["libvirtd"]["description"]).endswith(
+        WHY_NO_TLS.split(";", maxsplit=1)[0]
+    )
+
+
+WHY_NO_TLS = (
+    f"TLS is off: {NONE} is not there or not readable; listen_tls = false says that it is meant"
+)
+
+
+def test_without_certificates_tcp_listens_alone() -> None:
+    built = made(listen_tcp=True, **NO_CERTIFICATES)
+    assert command(built) == ["libvirtd", "-f", FILE, "--listen"]
+    assert {"listen_tls = 0", "listen_tcp = 1"} <= set(built.files[0].content.splitlines())
+
+
+def test_with_certificates_tls_listens(certificates: dict[str, str]) -> None:
+    built = made(**certificates)
+    assert command(built) == ["libvirtd", "-f", FILE, "--listen"]
+    assert "listen_tls = 1" in built.files[0].content.splitlines()
+    assert "description" not in built.changes["libvirtd"]
+
+
+def test_whoever_insists_on_tls_without_certificates_is_refused() -> None:
+    (problem,) = made(listen=True, **NO_CERTIFICATES).problems
+    assert problem[0] == ("listen",)
+    assert NONE in problem[1]
+
+
+def test_whoever_forbids_it_has_nothing_listening(certificates: dict[str, str]) -> None:
+    built = made(listen=False, listen_tcp=True, **certificates)
+    assert command(built) == ["libvirtd", "-f", FILE]
+    assert (("listen_tcp",), "has no effect: listen is false") in built.warnings
+
+
+def test_the_host_is_asked_when_somebody_checks() -> None:
+    built = made(unix_sock_group="no-such-group", log_outputs="1:file:/nonexistent/x/log")
+    assert built.problems == ()
+    assert [keys for keys, _ in built.host_faults()] == [("unix_sock_group",), ("log_outputs",)]
+
+
+def test_firmware_is_offered_to_guests(tmp_path: Path) -> None:
+    (tmp_path / "share/qemu/firmware").mkdir(parents=True)
+    (tmp_path / "share/qemu/firmware/60-ovmf.json").write_text("{}")
+    target = Path("/etc/qemu/firmware/60-ovmf.virtsupd.json")
+    assert made(firmwares=[str(tmp_path)]).files[1].path == target
+    assert made(firmwares=["/nonexistent"]).problems[0][0] == ("firmwares", 0)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +212,15 @@ def test_numbers_that_exceed_each_other_are_refused() -> None:
         ("listen_addr", "a\nb"),
         ("unix_sock_dir", "run"),
         ("requirement", ["a b"]),
+        ("unix_sock_group", ""),
+        ("log_outputs", "3:syslog:a:b"),
+        ("log_filters", "1:+"),
+        ("prio_workers", 4294967295),
+        ("tls_allowed_dn_list", ["client1"]),
+        ("sasl_allowed_usernames", [""]),
+        ("listen", "yes"),
+        ("listen", 1),
+        ("listen_addr", "[::]"),
     ],
 )
 def test_what_libvirtd_would_end_over_is_refused_before(key: str, value: object) -> None:

@@ -1,15 +1,12 @@
 from typing import Annotated
 
-import pytest
 from pydantic import BaseModel
 
 from virtsupd.services.render import (
     ConfKey,
     Gone,
     Option,
-    conf_string,
     conf_text,
-    conf_value,
     gone_warnings,
     marked,
     options,
@@ -56,12 +53,3 @@ def test_a_field_that_nothing_reads_is_named_when_it_says_something() -> None:
 
 def test_marks_are_found_in_the_order_of_declaration() -> None:
     assert [name for name, _ in marked(Toy, Option)] == ["bind", "debug"]
-
-
-@pytest.mark.parametrize("value", ["a\nb", "a\0b", "'\"", 5, None])
-def test_strings_that_cannot_be_written_are_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="a string"):
-        conf_string(value)
-    if not isinstance(value, int):
-        with pytest.raises(ValueError, match="a string"):
-            conf_value(value)
