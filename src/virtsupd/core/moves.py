@@ -184,6 +184,8 @@ def _rest_or_respawn(host: HostState, service: Service, death: Death) -> None:
     service.rest = death.rest
     if death.rest is None:
         _respawn(host, service, death)
+    if service.rest is not None:
+        service.rests_as = service.definition.fingerprint
     if service.rest is not None and service.rest.kind is RestKind.FAILED:
         host.announce(service.spec.name, "service failed")
 

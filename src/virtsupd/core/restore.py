@@ -77,6 +77,8 @@ def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:
     found.enabled = known.enabled if known is not None else True
     found.firings = known.firings if known is not None else FRESH
     found.fires_at = found.wakes_at = None
+    if found.rest is not None and found.rests_as != found.definition.fingerprint:
+        found.clear_failure()  # as a reload of the changed definition would have
     host.services[spec.name] = found
     return found
 

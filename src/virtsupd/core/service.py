@@ -86,6 +86,8 @@ class Service:
     is_removed: bool = False
     """No longer in the configuration: forgotten once it has stopped."""
     rest: Rest | None = None
+    rests_as: str = ""
+    """The fingerprint of the definition that brought it to rest."""
     is_asked_again: bool = False
     """It was not needed, and is or will be started to see whether it still is not."""
     retry_at: Instant | None = None
@@ -236,6 +238,7 @@ class Service:
         if self.rest is not None:
             self.is_asked_again = self.rest.kind is RestKind.NOT_NEEDED
         self.rest = None
+        self.rests_as = ""
 
     def clear_failure(self) -> None:
         """Forget why it rests, and the respawns that count against it: a person took over."""

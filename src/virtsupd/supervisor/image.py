@@ -30,6 +30,7 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
     "is_asked_again": bool,
     "adopted_at": float,
     "setback": str,
+    "rests_as": str,
     "pid": int,
     "ready_at": float,
     "restarts": int,

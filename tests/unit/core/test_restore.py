@@ -500,6 +500,13 @@ def test_what_rests_rests_on() -> None:
     assert heir.reason("web").startswith("degraded: runs without db")
 
 
+def test_a_definition_mended_while_virtsupd_was_away_is_tried() -> None:
+    host = PureHost.of(service("db", respawn=None))
+    host.exits("db")
+    heir = host.successor(service("db", respawn=None, process=process("mended")), away=AWAY)
+    assert heir.did() == ["spawn db"]
+
+
 def test_a_one_shot_that_is_done_is_not_run_again() -> None:
     host = PureHost.of(job(), service("web", requires=["job"]))
     host.exits("job", CLEAN)

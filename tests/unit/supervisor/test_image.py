@@ -70,6 +70,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "is_asked_again": st.booleans(),
     "retry_at": st.none() | instants,
     "setback": st.text(),
+    "rests_as": st.text(),
     "death": st.none() | st.builds(Death, st.text(), st.none() | rests),
     "pid": st.none() | counts,
     "ready_at": st.none() | times,
