@@ -41,6 +41,8 @@ def connection_faults(table: ConnectionTable, listening: Remote) -> Iterator[Fau
             if name not in named:
                 text = f"is empty, but {' and '.join(named)} set: set all three, or none"
                 yield (name,), text
+    elif table.crl_file:
+        yield ("crl_file",), f"libvirt ignores it unless {', '.join(OWN_PLACES)} are set, too"
     if table.listen is True and listening.missing:
         yield (
             ("listen",),

@@ -109,8 +109,9 @@ class TlsTable(KindTable):
     """Certificate of the CA that clients' certificates must be signed by (PEM); empty:
     /etc/pki/CA/cacert.pem."""
     crl_file: Annotated[OptionalPath, ConfKey(omit_empty=True)] = ""
-    """Certificates that the CA has revoked (PEM); empty: /etc/pki/CA/crl.pem, if it exists. If it is
-    set and missing, TLS is off: libvirt would accept the revoked ones."""
+    """Certificates that the CA has revoked (PEM), only along with the three files above. If it is set
+    and missing, TLS is off: libvirt would accept the revoked ones. Empty: none, or with libvirt's own
+    places /etc/pki/CA/cacrl.pem, if it exists."""
     tls_no_sanity_cert: Annotated[Bool, ConfKey("tls_no_sanity_certificate")] = False
     """Do not check our own certificate when the daemon starts."""
     tls_no_verify_cert: Annotated[Bool, ConfKey("tls_no_verify_certificate")] = False

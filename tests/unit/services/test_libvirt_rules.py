@@ -32,7 +32,11 @@ def test_a_part_of_the_certificates_is_refused_naming_the_rest(given: str) -> No
 def test_all_of_them_or_none_is_fine() -> None:
     assert keys_at_fault() == []
     assert keys_at_fault(key_file="/k", cert_file="/c", ca_file="/a") == []
-    assert keys_at_fault(crl_file="/r") == []
+    assert keys_at_fault(key_file="/k", cert_file="/c", ca_file="/a", crl_file="/r") == []
+
+
+def test_a_revocation_list_that_libvirt_would_ignore_is_refused() -> None:
+    assert keys_at_fault(crl_file="/r") == ["crl_file"]
 
 
 def test_one_port_does_not_serve_both() -> None:

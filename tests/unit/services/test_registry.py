@@ -1,3 +1,4 @@
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -56,3 +57,14 @@ def test_the_examples_of_the_specification_say_what_it_says() -> None:
     assert 'tls_port = "16555"\n' in libvirt
     virtlog = load(CONFIG / "examples/virtlog.toml", KINDS).generated[0].content
     assert "max_clients = 1000\n" in virtlog
+
+
+def test_the_manual_shows_every_field_as_it_is_declared() -> None:
+    """`scripts/draw-fields` writes it."""
+    script = runpy.run_path(str(CONFIG.parent / "scripts/draw-fields"))
+    page = script["page"]()
+    assert page == script["PAGE"].read_text()
+    for kind in KINDS.values():
+        texts = script["docstrings"](kind.model)
+        undocumented = {name for name in kind.model.model_fields if not texts.get(name)}
+        assert undocumented == {"autostart"}
