@@ -32,7 +32,6 @@ cgroup = "{cgroup}"
 on_term = "shutdown"
 
 [virtlog]
-[libvirt]
 """
 
 
@@ -100,15 +99,17 @@ class LibvirtHost:
 
 
 @contextmanager
-def libvirt_host(shared: Path, *, is_first: bool = False) -> Iterator[LibvirtHost]:
+def libvirt_host(
+    shared: Path, *, is_first: bool = False, tables: str = "[libvirt]\n"
+) -> Iterator[LibvirtHost]:
     """Run virtsupd over virtlogd and libvirtd until the end of the context.
 
-    It has just been started when the context begins; nothing of it is left when it ends.
+    `tables` follow `[virtlog]`. It has just been started when the context begins; nothing of it is left when it ends.
     """
     cgroup = f"virtsupd-test-{os.getpid()}-{shared.name}"
     shared.mkdir(parents=True, exist_ok=True)
     configuration = shared / "host.toml"
-    configuration.write_text(_CONFIGURATION.format(shared=shared, cgroup=cgroup))
+    configuration.write_text(_CONFIGURATION.format(shared=shared, cgroup=cgroup) + tables)
     program = [str(COMMANDS / "virtsupd"), "--config", str(configuration)]
     try:
         with isolated(program, shared=shared, is_first=is_first) as namespaces:
