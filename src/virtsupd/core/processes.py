@@ -124,6 +124,8 @@ def _looked_for(host: HostState, service: Service, event: Adopted | NeverMade) -
     """Go on with what was found of a start; it died if there is no trace, and it was ever seen."""
     if isinstance(event, Adopted):
         restore.take_found(host, service, event)
+    elif _was_seen(service) and service.state is State.STARTING and service.origin.forks:
+        _start_failed(host, service, "its first process has ended, and no other is left")
     elif _was_seen(service):
         _exited(host, service, ExitStatus())
     else:

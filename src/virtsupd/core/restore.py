@@ -24,7 +24,7 @@ from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import arm_deadline, end_again, move, watch_health
 from virtsupd.core.names import Name
 from virtsupd.core.reload import LOST, with_leftovers
-from virtsupd.core.service import Service
+from virtsupd.core.service import Death, Service
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import Readiness, ServiceSpec
 from virtsupd.core.state import HostState
@@ -148,6 +148,9 @@ def _await_again(host: HostState, service: Service) -> None:
     ready = service.spec.ready
     made = service.origin
     service.due = None
+    if made.forks and not service.definition.forks:
+        _give_up_background(host, service)
+        return
     if not made.probe or (ready.probe is None and not made.one_shot):
         move(host, service, Move.READY)
         return
@@ -156,3 +159,10 @@ def _await_again(host: HostState, service: Service) -> None:
     if service.may_have_been_unheard and not ready.timeout_seconds:
         host.arm(service, Timer.START_DEADLINE, Readiness().timeout_seconds)
     arm_deadline(host, service)
+
+
+def _give_up_background(host: HostState, service: Service) -> None:
+    """End a start that was going into the background: no pid file will name its process any more."""
+    service.death = Death("its definition changed while it started, and has no pid file now")
+    service.note_start_failure(host.now)
+    move(host, service, Move.NEVER_READY)

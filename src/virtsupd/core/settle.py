@@ -97,7 +97,12 @@ def _is_coming(
         return False
     if service.state is State.STARTING and not must_stop:
         return True
-    if service.rest is not None or service.retry_at is not None or service.death is not None:
+    if (
+        service.is_stuck
+        or service.rest is not None
+        or service.retry_at is not None
+        or service.death is not None
+    ):
         return False
     if any(host.services[rival].is_alive for rival in host.graph.conflicts[service.spec.name]):
         return False

@@ -11,9 +11,10 @@ from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
-from virtsupd.core.spec import ExitProbe, Readiness
+from virtsupd.core.spec import ExitProbe, PidFileProbe, Readiness
 
 JOB = service("job", one_shot=True, ready=Readiness(ExitProbe()))
+DAEMON = service("daemon", respawn=None, ready=Readiness(PidFileProbe("/run/pid")))
 NAME = Name("job")
 LATER = Instant(2000.0, 2000.0)
 
@@ -58,3 +59,23 @@ def test_a_one_shot_stays_done_whatever_is_found_of_it() -> None:
         for event in (Booted(), *events):
             engine.advance(event, LATER)
         assert (engine.service(NAME).state, engine.service(NAME).is_done) == (State.RUNNING, True)
+
+
+def test_what_cannot_be_killed_holds_up_nobody_who_only_comes_after_it() -> None:
+    host = PureHost.of(service("db"), service("web", after=["db"], autostart=False))
+    host.unkillable.add("db")
+    host.restart("db")
+    host.pass_time(100.0)
+    assert host.result(host.start("web")) == "done"
+
+
+def test_a_start_into_the_background_of_which_nothing_is_left_has_failed() -> None:
+    """Else it would be starting for ever: no deadline holds for what was not found."""
+    host = PureHost.of(DAEMON)
+    heir = host.successor(lost=["daemon"])
+    assert heir.reason("daemon").startswith("failed: its first process has ended")
+
+
+def test_a_start_into_the_background_ends_if_no_pid_file_will_name_it_any_more() -> None:
+    heir = PureHost.of(DAEMON).successor(service("daemon", respawn=None))
+    assert heir.reason("daemon").startswith("failed: its definition changed")
