@@ -75,6 +75,8 @@ class Launcher:
         forks = isinstance(effect.ready.probe, PidFileProbe)
         if forks and mode is not StopMode.CGROUP:
             kept = None  # guests may live in it
+        elif mode is StopMode.CGROUP and kept is not None and kept.pids():
+            kept = None  # what another stop mode left lives in it
         cgroup = kept or self._cgroup(effect.name, mode, forks=forks)
         run = Run(effect.name, effect.generation, effect.process, cgroup, effect.ready.probe)
         run.is_settled = not forks
