@@ -21,9 +21,12 @@ CODES = {
     "TransitionError": "impossible-transition",
     "SpawnError": "spawn-failed",
     "NotReadyError": "not-ready",
+    "GuestError": "guest-failed",
     "ProtocolError": "bad-message",
     "PeerDeniedError": "permission-denied",
     "UnreachableError": "unreachable",
+    "ReexecError": "reexec-refused",
+    "ReexecutingError": "re-executing",
     "AlreadyRunningError": "already-running",
 }
 
