@@ -70,7 +70,7 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
     listening, firmware = remote(table), FirmwareDescriptions.read(table.firmwares)
     return Built(
         {"libvirtd": _keys(table, unit.get("requires", []), file, listening)},
-        files=(GeneratedFile(file, 0o644, conf_text(effective(table))), *firmware.files),
+        files=(GeneratedFile(file, 0o644, conf_text(effective(table, listening))), *firmware.files),
         directories=tuple(_directories(table)),
         problems=(
             *client_faults(table),
@@ -83,13 +83,12 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
     )
 
 
-def effective(table: LibvirtTable) -> LibvirtTable:
+def effective(table: LibvirtTable, listening: Remote) -> LibvirtTable:
     """Return what libvirtd is to be told: TLS is off where it cannot be had.
 
     With --listen for TCP and TLS turned on, libvirtd would end over certificates that are missing.
     """
-    is_on = table.listen_tls and not remote(table).missing
-    return table.model_copy(update={"listen_tls": is_on})
+    return table.model_copy(update={"listen_tls": table.listen_tls and not listening.missing})
 
 
 def _keys(
