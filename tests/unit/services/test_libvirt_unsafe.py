@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from virtsupd.services.libvirt_limits import LogTable
@@ -44,7 +46,10 @@ def test_what_has_no_effect_is_named() -> None:
     assert warned(listen=False, listen_tcp=True) == ["listen_tcp"]
 
 
-def test_a_log_whose_receiver_runs_nowhere_is_named() -> None:
-    """No host has a journal's socket and no directory of systemd's; this one may have neither."""
-    table = LogTable.model_validate({"log_outputs": "1:stderr 2:file:/x"})
-    assert list(lost_logs(table)) == []
+def test_a_log_whose_receiver_is_not_there_is_named() -> None:
+    receivers = {"syslog": Path("/dev/log"), "journald": Path("/run/systemd/journal/socket")}
+    missing = [name for name, path in receivers.items() if not path.exists()]
+    table = LogTable.model_validate({"log_outputs": "1:syslog:x 1:stderr 2:file:/x 3:journald"})
+    found = list(lost_logs(table))
+    assert [text.split()[0] for _, text in found] == missing
+    assert {keys for keys, _ in found} <= {("log_outputs",)}
