@@ -10,7 +10,7 @@ import anyio.lowlevel
 from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
-from virtsupd.control.backend import Change, DaemonFacts, ReloadOutcome
+from virtsupd.control.backend import Change, DaemonFacts, JobOrder, ReloadOutcome
 from virtsupd.core.chain import Explanation, Link
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer, Report, Result
@@ -83,6 +83,7 @@ class HandBackend:
         self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
         self.held_until: float | None = None
         """What `ask` was told last."""
+        self.scheduled: list[tuple[JobOrder, str]] = []
         self.ended: list[tuple[str, str]] = []
         self.phase: Literal["running", "shutting-down", "re-executing"] = "running"
         self.shutdown: ShutdownView | None = None
@@ -188,6 +189,12 @@ class HandBackend:
         if self.failure is not None:
             raise self.failure
         return ReloadOutcome(added=("new",), pending=("web",))
+
+    def schedule(self, order: JobOrder, *, who: str) -> Name:
+        self.scheduled.append((order, who))
+        if self.failure is not None:
+            raise self.failure
+        return Name(order.name or "timer-1")
 
     async def act(self, name: Name, action: str, arguments: Sequence[str]) -> Sequence[str]:
         self.acted.append((name, action, tuple(arguments)))

@@ -1,8 +1,8 @@
 """What the control socket needs of the daemon: the one seam between languages and engine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from anyio.abc import ObjectReceiveStream
@@ -15,7 +15,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.shutdown_view import ShutdownView
 from virtsupd.core.snapshot import Change, ServiceSnapshot
 
-__all__ = ["Backend", "Change", "DaemonFacts", "ReloadOutcome", "Touch"]
+__all__ = ["Backend", "Change", "DaemonFacts", "JobOrder", "ReloadOutcome", "Touch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,19 @@ class ReloadOutcome:
     pending: tuple[str, ...] = ()
     """The process itself: in force at its next start."""
     removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """A command to be run once, at a time of the clock."""
+
+    at: str
+    """"HH:MM" or "HH:MM:SS", when the host's clock shows that next."""
+    command: tuple[str, ...]
+    name: str = ""
+    """Of the service that it becomes; "" leaves that to virtsupd."""
+    table: Mapping[str, object] = field(default_factory=dict)
+    """More keys of `[service.NAME]`."""
 
 
 class Backend(Protocol):
@@ -105,6 +118,14 @@ class Backend(Protocol):
 
         Raises:
             ConfigError: it is refused whole; nothing changed.
+        """
+        ...
+
+    def schedule(self, order: JobOrder, *, who: str) -> Name:
+        """Have a command run once, at its time; return the name of the service it is until then.
+
+        Raises:
+            ActionError: it cannot be; nothing has changed.
         """
         ...
 

@@ -30,6 +30,7 @@ Only the first number of `(version 0 …)` counts; the rest is room for minor ve
 | any | start, stop, restart, reload, enable, disable, trigger, hold, release | Ask | resolve, ask, snapshot | render_answer |
 | any | doc | Doc | resolve, snapshot | render_doc |
 | any | why | Why | resolve, why | render_why |
+| timer | schedule | Schedule | schedule | render_unspecified |
 | any | everything else | Act | resolve, act | render_lines |
 
 Every `VirtsupdError` on the way, `plan`'s own included, is answered with `render_error`.
@@ -41,7 +42,9 @@ Where Shepherd reports success for a failure (a restart whose start failed, a st
 refused), virtsupd answers so that herd exits with 1.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from virtsupd.control.herd_replies import (
     error_datum,
@@ -50,7 +53,7 @@ from virtsupd.control.herd_replies import (
     render_root_doc,
     reply,
 )
-from virtsupd.control.sexp import Datum, Symbol
+from virtsupd.control.sexp import Datum, Keyword, Symbol
 from virtsupd.core.events import Verb
 from virtsupd.core.names import RESERVED
 from virtsupd.errors import (
@@ -62,6 +65,7 @@ from virtsupd.errors import (
     VirtsupdError,
 )
 
+SCHEDULE = "schedule"
 _FIELDS = ("version", "action", "service", "arguments", "directory")
 _VERBS = {
     "start": Verb.START,
@@ -87,6 +91,8 @@ class HerdCommand:
     """The client's working directory."""
     is_quoted: bool = False
     """The service came as a string. Strings name no service: it is not found."""
+    options: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Keyword arguments, which only `schedule` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,16 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """Run a command once, at a time of the clock."""
+
+    at: str
+    command: tuple[str, ...]
+    options: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """By keyword: what herd's own options became."""
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
     """Carry out an action of the service's own."""
 
@@ -166,6 +182,7 @@ Request = (
     | Ask
     | Doc
     | Why
+    | Schedule
     | Act
 )
 
@@ -186,7 +203,10 @@ def parse_command(datum: Datum) -> HerdCommand:
             (str() as path,),
         ) if major == 0 and major is not False:
             name, is_quoted = (named, True) if isinstance(named, str) else (named.name, False)
-            return HerdCommand(action_name, name, _strings(words), path, is_quoted)
+            count = next((n for n, w in enumerate(words) if isinstance(w, Keyword)), len(words))
+            options = _options(words[count:]) if action_name == SCHEDULE else {}
+            words = words[:count] if options else words
+            return HerdCommand(action_name, name, _strings(words), path, is_quoted, options)
     raise ProtocolError("a field of the command has the wrong type or version")
 
 
@@ -212,9 +232,19 @@ def plan(command: HerdCommand) -> Request:
 def _plan_other(command: HerdCommand) -> Request:
     if command.action == "why":
         return Why(command.service)
+    if command.action == SCHEDULE and command.service == "timer":
+        return _plan_schedule(command)
     if command.action in _VERBS:
         return Ask(_VERBS[command.action], command.service)
     return Act(command.service, command.action, command.arguments)
+
+
+def _plan_schedule(command: HerdCommand) -> Schedule:
+    match command.arguments:
+        case ("at", at, _, *_) as words:
+            return Schedule(at, words[2:], command.options)
+        case _:
+            raise ActionError("schedule timer needs a time and a command: at HH:MM COMMAND…")
 
 
 def render_error(error: VirtsupdError, command: HerdCommand) -> bytes:
@@ -287,6 +317,20 @@ def _fields(datum: Datum) -> tuple[tuple[Datum, ...], ...]:
             raise ProtocolError(f"the field {name} is missing or not in its place")
         contents.append(entry[1:])
     return tuple(contents)
+
+
+def _options(words: tuple[Datum, ...]) -> Mapping[str, str | tuple[str, ...]]:
+    """Return keyword arguments: each a keyword and a word, or a list of them."""
+    options: dict[str, str | tuple[str, ...]] = {}
+    for keyword, value in zip_longest(words[::2], words[1::2]):
+        match keyword, value:
+            case Keyword(name=option), Symbol(name=word) | (str() as word):
+                options[option] = word
+            case Keyword(name=option), tuple() as several:
+                options[option] = _strings(several)
+            case _:
+                raise ProtocolError("an option is not a keyword and its value")
+    return options
 
 
 def _strings(words: tuple[Datum, ...]) -> tuple[str, ...]:

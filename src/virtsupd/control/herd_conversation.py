@@ -1,15 +1,17 @@
 """One herd command and its reply: the waiting between `herd`'s parsing and its rendering."""
 
+from collections.abc import Mapping
+
 from virtsupd.control import commands, herd, herd_replies
 from virtsupd.control.access import Grant, Role
-from virtsupd.control.backend import Backend
+from virtsupd.control.backend import Backend, JobOrder
 from virtsupd.control.connection import Connection
 from virtsupd.control.rendered import HerdRecords, Parts
 from virtsupd.control.sexp import Datum, Reader
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot
-from virtsupd.errors import UnknownActionError, UnknownServiceError, VirtsupdError
+from virtsupd.errors import ActionError, UnknownActionError, UnknownServiceError, VirtsupdError
 from virtsupd.process.log_files import recent_lines
 
 _COMMAND_SECONDS = 0.001
@@ -107,6 +109,8 @@ class HerdConversation:
             case herd.Canned(reply):
                 self._require_any_role("herd")
                 return reply
+            case herd.Schedule():
+                return self._schedule(request)
             case herd.Shutdown():
                 await commands.end(self._backend, self._grant, None)
                 return b""
@@ -135,6 +139,14 @@ class HerdConversation:
         lines = await self._backend.act(name, request.action, request.arguments)
         return herd_replies.render_lines(lines)
 
+    def _schedule(self, request: herd.Schedule) -> bytes:
+        """Have a command run as virtsupd may run it: whoever may ask for that may do anything."""
+        self._grant.require(Role.ADMIN, herd.SCHEDULE)
+        commands.check_phase(self._backend)
+        order = JobOrder(request.at, request.command, *_as_table(request.options))
+        name = self._backend.schedule(order, who=f"{self._grant.peer} via herd")
+        return herd_replies.render_unspecified(f"Service {name} has been started.")
+
     def _explain(self, service: str) -> bytes:
         name = self._backend.resolve(service)
         self._grant.require(Role.VIEWER, "why", [name])
@@ -158,3 +170,26 @@ class HerdConversation:
     def _require_any_role(self, what: str) -> None:
         if self._grant.is_empty:
             self._grant.require(Role.VIEWER, what)
+
+
+def _as_table(options: Mapping[str, str | tuple[str, ...]]) -> tuple[str, dict[str, object]]:
+    """Return the name that herd's options give, and the keys of `[service.NAME]` that they mean.
+
+    Raises:
+        ActionError: one of them is none of `schedule`.
+    """
+    table: dict[str, object] = {}
+    name = ""
+    for option, value in options.items():
+        match option, value:
+            case "name", str():
+                name = value
+            case (("directory" | "user" | "group"), str()):
+                table[option] = value
+            case "log-file", str():
+                table["log"] = {"file": value}
+            case "extra-environment-variables", tuple():
+                table["environment"] = dict(word.partition("=")[::2] for word in value)
+            case _:
+                raise ActionError(f"schedule takes no option {option} of this kind")
+    return name, table

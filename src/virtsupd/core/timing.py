@@ -48,6 +48,10 @@ def look(host: HostState, service: Service) -> None:
     if upcoming is not None and upcoming <= now and _is_settled(host, service, timer):
         upcoming = _next(host, service, timer, now)
     _arm(host, service, upcoming)
+    is_held_back = service.firings.held_until is not None
+    if service.spec.transient and upcoming is None and service.job is None and not is_held_back:
+        service.is_removed = True
+        host.dirty.add(service.spec.name)
 
 
 def _armed(service: Service) -> TimerSpec | None:

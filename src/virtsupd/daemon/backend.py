@@ -10,7 +10,7 @@ from anyio.abc import ObjectReceiveStream
 
 from virtsupd import __version__
 from virtsupd.config.show import definition_text
-from virtsupd.control.backend import DaemonFacts, ReloadOutcome
+from virtsupd.control.backend import DaemonFacts, JobOrder, ReloadOutcome
 from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer
@@ -124,6 +124,10 @@ class DaemonBackend:
     async def reload_configuration(self) -> ReloadOutcome:
         """Read the configuration again and apply the difference."""
         return self._configuration.reload(self._supervisor)
+
+    def schedule(self, order: JobOrder, *, who: str) -> Name:
+        """Have a command run once, at its time."""
+        return self._configuration.schedule(order, self._supervisor, who=who)
 
     async def act(self, name: Name, action: str, arguments: Sequence[str]) -> Sequence[str]:
         """Carry out a service's own action."""

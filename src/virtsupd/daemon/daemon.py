@@ -26,6 +26,7 @@ from virtsupd.daemon.ending import Ending, meant_by_interrupt, meant_by_term
 from virtsupd.daemon.past import facts_of, past_of
 from virtsupd.daemon.reexecution import WRITTEN, Estate, Reexecution, same_directories
 from virtsupd.daemon.reloading import Configuration
+from virtsupd.daemon.scheduled import Scheduled
 from virtsupd.errors import ConfigError
 from virtsupd.process.cgroup import CgroupTree
 from virtsupd.process.clock import Clock
@@ -41,7 +42,7 @@ from virtsupd.process.reaper import Reaper
 from virtsupd.process.reexec import Handover, unblock_signals
 from virtsupd.process.signals import handling
 from virtsupd.process.stop import GoneWatch
-from virtsupd.process.store import DirectoryStore
+from virtsupd.process.store import DirectoryStore, StateDirectory
 from virtsupd.process.successor import check_program
 from virtsupd.supervisor.guests import Guests
 from virtsupd.supervisor.host_files import HostFiles
@@ -109,7 +110,14 @@ class Daemon:
             undo.callback(self._state_lock.release)
             self._take_over(loaded, undo)
             undo.pop_all()
-        self._configuration = Configuration(loaded, kinds, files=self._files, server=self._server)
+        self._configuration = Configuration(
+            loaded,
+            kinds,
+            files=self._files,
+            server=self._server,
+            scheduled=Scheduled(StateDirectory(host.state_dir)),
+            clock=clock,
+        )
         self._supervisor: Supervisor
 
     def _take_over(self, loaded: Loaded, undo: contextlib.ExitStack) -> None:
@@ -204,9 +212,10 @@ class Daemon:
             guests=guests,
         )
         machine.told = self._interpreter.told
-        take_names(self._records, self._outputs, loaded.graph)
+        graph = self._configuration.graph()
+        take_names(self._records, self._outputs, graph)
         engine = Engine(
-            loaded.graph,
+            graph,
             self._memory.remembered(),
             self._records.kept(),
             shutdown_order=self._memory.shutdown_order(),
@@ -220,7 +229,7 @@ class Daemon:
             records=self._records,
             clock=self._clock,
         )
-        self._inherit(loaded.graph, engine)
+        self._inherit(graph, engine)
         self._ending = Ending(self._supervisor, self._own_notify)
         self._reexecution = Reexecution(
             supervisor=self._supervisor,

@@ -4,13 +4,16 @@ import structlog
 
 from virtsupd.config.kinds import Registry
 from virtsupd.config.load import Loaded, load
-from virtsupd.control.backend import ReloadOutcome
+from virtsupd.control.backend import JobOrder, ReloadOutcome
 from virtsupd.control.server import ControlServer
 from virtsupd.core.engine import Engine
 from virtsupd.core.events import Reloaded
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.names import Name
 from virtsupd.core.spec import ServiceSpec
+from virtsupd.daemon.scheduled import Scheduled
 from virtsupd.errors import ConfigError
+from virtsupd.process.clock import Clock
 from virtsupd.process.files import UnsafeDirectoryError
 from virtsupd.supervisor.host_files import HostFiles
 from virtsupd.supervisor.supervisor import Supervisor
@@ -25,13 +28,38 @@ class Configuration:
     """The configuration in force; generated files and the rules of access follow it."""
 
     def __init__(
-        self, loaded: Loaded, kinds: Registry, *, files: HostFiles, server: ControlServer
+        self,
+        loaded: Loaded,
+        kinds: Registry,
+        *,
+        files: HostFiles,
+        server: ControlServer,
+        scheduled: Scheduled,
+        clock: Clock,
     ) -> None:
         self.loaded = loaded
         """The one in force: whoever keeps a part of it keeps an old one after a reload."""
         self._kinds = kinds
         self._files = files
         self._server = server
+        self._scheduled = scheduled
+        self._clock = clock
+
+    def graph(self) -> ServiceGraph:
+        """Return what virtsupd starts with: the configuration and all that is scheduled."""
+        return self._scheduled.graph(self.loaded)
+
+    def schedule(self, order: JobOrder, supervisor: Supervisor, *, who: str) -> Name:
+        """Have a command run once, at its time; return the name of its service.
+
+        Raises:
+            ActionError: it cannot be; nothing has changed.
+        """
+        engine, now = supervisor.engine, self._clock.now().wall
+        name, graph = self._scheduled.add(order, self.loaded, engine.graph, now=now, who=who)
+        supervisor.post(Reloaded(graph))
+        log.info("job scheduled", service=name, at=order.at, who=who)
+        return name
 
     def reload(self, supervisor: Supervisor) -> ReloadOutcome:
         """Load the files again and apply the difference.
@@ -42,14 +70,15 @@ class Configuration:
         """
         new = load(self.loaded.path, self._kinds)
         engine = supervisor.engine
-        problems = (*_fixed_settings(self.loaded, new), *engine.reload_problems(new.graph))
+        graph = self._scheduled.graph(new, engine.graph.canonical)
+        problems = (*_fixed_settings(self.loaded, new), *engine.reload_problems(graph))
         if problems:
             raise ConfigError(problems)
         self._write(new)
         self._server.change_access(new.access)
-        outcome = _difference(engine, new.graph)
+        outcome = _difference(engine, graph)
         self.loaded = new
-        supervisor.post(Reloaded(new.graph, new.host.shutdown))
+        supervisor.post(Reloaded(graph, new.host.shutdown))
         log.info("configuration reloaded", changed=outcome.changed, added=outcome.added)
         return outcome
 

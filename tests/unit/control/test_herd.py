@@ -14,6 +14,7 @@ from virtsupd.control.herd import (
     Request,
     RootStart,
     RootStatus,
+    Schedule,
     Shutdown,
     Status,
     Why,
@@ -250,3 +251,50 @@ def test_other_errors_carry_their_message_as_an_exception(error: VirtsupdError) 
 def test_a_failure_of_root_names_root() -> None:
     reply = render_failure("broken", HerdCommand("reload", "shepherd"))
     assert b"action-exception reload root misc-error" in reply
+
+
+def scheduled(words: str) -> HerdCommand:
+    text = (
+        "(shepherd-command (version 0) (action schedule) (service timer)"
+        f' (arguments ({words})) (directory "/d"))'
+    )
+    return command(text)
+
+
+def test_a_command_is_scheduled_with_herds_own_options() -> None:
+    words = '"at" "23:00" "true" "-x" #:name alarm #:user "nobody"'
+    found = scheduled(f'{words} #:extra-environment-variables ("A=b" "C=d")')
+    assert plan(found) == Schedule(
+        "23:00",
+        ("true", "-x"),
+        {"name": "alarm", "user": "nobody", "extra-environment-variables": ("A=b", "C=d")},
+    )
+    assert plan(scheduled('"at" "23:00" "true"')) == Schedule("23:00", ("true",))
+
+
+@pytest.mark.parametrize("words", ["", '"true"', '"at" "10:00"', '"in" "10:00" "true"'])
+def test_a_schedule_without_time_or_command_is_refused(words: str) -> None:
+    with pytest.raises(ActionError, match="needs a time and a command"):
+        plan(scheduled(words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ['"a" #:name', '"a" #:name 1', '"a" #:name "b" "c"', '"a" #:e (1)', '"a" #:n "b" "c" "d"'],
+)
+def test_options_that_are_none_are_no_command(words: str) -> None:
+    with pytest.raises(ProtocolError):
+        scheduled(words)
+
+
+def test_schedule_of_another_service_is_an_action_of_its_own() -> None:
+    assert plan(HerdCommand("schedule", "web", ("at",))) == Act("web", "schedule", ("at",))
+
+
+def test_other_actions_take_no_options() -> None:
+    text = (
+        "(shepherd-command (version 0) (action poke) (service web)"
+        ' (arguments ("a" #:name "b")) (directory "/d"))'
+    )
+    with pytest.raises(ProtocolError):
+        command(text)

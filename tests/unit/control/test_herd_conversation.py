@@ -9,6 +9,7 @@ from tests.support.control import connected, running_server, until
 from tests.support.hand_backend import HandBackend, link_of, snapshot_of, spec_of
 
 from virtsupd.control import herd_replies
+from virtsupd.control.backend import JobOrder
 from virtsupd.control.sexp import Pair, Symbol
 from virtsupd.control.sexp_writer import write
 from virtsupd.core.chain import Explanation
@@ -208,3 +209,37 @@ async def test_what_is_no_timer_has_no_actions_of_timers(tmp_path: Path) -> None
     found = await ask(daemon, tmp_path, command("trigger", "web"))
     assert b"(error (error (version 0) action-not-found trigger web))" in found
     assert not daemon.asked
+
+
+async def test_a_command_is_scheduled_with_its_options(tmp_path: Path) -> None:
+    daemon = backend()
+    words = '"at" "23:00" "sh" "-c" "x" #:name alarm #:directory "/d" #:log-file "/l"'
+    options = '#:user "u" #:group "g" #:extra-environment-variables ("A=b=c" "D")'
+    found = await ask(daemon, tmp_path, command("schedule", "timer", f"{words} {options}"))
+    assert b"Service alarm has been started." in found
+    table = {
+        "directory": "/d",
+        "log": {"file": "/l"},
+        "user": "u",
+        "group": "g",
+        "environment": {"A": "b=c", "D": ""},
+    }
+    ((order, who),) = daemon.scheduled
+    assert order == JobOrder("23:00", ("sh", "-c", "x"), "alarm", table)
+    assert who.endswith("via herd")
+
+
+@pytest.mark.parametrize("option", ['#:color "red"', '#:user ("a")'])
+async def test_an_option_that_schedule_does_not_take_is_named(tmp_path: Path, option: str) -> None:
+    daemon = backend()
+    words = f'"at" "23:00" "true" {option}'
+    found = await ask(daemon, tmp_path, command("schedule", "timer", words))
+    assert b"schedule takes no option" in found
+    assert not daemon.scheduled
+
+
+async def test_what_cannot_be_scheduled_is_said(tmp_path: Path) -> None:
+    daemon = backend()
+    daemon.failure = ActionError("cannot schedule timer-1: no")
+    found = await ask(daemon, tmp_path, command("schedule", "timer", '"at" "23:00" "true"'))
+    assert b"cannot schedule timer-1: no" in found

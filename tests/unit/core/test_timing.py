@@ -334,6 +334,20 @@ def test_a_transient_timer_vanishes_after_its_first_job() -> None:
     assert host.did() == ["spawn t", "terminate t", "forget t"]
 
 
+def test_a_transient_timer_without_another_time_vanishes() -> None:
+    host = PureHost.of(timer("t", "0", transient=True))
+    assert host.did() == ["forget t"]
+
+
+def test_a_transient_timer_that_is_held_stays_until_it_is_released() -> None:
+    host = PureHost.of(timer("t", transient=True))
+    hold(host)
+    host.reload(timer("t", "0", transient=True))
+    assert host.state("t") is State.RUNNING
+    host.ask(Verb.RELEASE, "t")
+    assert "forget t" in host.did()
+
+
 # Missed
 
 
