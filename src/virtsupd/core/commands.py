@@ -245,7 +245,8 @@ def _verdict(host: HostState, culprit: Service, name: Name) -> Report | None:
 
 
 def _stays(service: Service) -> bool:
-    return service.state is State.RUNNING and not service.view.must_stop
+    is_to_stay = service.state is State.RUNNING and not service.view.must_stop
+    return is_to_stay or service.is_stuck
 
 
 def _outcome_of_stop(ticket: Ticket, service: Service) -> Report | None:

@@ -116,4 +116,6 @@ def _judge(host: HostState, service: Service) -> None:
         elif not service.view.must_stop:
             look(host, service)
     elif not service.is_alive and hold(host, service) is None:
+        if not host.dirty.isdisjoint(host.graph.needs[service.spec.name]):
+            return  # in this pass something it needs has changed: it is judged again in the next
         move(host, service, Move.START)

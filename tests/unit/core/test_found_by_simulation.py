@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tests.support.pure_host import FAILED, PureHost, service
+from tests.support.pure_host import FAILED, NOTIFY, PureHost, service, target
 
 from virtsupd.core.effects import Adopt, Effect, Result
 from virtsupd.core.engine import Engine
@@ -27,6 +27,15 @@ def test_a_start_that_needs_what_cannot_be_killed_is_answered() -> None:
     answer = host.answers[host.start("web")]
     assert [report.result for report in answer.reports] == [Result.FAILED]
     assert answer.reports[0].message.startswith("web needs db: its processes are still there")
+
+
+def test_a_start_beside_a_rival_that_cannot_be_killed_is_answered() -> None:
+    rival = service("db")
+    host = PureHost.of(rival, service("web", conflicts=["db"], autostart=False))
+    host.unkillable.add("db")
+    ticket = host.start("web")
+    host.pass_time(100.0)
+    assert host.result(ticket) == "waiting"
 
 
 def done() -> Engine:
@@ -79,3 +88,13 @@ def test_a_start_into_the_background_of_which_nothing_is_left_has_failed() -> No
 def test_a_start_into_the_background_ends_if_no_pid_file_will_name_it_any_more() -> None:
     heir = PureHost.of(DAEMON).successor(service("daemon", respawn=None))
     assert heir.reason("daemon").startswith("failed: its definition changed")
+
+
+def test_nobody_starts_upon_what_is_asked_again_in_the_same_moment() -> None:
+    """A target that comes up asks anew what was not needed; what needs that has to wait for it."""
+    idle = service("idle", not_needed_exit=frozenset({77}))
+    host = PureHost.of(idle)
+    host.exits("idle", ExitStatus(77))
+    later = service("idle", requires=["net"], ready=NOTIFY, not_needed_exit=frozenset({77}))
+    heir = host.successor(target("net"), later, service("web", requires=["idle"]))
+    assert heir.did() == ["spawn idle"]
