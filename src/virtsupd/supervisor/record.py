@@ -9,7 +9,8 @@ from virtsupd.core.spec import LogSpec, StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.lives import Life, group_lives, is_alive, life_of
 
-_LOG = asdict(LogSpec(""))
+_NO_LOG = LogSpec("")
+_LOG = asdict(_NO_LOG)
 """What is not written, because it is so mostly."""
 
 
@@ -83,10 +84,15 @@ def record_content(record: Record) -> dict[str, Any]:
         "settled": record.is_settled,
         "group": record.group,
         "uid": record.uid,
-        "log": {key: value for key, value in asdict(record.log).items() if value != _LOG[key]},
+        "log": _log_content(record.log) if record.log != _NO_LOG else {},
         "log_offset": record.log_offset,
         "suspects": [[life.pid, life.started] for life in record.suspects],
     }
+
+
+def _log_content(log: LogSpec) -> dict[str, Any]:
+    found = {key: getattr(log, key) for key in _LOG}
+    return {key: value for key, value in found.items() if value != _LOG[key]}
 
 
 def record_of(content: Mapping[str, Any], epoch: str) -> Record:

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 VERSION = 2
 """Of the files. Another one of this epoch is not read: its services are not known, nor started beside."""
 
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -160,7 +162,7 @@ class Records:
             content["service"] = image(entry.service)
         if entry.record is not None:
             content["start"] = record_content(entry.record)
-        self._store.write(file_name(name), json.dumps(content, separators=(",", ":")).encode())
+        self._store.write(file_name(name), _encoded(content).encode())
         self._unwritten.pop(name, None)
 
     def _load(self, file: str) -> None:
