@@ -127,7 +127,9 @@ def _arm(host: HostState, service: Service, upcoming: float | None) -> None:
 
 def begin_anew(host: HostState, service: Service) -> None:
     """Count no firing so far as missed: somebody arms or disarms the timer."""
-    host.remember_firings(service, replace(service.firings, seen=None))
+    seen = service.firings.seen
+    if seen is not None:
+        host.remember_firings(service, replace(service.firings, seen=max(seen, host.now.wall)))
 
 
 def look_again(host: HostState, service: Service) -> None:

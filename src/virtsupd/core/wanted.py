@@ -53,7 +53,7 @@ def _want_as_asked(host: HostState, event: Asked, ticket: Ticket) -> None:
         case Verb.START | Verb.RESTART:
             _ask_up(host, event, ticket)
         case Verb.STOP:
-            set_wanted(host, event.names, wanted=False, who=event.who)
+            _change(host, event.names, wanted=False, who=event.who)
             _mark(host, ticket.cascade)
         case Verb.ENABLE | Verb.DISABLE:
             _set_enabled(host, event.names, enabled=event.verb is Verb.ENABLE)
@@ -81,8 +81,6 @@ def set_wanted(
     for name in names:
         service = host.services[name]
         if service.wanted != wanted or not service.wanted_by:
-            if service.wanted_by:
-                timing.begin_anew(host, service)
             service.wanted = wanted
             service.wanted_by = who
             service.wanted_since = host.now.wall if since is None else since
@@ -99,7 +97,19 @@ def want_along(host: HostState, roots: Iterable[Name], *, who: str) -> None:
     """Want services and what is started along with them, except what an operator stopped."""
     closure = host.graph.closure(roots)
     names = (name for name in closure if not _is_kept_down(host.services[name]))
-    set_wanted(host, names, wanted=True, who=who)
+    if who == _BOOT:
+        set_wanted(host, names, wanted=True, who=who)
+    else:
+        _change(host, names, wanted=True, who=who)
+
+
+def _change(host: HostState, names: Iterable[Name], *, wanted: bool, who: str) -> None:
+    """Want services otherwise than before; nothing fires for the time before that."""
+    for name in names:
+        service = host.services[name]
+        if service.wanted != wanted:
+            timing.begin_anew(host, service)
+        set_wanted(host, [name], wanted=wanted, who=who)
 
 
 def _is_remembered(host: HostState, name: Name) -> bool:
@@ -118,8 +128,8 @@ def _ask_up(host: HostState, event: Asked, ticket: Ticket) -> None:
         host.clear_failure(host.services[name])
     for name in event.names:
         host.services[name].death = None
-    set_wanted(host, ticket.displaced, wanted=False, who=event.who)
-    set_wanted(host, closure, wanted=True, who=event.who)
+    _change(host, ticket.displaced, wanted=False, who=event.who)
+    _change(host, closure, wanted=True, who=event.who)
     _mark(host, ticket.cascade)
     host.dirty.update(closure)
 

@@ -482,6 +482,18 @@ def test_a_clock_set_back_repeats_nothing() -> None:
     assert host.did() == ["spawn t"], "the next that is not settled"
 
 
+def test_a_timer_that_is_started_anew_after_its_clock_was_set_back_repeats_nothing() -> None:
+    host = PureHost.of(timer("t"))
+    host.pass_time(100)
+    host.exits("t", CLEAN)
+    host.set_clock(-50)
+    host.stop("t")
+    host.start("t")
+    host.did()
+    host.pass_time(149)
+    assert host.did() == []
+
+
 def test_a_clock_that_was_wrong_by_days_counts_for_nothing() -> None:
     host = PureHost.of(timer("t"))
     host.set_clock(1_000_000)
