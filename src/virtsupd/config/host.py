@@ -13,6 +13,8 @@ from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd, ShutdownPolicy
 
 _WHO = ("user", "group", "uid", "gid")
+_NO_ID = 2**32 - 1
+"""What the kernel takes for "nobody in particular"; each number below it is a user's or group's."""
 
 
 def host_settings(table: HostTable) -> HostSettings:
@@ -75,16 +77,19 @@ def access_settings(table: AccessTable, canonical: Mapping[Name, Name]) -> Acces
     """
     return AccessSettings(
         mode=table.mode,
-        owner=table.owner,
-        group=table.group,
+        owner=user_id(table.owner) if table.owner is not None else None,
+        group=group_id(table.group) if table.group is not None else None,
         rules=tuple(_rule(rule, canonical) for rule in table.rule),
     )
 
 
 def user_id(account: str) -> int | None:
-    """Return the number of a user by name or number; None if nobody has that name."""
+    """Return the number of a user by name or number; None if nobody has that name.
+
+    A number need not be of anybody; one that no user can have is None, too.
+    """
     if account.isascii() and account.isdigit():
-        return int(account)
+        return _number(account)
     try:
         return pwd.getpwnam(account).pw_uid
     except KeyError:
@@ -92,13 +97,17 @@ def user_id(account: str) -> int | None:
 
 
 def group_id(account: str) -> int | None:
-    """Return the number of a group by name or number; None if none has that name."""
+    """Return the number of a group by name or number; None if none has that name, as `user_id`."""
     if account.isascii() and account.isdigit():
-        return int(account)
+        return _number(account)
     try:
         return grp.getgrnam(account).gr_gid
     except KeyError:
         return None
+
+
+def _number(account: str) -> int | None:
+    return int(account) if len(account) <= len(str(_NO_ID)) and int(account) < _NO_ID else None
 
 
 def _rule_problems(rule: RuleTable, canonical: Mapping[Name, Name]) -> Iterator[Fault]:

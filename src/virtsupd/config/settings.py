@@ -61,10 +61,10 @@ class AccessSettings:
 
     mode: int = 0o600
     """Of the control socket."""
-    owner: str | None = None
-    """User that owns the socket, known to the user database; None is the daemon's own."""
-    group: str | None = None
-    """Group of the socket, known to the group database; None is the daemon's own."""
+    owner: int | None = None
+    """Number of the user that owns the socket; None is the daemon's own."""
+    group: int | None = None
+    """Number of the group of the socket; None is the daemon's own."""
     rules: tuple[AccessRule, ...] = ()
 
 

@@ -1,8 +1,6 @@
 """The socket in the file system: made without a moment in which the wrong peer could connect."""
 
-import grp
 import os
-import pwd
 import socket
 import stat
 from collections.abc import Iterator
@@ -10,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virtsupd.config.settings import AccessSettings
-from virtsupd.control.access import Peer
+from virtsupd.control.access import Peer, credentials_of
 from virtsupd.errors import AlreadyRunningError, ConfigError
+from virtsupd.process.files import try_file
 from virtsupd.process.passed_sockets import bound_file
 
 _LONGEST_PATH_BYTES = 107
@@ -19,6 +18,8 @@ _BACKLOG = 512
 _DIRECTORY_MODE = 0o755
 _UNCHANGED = -1
 """What chown(2) takes for "as it is"."""
+_UNKNOWN = 0
+"""A pid that nobody has."""
 
 
 class Listener:
@@ -39,15 +40,15 @@ class Listener:
         """
         self.path = path
         self._born = (_UNCHANGED, _UNCHANGED)
-        self._refuse_long_path()
+        _refuse_long_path(path)
         try:
             path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             kept = self._checked(inherited)
-            if kept is None:
-                self._remove_stale(access)
+            if kept is None and _is_stale(path, access):
+                path.unlink()
             self.socket = self._bind(access) if kept is None else kept
         except OSError as error:
-            raise self._problem(error.strerror or str(error)) from error
+            raise _problem(path, error.strerror or str(error)) from error
         self._identity = _identity(path)
         if kept is not None:
             self._born = _born_in(path.parent)
@@ -64,8 +65,8 @@ class Listener:
         path meanwhile is left alone.
 
         Raises:
-            ConfigError: there is no such user or group, or the kernel refuses; on the way the
-                socket may have been left with fewer permissions, never with more.
+            ConfigError: the kernel refuses; on the way the socket may have been left with fewer
+                permissions, never with more.
         """
         try:
             with _opened(self.path) as (found, name):
@@ -100,13 +101,6 @@ class Listener:
         if _identity(self.path) == self._identity:
             self.path.unlink(missing_ok=True)
 
-    def _refuse_long_path(self) -> None:
-        length = len(os.fsencode(self.path))
-        if length > _LONGEST_PATH_BYTES:
-            raise self._problem(
-                f"the path has {length} bytes, a socket's has at most {_LONGEST_PATH_BYTES}"
-            )
-
     def _checked(self, inherited: int | None) -> socket.socket | None:
         """Return the socket if it is the one at our path; otherwise it is closed."""
         if inherited is None:
@@ -120,40 +114,15 @@ class Listener:
         found.close()
         return None
 
-    def _remove_stale(self, access: AccessSettings) -> None:
-        try:
-            found = self.path.lstat()
-        except FileNotFoundError:
-            return
-        if not stat.S_ISSOCK(found.st_mode):
-            raise self._problem("there is something that is not a socket")
-        if self._is_answered():
-            raise AlreadyRunningError(f"another program already listens on {self.path}")
-        if found.st_uid not in (os.geteuid(), self._user(access.owner)):
-            raise self._problem(f"the socket there belongs to uid {found.st_uid}")
-        self.path.unlink()
-
-    def _is_answered(self) -> bool:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            try:
-                probe.connect(str(self.path))
-            except ConnectionRefusedError:
-                return False
-            except BlockingIOError:
-                return True  # its queue is full
-        return True
-
     def _wanted_owner(self, access: AccessSettings) -> tuple[int, int]:
-        owner, group = self._user(access.owner), self._group(access.group)
         born_owner, born_group = self._born
         return (
-            born_owner if owner == _UNCHANGED else owner,
-            born_group if group == _UNCHANGED else group,
+            born_owner if access.owner is None else access.owner,
+            born_group if access.group is None else access.group,
         )
 
     def _bind(self, access: AccessSettings) -> socket.socket:
-        owner, group = self._user(access.owner), self._group(access.group)
+        owner, group = _given(access)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             before = os.umask(0o777 & ~access.mode)
@@ -179,24 +148,80 @@ class Listener:
             self.path.unlink()
             raise
 
-    def _user(self, name: str | None) -> int:
-        if name is None:
-            return _UNCHANGED
-        try:
-            return pwd.getpwnam(name).pw_uid
-        except KeyError:
-            raise self._problem(f"its owner {name!r} is no user of this host") from None
 
-    def _group(self, name: str | None) -> int:
-        if name is None:
-            return _UNCHANGED
-        try:
-            return grp.getgrnam(name).gr_gid
-        except KeyError:
-            raise self._problem(f"its group {name!r} is no group of this host") from None
+def check_place(path: Path, access: AccessSettings, *, running: int | None = None) -> None:
+    """Check that a `Listener` could be made at `path` now, and change nothing.
 
-    def _problem(self, reason: str) -> ConfigError:
-        return ConfigError((f"cannot listen on {self.path}: {reason}",))
+    `running` is the pid of a virtsupd that may listen there already: what it listens on, it leaves
+    to the program that asks, or gives back before another one starts.
+
+    Raises:
+        AlreadyRunningError: another program listens there.
+        ConfigError: the path cannot be used, or the socket not be given to whom `access` says.
+    """
+    _refuse_long_path(path)
+    owner, group = _given(access)
+    try:
+        _is_stale(path, access, running=running)
+        try_file(path.parent, owner=owner, group=group)
+    except FileNotFoundError:
+        return  # as long as its directory, which is made with others, is not there
+    except OSError as error:
+        raise _problem(path, error.strerror or str(error)) from error
+
+
+def _refuse_long_path(path: Path) -> None:
+    length = len(os.fsencode(path))
+    if length > _LONGEST_PATH_BYTES:
+        text = f"the path has {length} bytes, a socket's has at most {_LONGEST_PATH_BYTES}"
+        raise _problem(path, text)
+
+
+def _is_stale(path: Path, access: AccessSettings, *, running: int | None = None) -> bool:
+    """Return whether a socket of ours is there that nobody listens on; False if it is `running`'s.
+
+    Raises:
+        AlreadyRunningError, ConfigError: as `Listener`.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(found.st_mode):
+        raise _problem(path, "there is something that is not a socket")
+    who = _who_listens(path)
+    if who is not None:
+        if running is not None and who in (running, _UNKNOWN):
+            return False
+        raise AlreadyRunningError(f"another program already listens on {path}")
+    if found.st_uid not in (os.geteuid(), access.owner):
+        raise _problem(path, f"the socket there belongs to uid {found.st_uid}")
+    return True
+
+
+def _who_listens(path: Path) -> int | None:
+    """Return the pid of the program that listens; None if there is none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return None
+        except BlockingIOError:
+            return _UNKNOWN  # its queue is full
+        return credentials_of(probe)[0]
+
+
+def _given(access: AccessSettings) -> tuple[int, int]:
+    """Return owner and group as chown(2) takes them."""
+    return (
+        _UNCHANGED if access.owner is None else access.owner,
+        _UNCHANGED if access.group is None else access.group,
+    )
+
+
+def _problem(path: Path, reason: str) -> ConfigError:
+    return ConfigError((f"cannot listen on {path}: {reason}",))
 
 
 @contextmanager

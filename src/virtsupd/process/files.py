@@ -117,6 +117,34 @@ def make_directory(path: Path, *, mode: int) -> bool:
     return True
 
 
+def try_file(directory: Path, content: bytes = b"", *, owner: int = -1, group: int = -1) -> None:
+    """Check that we could make a file in a directory, and give it away; nothing is to be seen of it.
+
+    A directory that is missing is tried as its parents, in which it would be made. -1 is as
+    chown(2) takes it. On a file system without nameless files (O_TMPFILE) the mode alone counts.
+
+    Raises:
+        OSError: we could not; `filename` is the directory in which it was tried.
+    """
+    place = directory
+    while not os.path.lexists(place):
+        place = place.parent
+    try:
+        descriptor = os.open(place, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
+            raise
+        if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place)) from error
+        return
+    with io.FileIO(descriptor, "wb") as file:
+        try:
+            os.fchown(descriptor, owner, group)
+            _write_all(file, content)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(place)) from error
+
+
 def demand_own(path: Path) -> None:
     """Refuse a directory in which another user could put a link where root is about to write.
 

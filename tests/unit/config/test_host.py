@@ -112,8 +112,8 @@ def test_access_rules_are_resolved() -> None:
     assert list(access_problems(table, CANONICAL)) == []
     assert access_settings(table, CANONICAL) == AccessSettings(
         mode=0o660,
-        owner="root",
-        group="0",
+        owner=0,
+        group=0,
         rules=(
             AccessRule("viewer", uid=0),
             AccessRule("operator", gid=0, services=("web",)),
@@ -128,6 +128,8 @@ def test_access_rules_are_resolved() -> None:
     [
         ({"owner": "nobody-has-this"}, ("owner",), "no user is named"),
         ({"group": "nobody-has-this"}, ("group",), "no group is named"),
+        ({"owner": str(2**32 - 1)}, ("owner",), "no user is named"),
+        ({"group": "9" * 5000}, ("group",), "no group is named"),
         ({"rule": [{"role": "admin"}]}, ("rule", 0), "exactly one of user, group, uid, gid"),
         ({"rule": [{"role": "admin", "uid": 1, "gid": 1}]}, ("rule", 0), "exactly one of"),
         ({"rule": [{"role": "admin", "user": "nobody-has-this"}]}, ("rule", 0, "user"), "no user"),

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.support.outputs import small_disk
+from tests.support.outputs import fill, small_disk
 
 from virtsupd.process.files import (
     BLOCK_BYTES,
     UnsafeDirectoryError,
     demand_own,
     make_directory,
+    try_file,
     write_atomically,
     write_block,
 )
@@ -167,3 +168,24 @@ def test_on_a_full_disk_no_half_block_is_left_and_an_old_one_still_changes(tmp_p
         write_block(str(old), b"newer")
         assert old.read_bytes().rstrip() == b"newer"
         assert not new.exists()
+
+
+def test_a_file_is_tried_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    before = tmp_path.stat()
+    try_file(tmp_path, b"content")
+    try_file(tmp_path / "missing/below", owner=os.geteuid())
+    with pytest.raises(NotADirectoryError) as error:
+        try_file(tmp_path / "plain/below")
+    assert error.value.filename == str(tmp_path / "plain")
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+    assert tmp_path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_full_disk_is_known_before(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", kib=64) as disk:
+        try_file(disk, b"x")
+        fill(disk)
+        with pytest.raises(OSError, match="No space left on device") as error:
+            try_file(disk / "missing", b"x")
+        assert error.value.filename == str(disk)
