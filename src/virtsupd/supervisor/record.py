@@ -7,7 +7,7 @@ from typing import Any
 
 from virtsupd.core.spec import LogSpec, StopMode
 from virtsupd.process.cgroup import Cgroup
-from virtsupd.process.lives import Life, group_lives, is_alive, life_of
+from virtsupd.process.lives import Life, group_lives, is_alive, led_group, life_of
 
 _NO_LOG = LogSpec("")
 _LOG = asdict(_NO_LOG)
@@ -56,20 +56,31 @@ class Record:
         return tuple(sorted(found))
 
     def own_group(self) -> int:
-        """Return its group as long as that number cannot be somebody else's; else 0."""
-        first = life_of(self.group) if self.group and self.leader is not None else None
-        is_used_again = (
-            first is not None and self.leader is not None and first.started > self.leader.started
-        )
-        return 0 if is_used_again else self.group
+        """Return its group as long as that number cannot be somebody else's; else 0.
+
+        While the leader lives in it the number is taken. Later it may be that of a session whose
+        own first process has ended: it is ours if one of its members is in our cgroup.
+        """
+        leader = self.leader
+        if leader is None or not self.group:
+            return 0
+        if is_alive(leader) and led_group(leader.pid) == self.group:
+            return self.group
+        first = life_of(self.group)
+        if first is not None and first.started > leader.started:
+            return 0
+        members = group_lives(self.group)
+        return self.group if any(self._is_ours(life.pid) for life in members) else 0
+
+    def _is_ours(self, pid: int) -> bool:
+        return self.cgroup is not None and Cgroup(self.cgroup).contains(pid)
 
     def _cgroup_pids(self) -> tuple[int, ...]:
         return Cgroup(self.cgroup).pids() if self.cgroup is not None else ()
 
     def _group_pids(self) -> tuple[int, ...]:
         """Return the living members of the group, unless its number is somebody else's by now."""
-        group = self.own_group() if self.leader is not None else 0
-        return tuple(life.pid for life in group_lives(group)) if group else ()
+        return tuple(life.pid for life in group_lives(self.own_group()))
 
 
 def record_content(record: Record) -> dict[str, Any]:

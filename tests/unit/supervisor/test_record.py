@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.checks import eventually
 from tests.support.processes import cgroup_tree
 
 from virtsupd.core.names import Name
@@ -76,20 +77,54 @@ def test_a_living_leader_counts_until_it_ends(mode: StopMode) -> None:
         assert record.pids(mode) == (), "a zombie is in nobody's way"
 
 
-def test_of_a_group_every_member_counts_and_of_a_process_the_leader_alone() -> None:
-    script = ("/bin/sh", "-c", "sleep 1000 & echo $!; exec sleep 1000")
-    with subprocess.Popen(script, stdout=subprocess.PIPE, start_new_session=True) as leader:
+@contextmanager
+def member_left(tmp_path: Path) -> Iterator[tuple[Record, int]]:
+    """Give the record of a leader that ends with the first SIGKILL, and a member of its group."""
+    script = ("/bin/sh", "-c", "read line; sleep 1000 & echo $!; exec sleep 1000")
+    with (
+        cgroup_tree(tmp_path) as tree,
+        subprocess.Popen(
+            script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        ) as leader,
+    ):
+        assert leader.stdin is not None
         assert leader.stdout is not None
+        cgroup = tree.service(Name("web"))
+        cgroup.make()
+        (cgroup.path / "cgroup.procs").write_text(str(leader.pid))
+        leader.stdin.write(b"\n")
+        leader.stdin.flush()
         member = int(leader.stdout.readline())
-        record = Record(1, None, leader=life_of(leader.pid), group=leader.pid)
-        assert record.pids(StopMode.GROUP) == tuple(sorted((leader.pid, member)))
-        assert record.pids(StopMode.PROCESS) == (leader.pid,)
+        yield Record(1, cgroup.path, leader=life_of(leader.pid), group=leader.pid), member
         leader.kill()
-        leader.wait()
-        assert record.pids(StopMode.GROUP) == (member,)
-        assert record.own_group() == leader.pid
-        assert record.pids(StopMode.PROCESS) == ()
         os.kill(member, 9)
+        leader.wait()
+        eventually(lambda: not cgroup.pids(), "the cgroup is empty")
+
+
+def test_of_a_group_every_member_counts_and_of_a_process_the_leader_alone(tmp_path: Path) -> None:
+    with member_left(tmp_path) as (record, member):
+        assert record.leader is not None
+        leader = record.leader.pid
+        assert record.pids(StopMode.GROUP) == tuple(sorted((leader, member)))
+        assert record.pids(StopMode.PROCESS) == (leader,)
+        os.kill(leader, 9)
+        os.waitid(os.P_PID, leader, os.WEXITED | os.WNOWAIT)
+        assert record.pids(StopMode.GROUP) == (member,)
+        assert record.own_group() == leader
+        assert record.pids(StopMode.PROCESS) == ()
+
+
+def test_a_group_whose_leader_is_dead_is_ours_only_if_its_cgroup_says_so(tmp_path: Path) -> None:
+    """Its number may be that of a stranger's session by now, whose first process has ended too."""
+    with member_left(tmp_path) as (record, member):
+        assert record.leader is not None
+        os.kill(record.leader.pid, 9)
+        os.waitid(os.P_PID, record.leader.pid, os.WEXITED | os.WNOWAIT)
+        for elsewhere in (None, tmp_path):
+            stranger = replace(record, cgroup=elsewhere)
+            assert stranger.own_group() == 0
+            assert member not in stranger.pids(StopMode.GROUP)
 
 
 @pytest.mark.parametrize("mode", list(StopMode))
