@@ -37,6 +37,7 @@ from virtsupd.core.effects import (
 )
 from virtsupd.core.engine import Engine, Remembered
 from virtsupd.core.events import (
+    Added,
     Adopted,
     Asked,
     BecameReady,
@@ -381,6 +382,11 @@ class PureHost:
             self.specs = specs
             self.post(Reloaded(graph))
         return problems
+
+    def add(self, spec: ServiceSpec) -> None:
+        """Put one service more into the graph."""
+        self.specs = (*(s for s in self.specs if s.name != spec.name), spec)
+        self.post(Added(spec))
 
     # What the test looks at
 

@@ -182,6 +182,8 @@ class Forget:
     """The service left the graph: remove what was made for it (FIFO, sockets, cgroup, records)."""
 
     name: Name
+    is_over: bool = True
+    """False: it was stopped with everything else, and may be there again at the next start."""
 
 
 @dataclass(frozen=True, slots=True)

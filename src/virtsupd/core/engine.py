@@ -44,6 +44,7 @@ from virtsupd.core import (
 )
 from virtsupd.core.effects import Answer, Effect, Keep
 from virtsupd.core.events import (
+    Added,
     Asked,
     Booted,
     ClockSet,
@@ -176,9 +177,8 @@ class Engine:
                 restore.adopt(host)
                 wanted.boot(host)
                 shutdown.boot(host)
-            case Reloaded():
-                host.shutdown_policy = event.shutdown_policy or host.shutdown_policy
-                reload.take_over(host, event.graph)
+            case Reloaded() | Added():
+                self._graph_changed(event)
             case Asked():
                 wanted.ask(host, event)
             case Hung():
@@ -192,6 +192,14 @@ class Engine:
                 if service is not None and service.generation == event.generation:
                     host.touched.add(event.name)
                     processes.take(host, service, event)
+
+    def _graph_changed(self, event: Reloaded | Added) -> None:
+        host = self._host
+        if isinstance(event, Added):
+            reload.add(host, event.spec)
+            return
+        host.shutdown_policy = event.shutdown_policy or host.shutdown_policy
+        reload.take_over(host, event.graph)
 
     def _surroundings_changed(self, event: OutputChanged | ClockSet) -> None:
         if isinstance(event, ClockSet):

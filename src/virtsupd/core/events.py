@@ -12,6 +12,7 @@ from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest, ShutdownPolicy
+from virtsupd.core.spec import ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,16 @@ class Reloaded:
     graph: ServiceGraph
     shutdown_policy: ShutdownPolicy | None = None
     """None: as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """One service more, under names that are free: it is wanted, and nothing else changes.
+
+    It begins afresh, whatever was known of one that had its name.
+    """
+
+    spec: ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +257,7 @@ class Hung:
 Event = (
     Booted
     | Reloaded
+    | Added
     | Spawned
     | SpawnFailed
     | Adopted

@@ -85,6 +85,18 @@ def take_over(host: HostState, graph: ServiceGraph) -> None:
     host.dirty.update(host.services)
 
 
+def add(host: HostState, spec: ServiceSpec) -> None:
+    """Put one service more into the graph; what is there already is not looked at."""
+    graph = host.graph
+    specs = (*graph.spec_by_name.values(), spec)
+    host.graph = ServiceGraph.build(specs, absent=graph.absent - set(spec.provides))
+    service = host.add(spec)
+    if not service.enabled:
+        service.enabled = True
+        host.remember(service)
+    want_along(host, [spec.name], who=RELOAD)
+
+
 def _leave(host: HostState, service: Service, *, behind: tuple[Name, ...]) -> None:
     """Take a running service out of the configuration; it stays in the graph until stopped."""
     old = service.spec

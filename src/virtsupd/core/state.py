@@ -178,11 +178,13 @@ class HostState:
                 result = Result.DONE if ticket.verb is Verb.STOP else Result.FAILED
                 ticket.close(Report(name, result, f"{name} is gone: {text}"))
         self.end_backoff(service)
-        self.remember_firings(service, FRESH)
         del self.services[name]
         self.kept.pop(name, None)
         self.dirty.discard(name)
-        self.effects.append(Forget(name))
+        is_over = not self.is_shutting_down or service.is_removed or not service.wanted
+        if is_over:
+            self.remember_firings(service, FRESH)
+        self.effects.append(Forget(name, is_over))
         self.announce(name, "service removed")
 
 

@@ -110,12 +110,13 @@ class Daemon:
             undo.callback(self._state_lock.release)
             self._take_over(loaded, undo)
             undo.pop_all()
+        self._scheduled = Scheduled(StateDirectory(host.state_dir))
         self._configuration = Configuration(
             loaded,
             kinds,
             files=self._files,
             server=self._server,
-            scheduled=Scheduled(StateDirectory(host.state_dir)),
+            scheduled=self._scheduled,
             clock=clock,
         )
         self._supervisor: Supervisor
@@ -212,6 +213,7 @@ class Daemon:
             guests=guests,
         )
         machine.told = self._interpreter.told
+        self._interpreter.forgot = self._scheduled.forget
         graph = self._configuration.graph()
         take_names(self._records, self._outputs, graph)
         engine = Engine(

@@ -7,7 +7,7 @@ from virtsupd.config.load import Loaded, load
 from virtsupd.control.backend import JobOrder, ReloadOutcome
 from virtsupd.control.server import ControlServer
 from virtsupd.core.engine import Engine
-from virtsupd.core.events import Reloaded
+from virtsupd.core.events import Added, Reloaded
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.spec import ServiceSpec
@@ -56,10 +56,10 @@ class Configuration:
             ActionError: it cannot be; nothing has changed.
         """
         engine, now = supervisor.engine, self._clock.now().wall
-        name, graph = self._scheduled.add(order, self.loaded, engine.graph, now=now, who=who)
-        supervisor.post(Reloaded(graph))
-        log.info("job scheduled", service=name, at=order.at, who=who)
-        return name
+        spec = self._scheduled.add(order, self.loaded, engine.graph, now=now, who=who)
+        supervisor.post(Added(spec))
+        log.info("job scheduled", service=spec.name, at=order.at, who=who)
+        return spec.name
 
     def reload(self, supervisor: Supervisor) -> ReloadOutcome:
         """Load the files again and apply the difference.

@@ -1,8 +1,8 @@
 """Scheduled jobs beyond the configuration: kept in the state directory, and part of every graph.
 
-One file, `scheduled.json`, holds a table for each job, as of `[service.NAME]`. A job stays in it after
-it has run, until another one is scheduled; a virtsupd that finds it then sees that its time is past,
-and forgets it.
+One file, `scheduled.json`, holds a table for each job, as of `[service.NAME]`. A job leaves it when its
+service vanishes: it has run, or somebody took it back. Should virtsupd die before that is written, the
+next one sees that its time is past, or that it was stopped.
 """
 
 import json
@@ -58,13 +58,13 @@ class Scheduled:
 
     def add(
         self, order: JobOrder, loaded: Loaded, present: ServiceGraph, *, now: float, who: str
-    ) -> tuple[Name, ServiceGraph]:
-        """Write down another job; return its name, and the graph with it.
+    ) -> ServiceSpec:
+        """Write down another job, and return its service; the names of `present` are taken.
 
         Raises:
             ActionError: it cannot be, or could not be written; nothing has changed.
         """
-        name = _name(order, present)
+        name = _name(order, loaded, present)
         try:
             when = next_moment(order.at, now)
             table = {
@@ -76,22 +76,28 @@ class Scheduled:
             spec = scheduled_job(name, table, loaded.host)
         except (ConfigError, ValueError) as error:
             raise ActionError(f"cannot schedule {name}: {error}") from error
-        jobs = {other: self._tables[other] for other in self._tables if other in present.canonical}
-        graph = _joined(loaded, [*self._jobs(loaded, jobs), spec])
-        self._write({**jobs, name: table})
-        return name, graph
-
-    def _jobs(self, loaded: Loaded, tables: Mapping[Name, Mapping[str, Any]]) -> list[ServiceSpec]:
-        free = (name for name in tables if name not in loaded.graph.canonical)
-        return [scheduled_job(name, tables[name], loaded.host) for name in free]
-
-    def _write(self, tables: dict[Name, Mapping[str, Any]]) -> None:
-        text = json.dumps({"version": _VERSION, "services": tables}, indent=1) + "\n"
         try:
-            self._files.write(_FILE, text.encode(), is_lasting=True)
+            self._write({**self._tables, name: table})
         except OSError as error:
             place = self._files.place(_FILE)
             raise ActionError(f"cannot write {place}: {error.strerror}") from error
+        return spec
+
+    def forget(self, name: Name) -> None:
+        """Strike out a job, if it is one; a failure to write is logged, and made good for with the next."""
+        if name not in self._tables:
+            return
+        left = {other: table for other, table in self._tables.items() if other != name}
+        try:
+            self._write(left)
+        except OSError as error:
+            self._tables = left
+            reason = f"{self._files.place(_FILE)}: {error.strerror}"
+            log.warning("scheduled job could not be struck out", service=name, reason=reason)
+
+    def _write(self, tables: dict[Name, Mapping[str, Any]]) -> None:
+        text = json.dumps({"version": _VERSION, "services": tables}, indent=1) + "\n"
+        self._files.write(_FILE, text.encode(), is_lasting=True)
         self._tables = tables
 
 
@@ -108,20 +114,20 @@ def _joined(loaded: Loaded, jobs: Collection[ServiceSpec]) -> ServiceGraph:
     )
 
 
-def _name(order: JobOrder, present: ServiceGraph) -> Name:
+def _name(order: JobOrder, loaded: Loaded, present: ServiceGraph) -> Name:
     """Return the name that was asked for, or the first that is free.
 
     Raises:
         ActionError: it is none, or is taken.
     """
+    taken = {*present.canonical, *loaded.graph.canonical, *loaded.absent, *RESERVED}
     if not order.name:
-        taken = present.canonical
         number = next(n for n in range(1, len(taken) + 2) if f"{_PREFIX}{n}" not in taken)
         return Name(f"{_PREFIX}{number}")
     try:
         name = parse_name(order.name)
     except ValueError as error:
         raise ActionError(f"cannot schedule {order.name!r}: {error}") from error
-    if name in present.canonical or name in present.absent or name in RESERVED:
+    if name in taken:
         raise ActionError(f"cannot schedule {name}: there is a service of that name")
     return name

@@ -89,6 +89,8 @@ class Interpreter:
         self.post: Callable[[Event], None] = _nowhere
         self.flush: Callable[[], None] = records.flush
         """Writes down what was decided so far."""
+        self.forgot: Callable[[Name], None] = _nobody
+        """Told of each service that left the graph for good."""
 
     def carry_out(self, effect: Effect) -> None:
         """Do what an effect says, except Answer, Announce and Finish, which are the loop's."""
@@ -195,6 +197,8 @@ class Interpreter:
         if isinstance(effect, Forget):
             self._machine.forget(effect.name)
             self._records.forget(effect.name)
+            if effect.is_over:
+                self.forgot(effect.name)
 
     # Starting
 
@@ -372,6 +376,10 @@ class Interpreter:
             self.post(ReloadEnded(effect.name, effect.generation, "it has no process"))
         else:
             self._machine.reload(run, effect, self.post)
+
+
+def _nobody(_name: Name) -> None:
+    """Be told, and do nothing."""
 
 
 def _nowhere(event: Event) -> None:

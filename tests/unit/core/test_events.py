@@ -12,6 +12,7 @@ from virtsupd.core.names import Name
 GLOBAL = {
     "Booted",
     "Reloaded",
+    "Added",
     "Asked",
     "Hung",
     "OutputChanged",

@@ -4,6 +4,7 @@ from tests.support.pure_host import CLEAN, NOTIFY, PureHost, process, service, t
 
 from virtsupd.core.effects import Remember, Terminate
 from virtsupd.core.events import Verb
+from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import (
@@ -288,3 +289,31 @@ def test_readiness_by_exit_and_by_message_are_different_processes() -> None:
     host = PureHost.of(service("job", ready=Readiness(NotifyProbe())))
     host.reload(service("job", ready=Readiness(ExitProbe()), one_shot=True))
     assert pending(host, "job")
+
+
+# One service more
+
+
+def test_what_is_added_starts_and_nothing_else_does() -> None:
+    asked = service("asked", not_needed_exit=frozenset({9}))
+    host = PureHost.of(service("once", transient=True, respawn=None), asked, service("db"))
+    host.exits("once", CLEAN)
+    host.exits("asked", ExitStatus(code=9))
+    host.effects.clear()
+    host.add(service("more", requires=["db"]))
+    assert host.did() == ["spawn more"]
+    assert host.running() == ["db", "more"]
+    assert "once" not in host.engine.names()
+
+
+def test_what_is_added_begins_afresh_under_a_name_that_was_used() -> None:
+    host = PureHost.of(service("db"), service("job", transient=True, respawn=None))
+    host.ask(Verb.DISABLE, "job")
+    host.stop("job")
+    assert host.engine.names() == ("db",)
+    host.did()
+    host.add(service("job", transient=True, respawn=None))
+    assert host.did() == ["spawn job"]
+    heir = host.successor()
+    assert heir.running() == ["db", "job"]
+    assert heir.service("job").enabled

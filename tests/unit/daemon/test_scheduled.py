@@ -55,6 +55,49 @@ async def test_a_job_is_a_service_until_it_is_stopped(tmp_path: Path) -> None:
         assert written(tmp_path) == {"timer-2", "alarm"}
 
 
+async def test_a_job_that_was_taken_back_does_not_return_but_the_others_do(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        backend.schedule(order(), who="x")
+        backend.schedule(order(name="alarm"), who="x")
+        await backend.ask(Verb.STOP, [Name("alarm")], who="x")
+        assert written(tmp_path) == {FIRST}
+    assert written(tmp_path) == {FIRST}, "a shutdown takes nothing back"
+    async with whole_daemon(tmp_path) as backend:
+        assert [s.spec.name for s in backend.snapshots()] == [FIRST, WEB]
+
+
+async def test_a_job_is_not_disabled_because_one_of_its_name_was(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        backend.schedule(order(name="alarm"), who="x")
+        await backend.ask(Verb.DISABLE, [Name("alarm")], who="x")
+        await backend.ask(Verb.STOP, [Name("alarm")], who="x")
+        backend.schedule(order(name="alarm"), who="x")
+        assert backend.snapshot(Name("alarm")).state is State.RUNNING
+
+
+async def test_scheduling_starts_nothing_else(tmp_path: Path) -> None:
+    services = (
+        f"{SERVICE}[service.once]\ncommand = ['/bin/true']\ntransient = true\nrespawn = false\n"
+    )
+    async with whole_daemon(tmp_path, services) as backend:
+        await backend.ask(Verb.STOP, [Name("once")], who="x")
+        assert [s.spec.name for s in backend.snapshots()] == [WEB]
+        backend.schedule(order(), who="x")
+        assert [s.spec.name for s in backend.snapshots()] == [FIRST, WEB]
+
+
+async def test_a_job_that_cannot_be_struck_out_is_with_the_next_write(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        backend.schedule(order(name="alarm"), who="x")
+        (tmp_path / "state_dir").rename(tmp_path / "away")
+        with capture_logs() as logs:
+            await backend.ask(Verb.STOP, [Name("alarm")], who="x")
+        (tmp_path / "away").rename(tmp_path / "state_dir")
+        assert "scheduled job could not be struck out" in [line["event"] for line in logs]
+        backend.schedule(order(), who="x")
+        assert written(tmp_path) == {FIRST}
+
+
 async def test_a_reload_keeps_what_is_scheduled(tmp_path: Path) -> None:
     async with whole_daemon(tmp_path) as backend:
         backend.schedule(order(), who="x")
