@@ -127,8 +127,8 @@ Action = (
     | Reboot
 )
 
-_OFTEN = (Verb.START, Verb.STOP, Verb.RESTART)
-_VERBS = (*_OFTEN, *_OFTEN, *_OFTEN, Verb.ENABLE, Verb.DISABLE, Verb.RELOAD, Verb.WAIT)
+_OFTEN = (Verb.START,) * 3 + (Verb.STOP,) * 3 + (Verb.RESTART,) * 3
+_VERBS = (*_OFTEN, Verb.ENABLE, Verb.DISABLE, Verb.RELOAD, Verb.WAIT)
 _AWAY = (0.0, 0.0, 0.01, 0.2, 1.5, 8.0, 40.0)
 _PAUSES = (0.0, 0.002, 0.01, 0.05, 0.4, 1.0, 6.0)
 _GRAPHS = 1_000_000

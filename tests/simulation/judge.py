@@ -70,7 +70,8 @@ class Judge:
 
     def _demand_satisfied(self, need: Service, name: Name) -> None:
         other = need.spec.name
-        demand(need.view.is_satisfied, name, "starts without", other)
+        # What was not needed may be asked again by the same event that starts who needs it.
+        demand(need.view.holds, name, "starts without", other)
         if need.state is not State.RUNNING or need.pid is None:
             return
         lead = self.world.lead(other)
