@@ -8,9 +8,12 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from tests.support.chaos_host import (
     EXTRAS,
@@ -21,6 +24,7 @@ from tests.support.chaos_host import (
     sorts,
 )
 from tests.support.chaos_judge import disagreements, guests_of, lives_at, statuses_of
+from tests.support.chaos_touch import Mark, Touched, marks_of, needless
 from tests.support.checks import eventually
 from tests.support.daemon import CHILDREN, PYTHON, Daemon, Host, Json
 from tests.support.ending import keeper_of, kill_and_wait
@@ -30,6 +34,8 @@ from virtsupd.errors import VirtsupdError
 from virtsupd.process.lives import Life, life_of
 
 SETTLE_SECONDS = 30.0
+DEEP_SECONDS = 0.25
+"""Within which most starts and stops are over."""
 WEIGHTS = {
     "start": 18,
     "stop": 16,
@@ -37,14 +43,17 @@ WEIGHTS = {
     "hup": 4,
     "connect": 5,
     "kill": 20,
-    "crash": 8,
+    "crash": 6,
+    "deep": 8,
+    "enable": 4,
+    "disable": 3,
     "quit": 2,
     "reexec": 5,
     "keeper": 5,
     "reconfigure": 6,
 }
-COMMANDS = {"start", "stop", "restart"}
-ENDS = {"crash", "quit", "reexec"}
+COMMANDS = {"start", "stop", "restart", "enable", "disable"}
+ENDS = {"crash", "deep", "quit", "reexec"}
 """May come before the answer to a command."""
 
 
@@ -57,6 +66,8 @@ class Chaos:
     sorts: Mapping[str, Sort]
     possible: dict[str, set[bool]]
     """What may be wanted, by the commands so far: two values where it depends on which came last."""
+    able: dict[str, set[bool]]
+    """What may be enabled, likewise."""
     bystanders: dict[int, Life] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     """Every operation, for who looks into a failure."""
@@ -66,6 +77,11 @@ class Chaos:
     _threads: list[Thread] = field(default_factory=list)
     _extras: tuple[str, ...] = ()
     _changed: dict[str, int] = field(default_factory=dict)
+    _disabled: set[str] = field(default_factory=set)
+    """What was disabled last, whatever became of it: the operations depend on the seed alone."""
+    _marks: dict[str, Mark] = field(default_factory=dict)
+    _touched: Touched = field(default_factory=Touched)
+    _results: set[str] = field(default_factory=set)
 
     @classmethod
     @contextmanager
@@ -77,7 +93,8 @@ class Chaos:
         """
         (made.root / "guests").mkdir(mode=0o777)
         known = sorts(made.root)
-        chaos = cls(made, random.Random(seed), known, {name: {name != "blue"} for name in known})
+        wanted = {name: {name != "blue"} for name in known}
+        chaos = cls(made, random.Random(seed), known, wanted, {name: {True} for name in known})
         try:
             chaos._configure()
             chaos._launch()
@@ -116,19 +133,20 @@ class Chaos:
         """Do that many operations, some at once; after each burst all has to settle and agree."""
         while operations > 0:
             burst = min(operations, self.random.choice((1, 1, 2, 3, 5)))
-            before = {name: set(values) for name, values in self.possible.items()}
+            before = [deepcopy(self.possible), deepcopy(self.able)]
+            self._results.clear()
             kinds = self.random.choices([*WEIGHTS], [*WEIGHTS.values()], k=burst)
             for kind in kinds:
                 self._operate(kind)
             self._join()
             if sum(kind in COMMANDS for kind in kinds) == 1 and not ENDS.intersection(kinds):
-                self._take_for_granted(before)
+                self._take_for_granted(*before)
             self.settle()
             self.done.append("settled")
             operations -= burst
 
     def settle(self) -> None:
-        """Return when nothing is under way any more, and all agrees.
+        """Return when nothing is under way any more, all agrees, and what nobody touched ran on.
 
         Raises:
             AssertionError: that is never so; the message has what disagrees.
@@ -143,9 +161,14 @@ class Chaos:
             eventually(agrees, "settled", seconds=SETTLE_SECONDS)
         except AssertionError as error:
             raise AssertionError("\n".join([str(error), *found])) from None
-        for name, status in self.statuses().items():
-            if name in self.possible:
-                self.possible[name] = {status["wanted"]}
+        statuses = {n: s for n, s in self.statuses().items() if n in self.sorts}
+        for name, status in statuses.items():
+            self.possible[name] = {status["wanted"]}
+            self.able[name] = {status["enabled"]}
+        marks = marks_of(statuses)
+        changed = needless(self._marks, marks, self._touched)
+        assert not changed, "\n".join(changed)
+        self._marks, self._touched = marks, Touched()
         self.counts["settled"] += 1
 
     def statuses(self) -> dict[str, Json]:
@@ -168,6 +191,9 @@ class Chaos:
             "connect": self._connect,
             "kill": self._kill,
             "crash": lambda: self._replace(Daemon.kill),
+            "deep": self._crash_within,
+            "enable": self._enable,
+            "disable": self._disable,
             "quit": lambda: self._replace(Daemon.quit),
             "reexec": self._reexec,
             "keeper": self._kill_keeper,
@@ -182,24 +208,64 @@ class Chaos:
         name = self.random.choice(reloading if method == "ReloadService" else [*self.sorts])
         for other, wanted in self._effect(method, name).items():
             self.possible[other].add(wanted)
+        self._give(method, name)
+        return name
+
+    def _give(self, method: str, name: str) -> None:
         thread = Thread(target=self._call, args=(method, name), daemon=True)
         thread.start()
         self._threads.append(thread)
-        return name
 
     def _effect(self, method: str, name: str) -> dict[str, bool]:
-        if method == "Stop":
-            return {name: False}
         if method == "ReloadService":
             return {}
+        if method == "Stop":
+            self._touched.stop(name)
+            return {name: False}
         along = closure(name)
+        if method == "Restart":
+            self._touched.stop(name)
+        self._touched.start(name)
         displaced = {rival: False for other in along for rival in rivals(other)}
         return displaced | dict.fromkeys(along, True)
+
+    def _enable(self) -> str:
+        name = self.random.choice(sorted(self._disabled) or [*self.sorts])
+        self._disabled.discard(name)
+        self._touched.allow(name)
+        self.able[name].add(True)
+        self._give("Enable", name)
+        return name
+
+    def _disable(self) -> str:
+        name = self.random.choice([*self.sorts])
+        self._disabled.add(name)
+        self.able[name].add(False)
+        self._give("Disable", name)
+        return name
 
     def _call(self, method: str, name: str) -> None:
         # Whoever is answered or cut off by a crash: the judge goes by what is wanted afterwards.
         with suppress(VirtsupdError, TimeoutError), Client(str(self.made.socket), 20.0) as client:
-            client.call(method, {"names": [name]})
+            reports: Any = client.call(method, {"names": [name]})["reports"]
+            self._results |= {report["result"] for report in reports}
+
+    def _crash_within(self) -> str:
+        """Kill virtsupd amid a command: after some changes of services, or after some time."""
+        method = self.random.choice(("Start", "Stop", "Restart", "Restart"))
+        changes = self.random.randint(1, 12)
+        seconds = self.random.uniform(0, DEEP_SECONDS)
+        with Client(str(self.made.socket), 5.0) as watch:
+            seen = watch.stream("Watch", {"names": []})
+            with suppress(VirtsupdError, TimeoutError):
+                next(seen)
+            name = self._command(method)
+            watch.timeout = seconds
+            with suppress(VirtsupdError, TimeoutError):
+                for _ in islice(seen, changes):
+                    pass
+        self._replace(Daemon.kill)
+        return f"{method} {name} {changes} {seconds:.3f}"
 
     def _join(self) -> None:
         for thread in self._threads:
@@ -207,10 +273,13 @@ class Chaos:
             assert not thread.is_alive(), f"a command was never answered: {self.done[-5:]}"
         self._threads.clear()
 
-    def _take_for_granted(self, before: Mapping[str, set[bool]]) -> None:
-        """Expect what the burst's only command asked for, since it was answered."""
-        for name, values in self.possible.items():
-            self.possible[name] = (values - before[name]) or values
+    def _take_for_granted(self, *before: Mapping[str, set[bool]]) -> None:
+        """Expect what the burst's only command asked for, since it was answered and not refused."""
+        if self._results & {"disabled", "refused"}:
+            return
+        for now, old in zip((self.possible, self.able), before, strict=True):
+            for name, values in now.items():
+                now[name] = (values - old[name]) or values
 
     def _connect(self) -> str:
         path = self.random.choice([p for sort in self.sorts.values() for p in sort.sockets])
@@ -220,6 +289,7 @@ class Chaos:
 
     def _kill(self) -> str:
         name = self.random.choice([*self.sorts])
+        self._touched.kill(name)
         with suppress(VirtsupdError, TimeoutError, OSError):
             pid = self.statuses()[name]["pid"]
             if pid and pid in lives_at(self.made, name):
@@ -257,6 +327,8 @@ class Chaos:
         self._extras = tuple(name for name in EXTRAS if self.random.random() < 0.5)
         changed = self.random.choice([*self.sorts])
         self._changed[changed] = self._changed.get(changed, 0) + 1
+        self._touched.allow(changed)
+        self._touched.allow("idle")  # what was not needed is asked again by each reload
         self._configure()
         with suppress(VirtsupdError):
             self.daemon.call("Reload")

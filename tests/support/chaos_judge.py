@@ -102,10 +102,13 @@ def _wishes(chaos: "Chaos", status: Json, statuses: dict[str, Json]) -> list[str
     found = []
     if name in chaos.possible and status["wanted"] not in chaos.possible[name]:
         found.append(f"wanted is {status['wanted']}, by {status['wanted_by']}")
+    if name in chaos.able and status["enabled"] not in chaos.able[name]:
+        found.append(f"enabled is {status['enabled']}")
     if not status["wanted"] and state != "stopped":
         found.append(f"is not wanted, and {state}")
     kind = (status["reason"] or {}).get("kind")
-    if status["wanted"] and state == "stopped" and kind not in ("failed", "not-needed"):
+    is_due = status["wanted"] and status["enabled"] and state == "stopped"
+    if is_due and kind not in ("failed", "not-needed"):
         unmet = [n for n in needs(name) if not _is_satisfied(statuses[n])]
         alive = [n for n in rivals(name) if statuses[n]["state"] != "stopped"]
         if not unmet and not alive:
