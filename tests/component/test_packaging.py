@@ -99,6 +99,39 @@ def test_under_systemd_what_an_earlier_virtsupd_started_ends_in_order_with_the_h
     assert host.ended == ["front", "back"]
 
 
+_SHORT = """
+mkdir -p /etc/systemd/system/virtsupd.service.d
+printf '[Service]\\nTimeoutStopSec=2\\n' >/etc/systemd/system/virtsupd.service.d/short.conf
+"""
+"""What virtsupd has to end when systemd stops it: less than each of the services takes."""
+
+
+@pytest.mark.parametrize("on_the_way", ["", "; systemctl stop virtsupd.service"])
+def test_under_systemd_a_shutdown_by_hand_takes_the_time_that_it_takes(
+    tmp_path: Path, on_the_way: str
+) -> None:
+    boot = ["sh", "-c", _SHORT + _BOOT]
+    with private_host("systemd", boot, shared=tmp_path, is_first=True, lag_seconds=4) as host:
+        host.await_services()
+        host.run(
+            f"virtsupctl shutdown & until test -s {host.ended_file}; do sleep 0.1; done{on_the_way}; wait"
+        )
+        is_down = "systemctl show -p ActiveState virtsupd.service"
+        eventually(lambda: "=inactive" in host.run(is_down), "the end of virtsupd")
+        shown = host.run("systemctl show -p Result -p NRestarts virtsupd.service")
+        assert sorted(shown.split()) == ["NRestarts=0", "Result=success"]
+        assert host.ended == ["front", "back"]
+
+
+def test_under_systemd_a_shutdown_of_the_host_takes_the_time_that_it_takes(tmp_path: Path) -> None:
+    boot = ["sh", "-c", _SHORT + _BOOT]
+    with private_host("systemd", boot, shared=tmp_path, is_first=True, lag_seconds=4) as host:
+        host.await_services()
+        host.run("systemctl poweroff")
+        host.inside.wait()
+    assert host.ended == ["front", "back"]
+
+
 # OpenRC
 
 _OPENRC = ("openrc", "librc1", "libeinfo1")

@@ -26,7 +26,7 @@ _SERVICE = """
 [service.{name}]
 requires = {requires}
 command = ["/bin/sh", "-c", '''
-trap "echo {name} >>{file}; exit 0" TERM
+trap "echo {name} >>{file}; sleep {lag}; exit 0" TERM
 while :; do sleep 1000 & wait $!; done''']
 """
 
@@ -121,10 +121,12 @@ def private_host(
     shared: Path,
     over: Path = Path("/nonexistent"),
     is_first: bool = False,
+    lag_seconds: float = 0,
 ) -> Iterator[PrivateHost]:
     """Run `command` where virtsupd is installed for `init`; end all of it afterwards.
 
     `over` is what `programs` returned. `is_first` makes the command the first process of the host.
+    `lag_seconds` is how long each service takes to end.
     """
     base = place_of(os.getpid())
     assert base is not None, "no cgroup v2 here"
@@ -133,8 +135,8 @@ def private_host(
     host_file = shared / "host.toml"
     host_file.write_text(
         f'[host]\nstate_dir = "/run/virtsupd-state"\n'
-        f"{_SERVICE.format(name='back', requires=[], file=ended)}"
-        f"{_SERVICE.format(name='front', requires=['back'], file=ended)}"
+        f"{_SERVICE.format(name='back', requires=[], file=ended, lag=lag_seconds)}"
+        f"{_SERVICE.format(name='front', requires=['back'], file=ended, lag=lag_seconds)}"
     )
     environment = {"HOST_FILE": str(host_file), "PATH": PATH}
     line = [str(STAGE), str(cgroup), sys.executable, str(over), init, *command]

@@ -239,7 +239,7 @@ def test_a_successor_goes_on_with_the_guests_and_finishes() -> None:
                 before = shutdown_of(daemon)
                 daemon.kill()
                 assert client.wait(SECONDS) == 6, "nobody may believe that all is stopped"
-        with started(found, until="STOPPING=1") as heir:
+        with started(found, until="STATUS=shutting down") as heir:
             assert any("READY=1" in message for message in heir.said)
             after = shutdown_of(heir)
             assert [after[k] for k in ("by", "since", "deadline")] == [
@@ -267,7 +267,7 @@ def test_a_successor_goes_on_with_the_services_and_starts_none() -> None:
         with started(found) as daemon, shutting_down(daemon):
             eventually(lambda: "last" in found.lines("order"), "the last stop")
             daemon.kill()
-        with found.host.started(until="STOPPING=1") as heir:
+        with found.host.started(until="STATUS=shutting down") as heir:
             assert heir.wait() == 0
             assert heir.events("service running") == []
         assert found.lines("order")[:3] == ["front", "virt", "last"]

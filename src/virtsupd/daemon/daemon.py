@@ -232,7 +232,7 @@ class Daemon:
             clock=self._clock,
         )
         self._inherit(graph, engine)
-        self._ending = Ending(self._supervisor, self._own_notify)
+        self._ending = Ending(self._supervisor, self._own_notify, self._clock)
         self._reexecution = Reexecution(
             supervisor=self._supervisor,
             commands=machine.commands,

@@ -1,4 +1,10 @@
-"""How virtsupd ends: by a shutdown of all services, or by a quit that leaves them running."""
+"""How virtsupd ends: by a shutdown of all services, or by a quit that leaves them running.
+
+With STOPPING=1 an init system begins to count down to a SIGKILL (TimeoutStopSec= of systemd), which is
+meant for virtsupd alone. So it is said when there is nothing left to wait for; a shutdown takes as
+long as guests take. If the countdown runs already, for the init system sent a TERM itself, time is
+asked for again and again for as long as the shutdown goes on.
+"""
 
 import os
 from typing import Literal
@@ -7,6 +13,7 @@ import anyio
 import structlog
 
 from virtsupd.config.settings import OnTerm
+from virtsupd.process.clock import Clock
 from virtsupd.process.own_notify import OwnNotify
 from virtsupd.process.signals import is_in_foreground
 from virtsupd.supervisor.supervisor import Supervisor
@@ -15,15 +22,21 @@ log = structlog.get_logger()
 
 End = Literal["shutdown", "quit"]
 
+_ASK_SECONDS = 1.0
+"""How often time is asked for: the least that a TimeoutStopSec= has to allow."""
+_PATIENCE_SECONDS = 30
+"""For how long at a time: what a virtsupd that hangs has left."""
+
 
 class Ending:
     """The one end that virtsupd comes to; the first who asks for one decides which."""
 
-    def __init__(self, supervisor: Supervisor, own_notify: OwnNotify) -> None:
+    def __init__(self, supervisor: Supervisor, own_notify: OwnNotify, clock: Clock) -> None:
         self.how: End | None = None
         """None until somebody asks."""
         self._supervisor = supervisor
         self._own_notify = own_notify
+        self._clock = clock
         self._has_begun = anyio.Event()
 
     def begin(self, how: End, *, who: str) -> None:
@@ -32,9 +45,11 @@ class Ending:
             return
         self.how = how
         log.info("virtsupd ends", how=how, who=who)
-        self._own_notify.say("STOPPING=1")
         if how == "shutdown":
+            self._ask_for_time()
             self._supervisor.shut_down(who)
+        else:
+            self._own_notify.say("STOPPING=1")
         self._has_begun.set()
 
     def go_on(self) -> None:
@@ -42,7 +57,7 @@ class Ending:
         if self._supervisor.engine.is_shutting_down:
             self.how = "shutdown"
             log.warning("an earlier virtsupd was shutting down: this one goes on with it")
-            self._own_notify.say("STOPPING=1")
+            self._ask_for_time()
             self._has_begun.set()
 
     async def complete(self) -> None:
@@ -52,9 +67,22 @@ class Ending:
         """
         await self._has_begun.wait()
         if self.how == "shutdown":
-            await self._supervisor.finished.wait()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_asking_for_time)
+                await self._supervisor.finished.wait()
+                tasks.cancel_scope.cancel()
+            self._own_notify.say("STOPPING=1")
             if self._supervisor.has_given_up:
                 self.how = "quit"
+
+    async def _keep_asking_for_time(self) -> None:
+        while True:
+            await self._clock.sleep(_ASK_SECONDS)
+            self._ask_for_time()
+
+    def _ask_for_time(self) -> None:
+        microseconds = _PATIENCE_SECONDS * 1_000_000
+        self._own_notify.say("STATUS=shutting down", f"EXTEND_TIMEOUT_USEC={microseconds}")
 
 
 def meant_by_term(on_term: OnTerm) -> End:

@@ -45,7 +45,7 @@ async def reexecution(s: Supervising, tmp_path: Path) -> AsyncIterator[Reexecuti
                 supervisor=s.supervisor,
                 commands=s.machine.commands,
                 server=server,
-                ending=Ending(s.supervisor, OwnNotify()),
+                ending=Ending(s.supervisor, OwnNotify(), SystemClock()),
                 own_notify=OwnNotify(""),
                 tasks=tasks,
                 check=fits,
