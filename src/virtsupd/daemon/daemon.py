@@ -34,7 +34,7 @@ from virtsupd.process.clock_steps import noticing_steps
 from virtsupd.process.extension import ExtensionSpawner
 from virtsupd.process.inheritance import Inheritance
 from virtsupd.process.lives import epoch
-from virtsupd.process.lock import RunLock, StateLock
+from virtsupd.process.lock import RUN_LOCK, RunLock, StateLock
 from virtsupd.process.output import Outputs
 from virtsupd.process.own_notify import OwnNotify
 from virtsupd.process.plan import Spawner
@@ -103,11 +103,11 @@ class Daemon:
         self._files = HostFiles(host)
         self._files.make_directories(loaded)
         with contextlib.ExitStack() as undo:
-            self._lock = RunLock(host.run_dir / "lock", inherited=self._inherited.take("lock"))
+            self._lock = RunLock(host.run_dir / RUN_LOCK, inherited=self._inherited.take("lock"))
             undo.callback(self._lock.release, remove=True)
             state_lock = self._inherited.take("state")
             self._state_lock = StateLock(host.state_dir, inherited=state_lock)
-            undo.callback(self._state_lock.release)
+            undo.callback(self._state_lock.release, remove=True)
             self._take_over(loaded, undo)
             undo.pop_all()
         self._scheduled = Scheduled(StateDirectory(host.state_dir))
@@ -175,7 +175,7 @@ class Daemon:
                     tasks.cancel_scope.cancel()
                 await self._let_go()
         is_shutdown = self._ending.how == "shutdown"
-        self._state_lock.release()
+        self._state_lock.release(remove=is_shutdown)
         self._lock.release(remove=is_shutdown)
         if is_shutdown:
             self._files.remove_run_dir()

@@ -1,4 +1,8 @@
-"""The locks that keep two daemons out of one run directory, and out of one state directory."""
+"""The locks that keep two daemons out of one run directory, and out of one state directory.
+
+POSIX record locks: they go with the process, however that ends. A flock(2) would go with its last
+descriptor, which a child that was half made when virtsupd was killed may hold on.
+"""
 
 import fcntl
 import os
@@ -7,13 +11,15 @@ from pathlib import Path
 
 from virtsupd.errors import AlreadyRunningError
 
+RUN_LOCK = "lock"
+STATE_LOCK = "state.lock"
+"""Names of the files in the directories that they lock."""
 
-class RunLock:
-    """Holds `run_dir/lock` for as long as the process lives.
 
-    A POSIX record lock: it goes with the process, however that ends, and not with a child that
-    inherited something. For that reason the file is opened exactly once: closing any other
-    descriptor of it would drop the lock.
+class _FileLock:
+    """Holds a file for as long as the process lives.
+
+    The file is opened exactly once: closing any other descriptor of it would drop the lock.
     """
 
     def __init__(self, path: Path, *, inherited: int | None = None) -> None:
@@ -27,14 +33,19 @@ class RunLock:
             OSError: the file cannot be made.
         """
         self.path = path
+        if inherited is not None and not self._is_in_place(inherited):
+            os.close(inherited)
+            inherited = None
         self._descriptor = self._open() if inherited is None else self._locked(inherited)
-        while not self._is_in_place():
+        while not self._is_in_place(self._descriptor):
             # Its holder ended, and removed it, between our opening and our locking. No other
             # descriptor of the file in place is open, so closing this one drops no lock of ours.
             os.close(self._descriptor)
             self._descriptor = self._open()
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        own = f"{os.getpid()}\n".encode()
+        if os.pread(self._descriptor, len(own) + 1, 0) != own:  # else a full disk refuses nothing
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, own, 0)
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -46,19 +57,19 @@ class RunLock:
         except OSError as error:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             os.close(descriptor)
-            raise AlreadyRunningError(
-                f"another virtsupd runs in {self.path.parent} (pid {holder or 'unknown'}); "
-                "give this one a run_dir of its own, or end the other"
-            ) from error
+            raise AlreadyRunningError(self._refusal(holder or "unknown")) from error
         return descriptor
 
-    def _is_in_place(self) -> bool:
-        """Whether the file we hold is the one that others find."""
+    def _refusal(self, holder: str) -> str:
+        raise NotImplementedError
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        """Whether a file that we have open is the one that others find."""
         try:
             found = self.path.lstat()
         except FileNotFoundError:
             return False
-        held = os.fstat(self._descriptor)
+        held = os.fstat(descriptor)
         return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
     def fileno(self) -> int:
@@ -73,44 +84,28 @@ class RunLock:
         os.close(self._descriptor)
 
 
-class StateLock:
-    """Holds a directory itself for as long as the process lives; nothing is written into it.
+class RunLock(_FileLock):
+    """Keeps another virtsupd out of the run directory in which the file lies."""
+
+    def _refusal(self, holder: str) -> str:
+        return (
+            f"another virtsupd runs in {self.path.parent} (pid {holder}); "
+            "give this one a run_dir of its own, or end the other"
+        )
+
+
+class StateLock(_FileLock):
+    """Keeps another virtsupd out of a state directory.
 
     Two daemons that kept their state in one place would each forget what the other was told.
     """
 
     def __init__(self, directory: Path, *, inherited: int | None = None) -> None:
-        """Take the lock.
+        """Take the lock; as `_FileLock`."""
+        super().__init__(directory / STATE_LOCK, inherited=inherited)
 
-        `inherited` is the descriptor that `fileno` told before an exec; it is ours from now on.
-        Should it not be this directory's, it is closed.
-
-        Raises:
-            AlreadyRunningError: another process holds it.
-            OSError: there is no such directory.
-        """
-        self._descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if inherited is not None:
-            self._prefer(inherited)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._descriptor)
-            raise AlreadyRunningError(
-                f"another virtsupd keeps its state in {directory}; "
-                "give this one a state_dir of its own, or end the other"
-            ) from error
-
-    def _prefer(self, inherited: int) -> None:
-        """Go on with a descriptor that holds the lock already, if it is of the same directory."""
-        if os.path.sameopenfile(inherited, self._descriptor):
-            self._descriptor, inherited = inherited, self._descriptor
-        os.close(inherited)
-
-    def fileno(self) -> int:
-        """Return the descriptor, for a successor that inherits it: the lock outlives an exec."""
-        return self._descriptor
-
-    def release(self) -> None:
-        """Give the lock back."""
-        os.close(self._descriptor)
+    def _refusal(self, holder: str) -> str:
+        return (
+            f"another virtsupd keeps its state in {self.path.parent} (pid {holder}); "
+            "give this one a state_dir of its own, or end the other"
+        )

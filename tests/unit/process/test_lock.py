@@ -1,6 +1,7 @@
 """The lock that keeps two daemons apart, seen by other processes: a lock is the process's own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -128,14 +129,14 @@ def tried_state(directory: Path) -> str:
     return done.stdout.strip()
 
 
-def test_a_state_directory_is_held_itself(tmp_path: Path) -> None:
+def test_a_state_directory_is_held(tmp_path: Path) -> None:
     lock = StateLock(tmp_path)
     assert tried_state(tmp_path) == (
-        f"another virtsupd keeps its state in {tmp_path}; "
+        f"another virtsupd keeps its state in {tmp_path} (pid {os.getpid()}); "
         "give this one a state_dir of its own, or end the other"
     )
+    lock.release(remove=True)
     assert list(tmp_path.iterdir()) == []
-    lock.release()
     assert tried_state(tmp_path) == "taken"
     with pytest.raises(FileNotFoundError):
         StateLock(tmp_path / "missing")
@@ -144,12 +145,43 @@ def test_a_state_directory_is_held_itself(tmp_path: Path) -> None:
 def test_a_state_directory_is_held_on_by_what_was_inherited(tmp_path: Path) -> None:
     lock = StateLock(tmp_path, inherited=StateLock(tmp_path).fileno())
     assert "another virtsupd keeps" in tried_state(tmp_path)
-    lock.release()
+    lock.release(remove=False)
     (tmp_path / "other").mkdir()
     other = StateLock(tmp_path / "other", inherited=StateLock(tmp_path).fileno())
     assert "another virtsupd keeps" in tried_state(tmp_path / "other")
     assert tried_state(tmp_path) == "taken"
-    other.release()
+    other.release(remove=True)
+
+
+@pytest.mark.parametrize("kind", ["RunLock", "StateLock"])
+def test_a_child_that_outlives_its_parent_holds_no_lock(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "lock" if kind == "RunLock" else tmp_path
+    holder = (
+        f"import os, signal, sys; from pathlib import Path; from virtsupd.process.lock import {kind}\n"
+        f"lock = {kind}(Path(sys.argv[1]))\n"
+        "child = os.fork()\n"
+        "if child: print(child, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.stdout = None; os.close(1); signal.pause()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", holder, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    child = int(done.stdout)
+    try:
+        assert (tried(path) if kind == "RunLock" else tried_state(path)) == "taken"
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_what_an_earlier_version_locked_is_replaced(tmp_path: Path) -> None:
+    before = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)  # it held the directory itself
+    lock = StateLock(tmp_path, inherited=before)
+    assert "another virtsupd keeps" in tried_state(tmp_path)
+    lock.release(remove=True)
 
 
 def test_a_lock_is_released_though_its_directory_was_taken_away(tmp_path: Path) -> None:
