@@ -21,6 +21,11 @@ SLEEP = shell("exec sleep 1000")
 WEB = f"[service.web]\ncommand = {SLEEP}\n"
 COUNTS = shell("i=0; while :; do i=$((i+1)); echo $i; sleep 0.001; done")
 ROUNDS = 50
+TELLS_OF_CHECK = """
+import atexit, pathlib, sys
+if "--check-reexec" in sys.orig_argv:
+    atexit.register(pathlib.Path(__file__).with_name("checked").touch)
+"""
 GREETS = """
 import socket, os
 listener = socket.socket(fileno=3)
@@ -395,6 +400,69 @@ def test_a_configuration_that_does_not_fit_is_refused(settings: str, reason: str
         assert reason in refused.stderr
         assert reexecs(daemon) == 0
         assert daemon.state("web") == "running"
+
+
+@pytest.mark.parametrize(
+    ("settings", "access", "reason"),
+    [
+        ('herd_socket = "{root}/plain"', "", "something that is not a socket"),
+        ('log_dir = "{root}/plain/log"', "", "not a directory"),
+        ("", 'mode = "0666"\n[virtlog]', "others can write to it"),
+        ("", 'owner = "65534"\ngroup = "65533"', ""),
+    ],
+    ids=["socket", "logs", "generated", "owner"],
+)
+def test_what_the_new_program_could_not_begin_with_is_refused(
+    settings: str, access: str, reason: str
+) -> None:
+    with virtsupd(WEB) as daemon:
+        made, before = daemon.host, daemon.status("web")
+        (made.root / "plain").touch()
+        if reason.startswith("others"):
+            (made.run_dir / "generated/virtlog").mkdir()
+            (made.run_dir / "generated/virtlog").chmod(0o777)
+        made.settings = "\n".join((made.settings, settings.format(root=made.root)))
+        text = f"{WEB}[access]\n{access}\n"
+        made.write(text)
+        if settings.startswith("log_dir"):
+            made.config.write_text(
+                made.config.read_text().replace(f'log_dir = "{made.root}/log"', "", 1)
+            )
+        if not reason:
+            daemon.ctl("reexec")
+            found = made.socket.stat()
+            assert (found.st_uid, found.st_gid) == (65534, 65533)
+        else:
+            checked = made.run("--check")
+            assert (checked.returncode, reason in checked.stderr) == (2, True), checked
+            assert reason in daemon.ctl("reexec", expect=1).stderr
+        assert daemon.status("web") == before
+        if reason.startswith("others"):
+            (made.run_dir / "generated/virtlog").rmdir()
+
+
+def test_what_comes_in_the_way_while_commands_are_waited_for_is_refused(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(TELLS_OF_CHECK)
+    with host(environment={"PYTHONPATH": str(site)}) as made:
+        linger = shell(
+            f"echo > {made.root}/begun; while test -e {made.root}/begun; do sleep 0.05; done; sleep 0.2"
+        )
+        made.write(f"{WEB}[service.web.actions.linger]\ncommand = {linger}\n")
+        with made.started() as daemon:
+            before = daemon.status("web")
+            with in_background(lambda: daemon.ctl("linger", "web")):
+                eventually((made.root / "begun").exists, "the action")
+                with in_background(lambda: daemon.ctl("reexec", expect=1)) as done:
+                    eventually((site / "checked").exists, "the check")
+                    made.state_file.write_text("[]")
+                    (made.root / "begun").unlink()
+            assert "services.json" in done[0].stderr  # type: ignore[attr-defined]  # a CompletedProcess
+            assert reexecs(daemon) == 0
+            assert daemon.status("web") == before
+            made.state_file.unlink()
+            daemon.ctl("reexec")
 
 
 def test_a_program_that_is_gone_after_its_check_changes_nothing(tmp_path: Path) -> None:

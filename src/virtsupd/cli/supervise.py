@@ -16,6 +16,7 @@ from virtsupd.cli.daemon_log import configure_log
 from virtsupd.config.load import Loaded, load
 from virtsupd.daemon.daemon import Daemon, Processes
 from virtsupd.daemon.past import nofile_of
+from virtsupd.daemon.prerequisites import refusals
 from virtsupd.daemon.reexecution import READS
 from virtsupd.errors import ConfigError, ReexecError, VirtsupdError
 from virtsupd.process.clock import SystemClock
@@ -26,7 +27,6 @@ from virtsupd.process.reexec import Handover, received, unblock_signals
 from virtsupd.process.spawn import best_spawner
 from virtsupd.process.successor import report
 from virtsupd.services.registry import KINDS
-from virtsupd.supervisor.memory import Memory
 
 DONE, FAILED, REFUSED, LEFT = 0, 1, 2, 3
 
@@ -34,8 +34,8 @@ DONE, FAILED, REFUSED, LEFT = 0, 1, 2, 3
 def check(path: Path) -> int:
     """Say whether a host file and all that belongs to it is sound; return 0 or 2.
 
-    What this host lacks for it now is said too, and refuses nothing, unless a program of a built-in
-    kind is known to refuse it.
+    What services lack on this host is said too, and refuses nothing. What virtsupd itself, or a
+    program of a built-in kind, is known to refuse here as it is now does.
     """
     from virtsupd.cli.host_check import checked_on_host  # noqa: PLC0415 - a start does without it
     from virtsupd.cli.upcoming import lapsed, upcoming  # noqa: PLC0415 - likewise
@@ -44,7 +44,7 @@ def check(path: Path) -> int:
         loaded = load(path, KINDS)
     except ConfigError as error:
         return _refuse(path, error)
-    if faults := loaded.host_faults():
+    if faults := (*loaded.host_faults(), *refusals(loaded)):
         return _refuse(path, ConfigError(faults))
     now = time.time()
     status = _report(loaded, (*loaded.warnings, *checked_on_host(loaded), *lapsed(loaded, now)))
@@ -75,15 +75,16 @@ def supervise(path: Path) -> int:
 
 
 def check_reexec(path: Path) -> int:
-    """Say what of a running virtsupd this program could go on with; return 0, 1 or 2."""
+    """Say what of a running virtsupd this program could go on with; return 0 or 2.
+
+    It is refused as `supervise` would be: there is no way back from there.
+    """
     try:
         loaded = load(path, KINDS)
-        Memory.load(loaded.host.state_dir)
     except ConfigError as error:
         return _refuse(path, error)
-    except (VirtsupdError, OSError) as error:
-        print(f"virtsupd: {error}", file=sys.stderr)
-        return FAILED
+    if faults := refusals(loaded, as_itself=True):
+        return _refuse(path, ConfigError(faults))
     host = loaded.host
     places = {"run_dir": str(host.run_dir), "state_dir": str(host.state_dir)}
     print(report(__version__, READS, **places))

@@ -37,6 +37,8 @@ READS = {kind: (version,) for kind, version in WRITTEN.items()}
 """Those that this program can go on with."""
 
 _COMMANDS_SECONDS = 5.0
+_FRESH_SECONDS = 0.01
+"""As long as what the new program said of itself and this host is taken for true."""
 _ANSWERS_SECONDS = 1.0
 _TURNS = 5
 """Of the loop, from what a probe reads to the event that it posts."""
@@ -81,7 +83,7 @@ class Reexecution:
             command = command_line()
             version = await self.check(command)
             self._refuse_in_vain()
-            await self.tasks.start(self._carry_out, command)
+            await self.tasks.start(self._carry_out, command, anyio.current_time())
         except BaseException as error:
             self._is_under_way = False
             if isinstance(error, BusyError):
@@ -97,9 +99,17 @@ class Reexecution:
         except ReexecError as error:
             log.error("virtsupd does not re-execute itself", who=who, reason=str(error))  # noqa: TRY400  (no defect: no traceback)
 
-    async def _carry_out(self, command: Sequence[str], *, task_status: TaskStatus[None]) -> None:
-        """Become the program, once no command is at work; `begin` waits for that alone."""
+    async def _carry_out(
+        self, command: Sequence[str], checked: float, *, task_status: TaskStatus[None]
+    ) -> None:
+        """Become the program, once no command is at work; `begin` waits for that alone.
+
+        `checked` is when it was found to fit, as time of the loop.
+        """
         async with self.commands.held(_COMMANDS_SECONDS):
+            if anyio.current_time() - checked > _FRESH_SECONDS:
+                await self.check(command)  # commands were waited for, and much may have changed
+                self._refuse_in_vain()
             task_status.started()
             try:
                 await self._become(command)

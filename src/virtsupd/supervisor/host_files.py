@@ -5,13 +5,22 @@ is refused. What is removed after a shutdown is what virtsupd made, and nothing 
 """
 
 import contextlib
+import errno
+import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from virtsupd.config.load import Loaded
-from virtsupd.config.settings import HostSettings
-from virtsupd.process.files import demand_own, make_directory, write_atomically
+from virtsupd.config.settings import GeneratedFile, HostSettings
+from virtsupd.process.files import (
+    UnsafeDirectoryError,
+    demand_own,
+    make_directory,
+    try_file,
+    write_atomically,
+)
 
 _OF_SERVICES = ("notify", "ready", "status")
 """Sockets, FIFOs and exit statuses, named after services."""
@@ -35,14 +44,14 @@ class HostFiles:
         host = self._host
         self._run_dir_is_ours |= _make_own(host.run_dir, mode=0o755)
         _make_own(host.state_dir, mode=0o700)
-        make_directory(host.log_dir, mode=0o755)
+        make_directory(loaded.host.log_dir, mode=0o755)  # a reload may name another one
         for directory in (host.generated_dir, *self._service_directories()):
             _make_own(directory, mode=0o711)
         for item in loaded.directories:
             make_directory(item.path, mode=item.mode)
 
     def write_generated(self, loaded: Loaded) -> None:
-        """Write the rendered files, each as a whole.
+        """Write the rendered files, each as a whole; one that is as it should be stays.
 
         Raises:
             UnsafeDirectoryError: as for `make_directories`.
@@ -51,7 +60,8 @@ class HostFiles:
         for file in loaded.generated:
             _make_own(file.path.parent, mode=0o755)
             self._generated.add(file.path)
-            write_atomically(file.path, file.content.encode(), mode=file.mode)
+            if not _is_written(file):
+                write_atomically(file.path, file.content.encode(), mode=file.mode)
 
     def remove(self) -> None:
         """After a shutdown, remove generated files and what is left of services' sockets and FIFOs.
@@ -79,7 +89,80 @@ class HostFiles:
                 self._host.run_dir.rmdir()
 
     def _service_directories(self) -> list[Path]:
-        return [self._host.run_dir / name for name in _OF_SERVICES]
+        return _service_directories(self._host)
+
+
+def hindrances(loaded: Loaded) -> tuple[str, ...]:
+    """Return why `HostFiles` could not make all that it has to make now, a sentence each.
+
+    Nothing is made, and nothing that is there changes.
+    """
+    found: dict[str, None] = {}
+    for check in _checks(loaded):
+        try:
+            check()
+        except UnsafeDirectoryError as error:
+            found[str(error)] = None
+        except OSError as error:
+            found[f"cannot use {error.filename}: {(error.strerror or str(error)).lower()}"] = None
+    return tuple(found)
+
+
+def _checks(loaded: Loaded) -> Iterator[Callable[[], None]]:
+    host = loaded.host
+    for directory in (host.run_dir, host.state_dir):
+        yield partial(_check_own, directory)
+        yield partial(try_file, directory)
+    for directory in (host.generated_dir, *_service_directories(host)):
+        yield partial(_check_own, directory)
+    for directory in (
+        host.log_dir,
+        host.run_dir / "fifo",
+        *(item.path for item in loaded.directories),
+    ):
+        yield partial(_check_directory, directory)
+    for file in loaded.generated:
+        yield partial(_check_own, file.path.parent)
+        if not _is_written(file):
+            yield partial(_check_replaceable, file.path)
+            yield partial(try_file, file.path.parent, file.content.encode())
+
+
+def _check_own(path: Path) -> None:
+    """As `_make_own`, and nothing is made."""
+    _check_directory(path)
+    with contextlib.suppress(FileNotFoundError):
+        demand_own(path)
+
+
+def _check_directory(path: Path) -> None:
+    """As `make_directory`, and nothing is made."""
+    if path.is_dir():
+        return
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "something else is there", str(path))
+    try_file(path)
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def _is_written(file: GeneratedFile) -> bool:
+    """Whether a file is as `write_atomically` would leave it."""
+    try:
+        found = file.path.lstat()
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+        if not is_ours or stat.S_IMODE(found.st_mode) != file.mode:
+            return False
+        return file.path.read_bytes() == file.content.encode()
+    except OSError:
+        return False
+
+
+def _service_directories(host: HostSettings) -> list[Path]:
+    return [host.run_dir / name for name in _OF_SERVICES]
 
 
 def _make_own(path: Path, *, mode: int) -> bool:

@@ -85,3 +85,30 @@ def test_a_directory_that_anybody_can_write_to_is_refused(tmp_path: Path, place:
     (tmp_path / place).chmod(0o1777)
     with pytest.raises(UnsafeDirectoryError, match="chmod go-w"):
         made(tmp_path)
+
+
+def test_a_directory_for_logs_that_a_reload_names_is_made(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    text = (tmp_path / "host.toml").read_text()
+    (tmp_path / "host.toml").write_text(text.replace(f"{tmp_path}/log", f"{tmp_path}/logs"))
+    files.make_directories(load(tmp_path / "host.toml", KINDS))
+    assert (tmp_path / "logs").is_dir()
+    (tmp_path / "host.toml").write_text(text.replace(f"{tmp_path}/log", f"{tmp_path}/host.toml"))
+    with pytest.raises(FileExistsError):
+        files.make_directories(load(tmp_path / "host.toml", KINDS))
+
+
+def test_a_generated_file_is_written_only_if_it_is_not_as_it_should_be(tmp_path: Path) -> None:
+    files, loaded = made(tmp_path), loaded_from(tmp_path)
+    path = tmp_path / "run/generated/virtlog/virtlogd.conf"
+    before = path.stat()
+    files.write_generated(loaded)
+    assert path.stat() == before
+    path.chmod(0o666)
+    files.write_generated(loaded)
+    assert path.stat().st_mode == before.st_mode
+    content = path.read_text()
+    path.unlink()
+    path.symlink_to("/dev/null")
+    files.write_generated(loaded)
+    assert (path.is_symlink(), path.read_text()) == (False, content)
