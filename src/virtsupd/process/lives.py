@@ -122,6 +122,15 @@ def parent_of(pid: int) -> int | None:
     return int(fields[_PARENT]) if fields is not None else None
 
 
+def user_of(pid: int) -> int | None:
+    """Return the uid of whom a process runs for (the real one); None if there is no such process."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    return int(status.partition(b"\nUid:")[2].split(maxsplit=1)[0])
+
+
 def who_waits_for(pid: int) -> int | None:
     """Return the parent of a process, also of one that has ended; None if it was reaped."""
     fields = stat_fields(pid)

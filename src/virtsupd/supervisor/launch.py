@@ -25,6 +25,7 @@ from virtsupd.process.cgroup import Cgroup, CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.identity import resolve_credentials
 from virtsupd.process.inheritance import Inheritance
+from virtsupd.process.marks import START, START_PID, mark_for
 from virtsupd.process.notify import NotifyMessage, NotifySocket, Watchdog
 from virtsupd.process.output import Outputs
 from virtsupd.process.plan import Child, Spawner, SpawnPlan, plan_process
@@ -91,6 +92,7 @@ class Launcher:
         if self.definition(effect.name).is_to_end:
             run.status_fd = open_status(self.status_path(run.name))
         run.began = ticks_now()
+        run.mark = mark_for(self.run_dir, run.name, run.generation, run.began)
         return run, _record(run, before)
 
     def spawn(self, run: Run, effect: Spawn) -> Child:
@@ -105,7 +107,7 @@ class Launcher:
         held = self._sockets.setdefault(run.name, ListeningSockets())
         listening = held.open_all(process.sockets)
         environment = activation_environment(process.sockets)
-        environment |= self._notify_environment(run)
+        environment |= self._notify_environment(run) | {START: run.mark}
         descriptors = [self._null, run.output, run.output, *listening]
         child_end = self._ready_fd(run, effect.ready.probe, descriptors, environment)
         try:
@@ -115,7 +117,7 @@ class Launcher:
                     extra_environment=environment,
                     descriptors=tuple(descriptors),
                     cgroup_fd=cgroup_fd,
-                    pid_variable=_LISTEN_PID if listening else None,
+                    pid_variable=_LISTEN_PID if listening else START_PID,
                     status_fd=run.status_fd,
                 )
                 child = self.spawner.spawn(plan)
@@ -352,6 +354,7 @@ def _record(run: Run, before: tuple[int, ...]) -> Record:
         uid=run.uid,
         log=run.process.log,
         log_offset=run.log_offset,
+        mark=run.mark,
     )
 
 

@@ -34,7 +34,7 @@ from virtsupd.process.probe_context import ProbeContext
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.status_file import read_status
 from virtsupd.process.stop import GoneWatch, is_gone, kill, signal_leader, terminate
-from virtsupd.process.survivors import ended_with, hold, leader_by_output, leader_in
+from virtsupd.process.survivors import ended_with, hold
 from virtsupd.supervisor.commands import Commands
 from virtsupd.supervisor.hearing import told_by
 from virtsupd.supervisor.launch import Launcher
@@ -44,6 +44,7 @@ from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.runs import Run
 from virtsupd.supervisor.spare_cgroups import SpareCgroups
 from virtsupd.supervisor.timers import Timers
+from virtsupd.supervisor.unrecorded import unrecorded_leader
 
 log = structlog.get_logger()
 
@@ -116,7 +117,9 @@ class LinuxMachine:
         its pid file is waited for.
         """
         run = self._run_of(effect, record)
-        leader = record.leader or self._unrecorded(run, record)
+        leader = record.leader or unrecorded_leader(
+            run, record, self._launcher.outputs.path(run.name)
+        )
         written = self._written_status(run)
         if leader is None and written is None and not _has_left_something(run, record):
             return None
@@ -140,19 +143,8 @@ class LinuxMachine:
         run.has_own_cgroup = cgroup is not None and spec.stop.mode is StopMode.CGROUP
         run.is_settled = record.is_settled
         run.group, run.began, run.uid = record.own_group(), record.began, record.uid
-        run.log_offset = record.log_offset
+        run.log_offset, run.mark = record.log_offset, record.mark
         return run
-
-    def _unrecorded(self, run: Run, record: Record) -> Life | None:
-        """Return the first process of a start after whose spawn nothing could be recorded."""
-        fifo = self._launcher.outputs.path(run.name)
-        if run.cgroup is None:
-            return leader_by_output(fifo, since=record.began)
-        found = leader_in(run.cgroup, before=record.before)
-        if found is not None and not run.has_own_cgroup and run.process.log.file:
-            # A guest that it made in that moment leads a session too, but prints elsewhere.
-            return found if leader_by_output(fifo, since=record.began) == found else None
-        return found
 
     # Watching
 

@@ -8,6 +8,7 @@ from typing import Any
 from virtsupd.core.spec import LogSpec, StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.lives import Life, group_lives, is_alive, led_group, life_of
+from virtsupd.process.marks import mark_of
 
 _NO_LOG = LogSpec("")
 _LOG = asdict(_NO_LOG)
@@ -35,6 +36,8 @@ class Record:
     """Where its output goes: as it was configured at its start."""
     log_offset: int = 0
     """Where its own output begins in the log file, in bytes."""
+    mark: str = ""
+    """What the environment of its processes says of whose they are (`process.marks`)."""
     suspects: tuple[Life, ...] = ()
     """What may be its own, left by a start that failed where no cgroup tells."""
 
@@ -59,7 +62,8 @@ class Record:
         """Return its group as long as that number cannot be somebody else's; else 0.
 
         While the leader lives in it the number is taken. Later it may be that of a session whose
-        own first process has ended: it is ours if one of its members is in our cgroup.
+        own first process has ended: it is ours if one of its members is in our cgroup or, where
+        there is none, has our mark.
         """
         leader = self.leader
         if leader is None or not self.group:
@@ -73,7 +77,9 @@ class Record:
         return self.group if any(self._is_ours(life.pid) for life in members) else 0
 
     def _is_ours(self, pid: int) -> bool:
-        return self.cgroup is not None and Cgroup(self.cgroup).contains(pid)
+        if self.cgroup is not None:
+            return Cgroup(self.cgroup).contains(pid)
+        return self.mark != "" and mark_of(pid) == self.mark
 
     def _cgroup_pids(self) -> tuple[int, ...]:
         return Cgroup(self.cgroup).pids() if self.cgroup is not None else ()
@@ -97,6 +103,7 @@ def record_content(record: Record) -> dict[str, Any]:
         "uid": record.uid,
         "log": _log_content(record.log) if record.log != _NO_LOG else {},
         "log_offset": record.log_offset,
+        "mark": record.mark,
         "suspects": [[life.pid, life.started] for life in record.suspects],
     }
 
@@ -124,6 +131,7 @@ def record_of(content: Mapping[str, Any], epoch: str) -> Record:
         uid=int(content["uid"]),
         log=LogSpec(**{key: content["log"].get(key, plain) for key, plain in _LOG.items()}),
         log_offset=int(content["log_offset"]),
+        mark=str(content.get("mark", "")),
         suspects=tuple(_life(life, epoch) for life in content["suspects"]),
     )
 

@@ -12,7 +12,8 @@ from virtsupd.core.names import Name
 from virtsupd.core.spec import Probe, ProcessSpec, Stop, StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.exit_watch import ExitWatch
-from virtsupd.process.lives import descends_from, led_group, life_of, parent_of
+from virtsupd.process.lives import descends_from, led_group, life_of, parent_of, user_of
+from virtsupd.process.marks import mark_of
 from virtsupd.process.notify import NotifySocket, Watchdog
 from virtsupd.process.stop import Remains
 
@@ -34,6 +35,8 @@ class Run:
     """Whether `leader` is known to be the one: not before a pid file has named it."""
     began: int = 0
     """Just before its first process was made, in clock ticks from the boot."""
+    mark: str = ""
+    """What the environment of its processes says of whose they are."""
     is_others: Callable[[int], bool] = lambda pid: False
     """Whether a process is known to be something else: a leader of another service, a command."""
     has_own_cgroup: bool = False
@@ -70,24 +73,42 @@ class Run:
     def owns(self, pid: int) -> bool:
         """Whether a process belongs to this run.
 
-        Without a cgroup those do that are in the group of its first process or descend from its
-        leader; once that has ended (a program that goes into the background), also orphans that
-        virtsupd has inherited since, unless they are known to be something else. Those of an adopted
-        run may have gone to PID 1.
+        Without a cgroup those do that descend from its leader, and those of the run's user (root's
+        may have become another's) that began since and are not known to be something else, if they
+        are in the group of its first process or, once that has ended (a program that goes into the
+        background), have its mark or are orphans that virtsupd has inherited and nobody's else by
+        their mark. What has gone to PID 1 is told by its mark alone.
         """
         if pid == self.leader:
             return True
         if self.cgroup is not None:
             return self.cgroup.contains(pid)
-        if self.is_others(pid):
-            return False
-        if led_group(pid) == self.group:
+        return not self.is_others(pid) and self._is_kin(pid)
+
+    def _is_kin(self, pid: int) -> bool:
+        if self.leader is not None and descends_from(pid, self.leader):
             return True
-        if self.leader is None:
-            life = life_of(pid)
-            heirs = (os.getpid(), 1) if self.is_adopted else (os.getpid(),)
-            return life is not None and life.started >= self.began and parent_of(pid) in heirs
-        return descends_from(pid, self.leader)
+        user = user_of(pid)
+        if self.uid not in (0, user) or not self._is_younger(pid):
+            return False
+        if self.group and led_group(pid) == self.group:
+            return True
+        return self.leader is None and self._is_heir(pid, is_users=user == self.uid)
+
+    def _is_younger(self, pid: int) -> bool:
+        life = life_of(pid)
+        return life is not None and life.started >= self.began
+
+    def _is_heir(self, pid: int, *, is_users: bool) -> bool:
+        """Whether a process was left by the first one; `is_users`: nobody else can have copied the mark."""
+        mark = mark_of(pid)
+        is_marked = self.mark != "" and mark == self.mark
+        if mark and not is_marked:
+            return False
+        if is_marked and is_users:
+            return True
+        parent = parent_of(pid)
+        return parent == os.getpid() or (is_marked and self.is_adopted and parent == 1)
 
     def remains(self, stop: Stop) -> Remains:
         """Return what is left; while its leader is not known, all in its cgroup may be the service."""

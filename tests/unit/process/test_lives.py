@@ -30,6 +30,7 @@ from virtsupd.process.lives import (
     life_of,
     parent_of,
     stat_fields,
+    user_of,
     zombie_status,
 )
 
@@ -192,3 +193,12 @@ def test_a_process_lives_on_when_its_first_thread_has_ended() -> None:
         wait_zombie(process.pid)
         assert not is_alive(life)
         assert zombie_status(process.pid) == ExitStatus(signal=9)
+
+
+def test_the_user_of_a_process_is_told() -> None:
+    with subprocess.Popen(["/bin/sleep", "1000"], user=65534) as child:
+        found = user_of(child.pid)
+        child.kill()
+    assert found == 65534
+    assert user_of(os.getpid()) == os.getuid()
+    assert user_of(2**22 + 1) is None

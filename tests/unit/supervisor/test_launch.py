@@ -49,6 +49,15 @@ async def test_a_plain_service_gets_three_descriptors_and_no_variables_of_ours()
         assert not {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC"} & set(found)
 
 
+async def test_its_environment_says_of_which_start_a_process_is() -> None:
+    async with supervising(service()) as s:
+        found, record = variables(s), s.records.record(WEB)
+        assert record is not None
+        assert found["VIRTSUPD_START"] == record.mark
+        assert record.mark.startswith(f"{s.run_dir}:web:{record.generation}:")
+        assert found["VIRTSUPD_START_PID"] == str(s.snapshot().pid)
+
+
 async def test_sockets_come_with_three_variables() -> None:
     sockets = (SocketSpec("front", f"@vs-{os.getpid()}-a"), SocketSpec("back", "127.0.0.1:0"))
     async with supervising(service(process={"sockets": sockets})) as s:

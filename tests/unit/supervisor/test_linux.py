@@ -281,6 +281,24 @@ async def test_a_process_that_was_not_recorded_is_found(
 
 
 @both
+@modes
+async def test_one_that_was_not_recorded_and_prints_elsewhere_is_found(
+    tmp_path: Path, mode: StopMode, *, has_cgroups: bool
+) -> None:
+    """It is not known by its output, and a second one must not be made beside it."""
+    line = f"exec >{tmp_path}/own 2>&1; exec sleep 1000"
+    spec = logged(service("web", "/bin/sh", "-c", line, stop=Stop(mode=mode)), tmp_path / "log")
+    parts = Parts(has_cgroups=has_cgroups)
+    async with supervising(spec, parts=parts) as first:
+        pid = pid_of(first)
+        eventually(lambda: is_sleep(pid), "its own output")
+        s = await first.successor(spec, parts=parts, meanwhile=lambda: unrecorded(first))
+        assert (pid_of(s), s.snapshot().state) == (pid, State.RUNNING)
+        await s.ask(Verb.STOP, "web")
+        assert has_ended(pid)
+
+
+@both
 async def test_a_start_of_which_nothing_was_made_begins_again(
     tmp_path: Path, *, has_cgroups: bool
 ) -> None:

@@ -34,6 +34,7 @@ VALUES = {
     "uid": numbers,
     "log": st.builds(LogSpec, st.sampled_from(["", "/a b"]), numbers, mode=st.just(0o600)),
     "log_offset": numbers,
+    "mark": st.text(),
     "suspects": st.lists(lives).map(tuple),
 }
 

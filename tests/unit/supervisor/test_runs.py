@@ -1,9 +1,10 @@
 """One start of a service: whose processes are its, and what is given back at its end."""
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from tests.support.processes import cgroup_tree
 
 from virtsupd.core.names import Name
 from virtsupd.core.spec import LogSpec, ProcessSpec
-from virtsupd.process.lives import life_of, parent_of
+from virtsupd.process.lives import all_pids, led_group, life_of, parent_of
+from virtsupd.process.marks import START
 from virtsupd.process.notify import NotifySocket
+from virtsupd.process.reaper import become_subreaper
 from virtsupd.supervisor.runs import Run
 
 pytestmark = pytest.mark.process
@@ -53,22 +56,90 @@ async def test_without_a_cgroup_the_family_of_the_leader_counts() -> None:
         os.kill(child, 9)
 
 
-async def test_the_orphans_of_an_earlier_virtsupd_may_be_the_adopted_service() -> None:
-    with started("/bin/sh", "-c", "setsid sleep 1000 & echo $!") as process:
+@contextmanager
+def orphan(*, mark: str = "", user: int = 0) -> Iterator[int]:
+    """Give a process in a session of its own whose first process has ended, with this mark."""
+    environment = {START: mark} if mark else {}
+    with subprocess.Popen(
+        ["/bin/sh", "-c", "/usr/bin/setsid /bin/sleep 1000 & echo $!"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=environment,
+        user=user,
+    ) as process:
         assert process.stdout is not None
-        orphan = int(process.stdout.readline())
-        eventually(lambda: parent_of(orphan) != process.pid, "another parent")
+        pid = int(process.stdout.readline())
+        try:
+            eventually(lambda: parent_of(pid) != process.pid, "another parent")
+            eventually(lambda: is_sleep(pid), "its program")
+            yield pid
+        finally:
+            os.kill(pid, 9)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def is_sleep(pid: int) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+
+
+async def test_the_orphans_of_an_earlier_virtsupd_are_told_by_their_mark() -> None:
+    with orphan(mark="/run/x:web:1:5") as pid:
         run = run_of(None)
         run.is_adopted = True
-        life = life_of(orphan)
+        assert not run.owns(pid), "anybody's child is PID 1's in the end"
+        run.mark = "/run/x:web:1:5"
+        assert run.owns(pid)
+        life = life_of(pid)
         assert life is not None
-        # Where a subreaper stands between, as under a user's service manager, nobody can tell.
-        assert run.owns(orphan) == (parent_of(orphan) == 1)
         run.began = life.started + 1
-        assert not run.owns(orphan), "it was there before the start"
-        run.began, run.is_adopted = 0, False
-        assert not run.owns(orphan)
-        os.kill(orphan, 9)
+        assert not run.owns(pid), "it was there before the start"
+
+
+@pytest.fixture
+def as_subreaper() -> Iterator[None]:
+    """Inherit orphans, as virtsupd does, for the length of a test."""
+    become_subreaper()
+    yield
+    ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("as_subreaper")
+@pytest.mark.parametrize("mark", ["", "/run/x:host:1:5", "/run/x:web:1:5"])
+async def test_a_service_cannot_name_another_users_process_as_its_own(mark: str) -> None:
+    """Its user writes the pid file: virtsupd, as root, would end whom it names."""
+    with orphan(mark=mark) as pid:
+        assert parent_of(pid) == os.getpid()
+        run = run_of(None)
+        run.uid, run.mark = 65534, "/run/x:web:1:5"
+        assert not run.owns(pid)
+        run.group = pid
+        assert not run.owns(pid)
+
+
+@pytest.mark.usefixtures("as_subreaper")
+@pytest.mark.parametrize("user", [0, 65534])
+async def test_what_another_start_left_is_not_this_ones(user: int) -> None:
+    with orphan(mark="/run/x:host:1:5", user=user) as others, orphan(user=user) as unmarked:
+        run = run_of(None)
+        run.uid, run.mark = user, "/run/x:web:1:5"
+        assert not run.owns(others)
+        assert run.owns(unmarked), "it may have cleared its environment"
+
+
+@pytest.mark.usefixtures("as_subreaper")
+async def test_a_daemon_of_roots_service_may_have_become_another_user() -> None:
+    with orphan(mark="/run/x:web:1:5", user=65534) as pid:
+        run = run_of(None)
+        run.mark = "/run/x:web:1:5"
+        assert run.owns(pid)
+
+
+async def test_without_a_group_the_kernels_threads_are_not_its_members() -> None:
+    kernel = next((pid for pid in all_pids() if led_group(pid) == 0), None)
+    if kernel is None:
+        pytest.skip("no thread of the kernel is seen in this pid namespace")
+    assert not run_of(None).owns(kernel)
 
 
 async def test_in_a_cgroup_its_members_count(tmp_path: Path) -> None:
