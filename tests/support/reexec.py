@@ -20,6 +20,20 @@ if "VIRTSUPD_HANDOVER" in os.environ and os.path.exists({gate!r}):
 """
 """What Python runs before the program: the new one tells that it is there, and waits at a gate."""
 
+LOADS = """
+import os, sys
+class Gate:
+    def find_spec(self, name, path=None, target=None):
+        is_here = name == "virtsupd.cli.supervise" and "--check-reexec" not in sys.orig_argv
+        if is_here and os.path.exists({gate!r}):
+            with open({told!r}, "w") as told:
+                told.write(str(os.getpid()))
+            with open({gate!r}) as gate:
+                gate.read()
+sys.meta_path.insert(0, Gate())
+"""
+"""As WAITS, and it waits in the program's first instants."""
+
 PROGRAM = """#!{python}
 import sys
 sys.path.insert(0, {library!r})
@@ -31,14 +45,31 @@ sys.exit(main())
 class Window:
     """Holds a virtsupd between its exec and its first own line."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, waits: str = WAITS) -> None:
         self._gate, self._told = directory / "gate", directory / "told"
         site = directory / "site"
         site.mkdir()
-        text = WAITS.format(gate=str(self._gate), told=str(self._told))
+        text = waits.format(gate=str(self._gate), told=str(self._told))
         (site / "sitecustomize.py").write_text(text)
         self.environment = {"PYTHONPATH": str(site)}
         """To start virtsupd with."""
+
+    @contextmanager
+    def signalling(self, *signals: int) -> Iterator[None]:
+        """Send signals to the next virtsupd that begins, before it has any handler."""
+
+        def send() -> None:
+            pid = int(self._told.read_text())
+            for number in signals:
+                os.kill(pid, number)
+            with self._gate.open("w"):
+                self._gate.unlink()
+
+        os.mkfifo(self._gate)
+        os.mkfifo(self._told)
+        with in_background(send):
+            yield
+        self._told.unlink()
 
     @contextmanager
     def open(self, daemon: Daemon) -> Iterator[None]:

@@ -5,12 +5,13 @@ import resource
 import signal
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.support.checks import eventually, text_of
 from tests.support.daemon import Daemon, end_all, host, shell, virtsupd
-from tests.support.reexec import Programs, Window, descriptors, in_background, parent
+from tests.support.reexec import LOADS, Programs, Window, descriptors, in_background, parent
 
 from virtsupd.errors import ReexecutingError
 from virtsupd.process.pidfile import is_alive
@@ -169,6 +170,35 @@ def test_term_in_the_window_ends_the_new_program(tmp_path: Path) -> None:
         end_all(made)
         with made.started():
             pass
+
+
+def test_orders_to_a_virtsupd_that_has_just_begun_are_carried_out(tmp_path: Path) -> None:
+    window = Window(tmp_path, LOADS)
+    with host(WEB, environment=window.environment) as made, ExitStack() as stack:
+        with window.signalling(signal.SIGHUP, signal.SIGUSR1):
+            daemon = stack.enter_context(made.started())
+        daemon.await_event("configuration reloaded")
+        eventually(lambda: reexecs(daemon) == 1, "the new program")
+
+
+def test_a_handover_that_cannot_be_read_is_as_after_a_crash(tmp_path: Path) -> None:
+    window = Window(tmp_path, LOADS)
+    programs = Programs(tmp_path)
+    programs.add("1.0")
+    ready = f'[service.app]\ncommand = {script(WRITES_READY)}\nready = {{ kind = "fd" , fd = 3 }}\n'
+    options = {"prefix": programs.prefix, "environment": window.environment}
+    with host(WEB + ready, **options) as made, made.started() as daemon:
+        before = [daemon.pid("web"), daemon.pid("app")]
+        programs.add("2.0", ("process/reexec.py", 'fields["version"] !=', '"other" !='))
+        with window.signalling(signal.SIGHUP, signal.SIGUSR1):
+            daemon.ctl("reexec", expect=None)  # cut off, or told that nothing was gone on with
+        assert "are taken over as after a crash" in daemon.output
+        daemon.await_event("configuration reloaded")
+        assert [daemon.pid("web"), daemon.pid("app")] == before
+        os.kill(before[1], signal.SIGUSR2)
+        daemon.await_state("app", "running")
+        os.kill(before[0], signal.SIGKILL)
+        daemon.await_status("web", lambda s: s["restarts"] == 1 and s["pid"], "its restart")
 
 
 def test_hup_in_the_window_reloads(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from virtsupd.process.clock import SystemClock
 from virtsupd.process.inheritance import Inheritance
 from virtsupd.process.limits import raise_own_descriptors
 from virtsupd.process.reaper import Reaper, become_subreaper
-from virtsupd.process.reexec import Handover, received, unblock_signals
+from virtsupd.process.reexec import Handover, received
 from virtsupd.process.spawn import best_spawner
 from virtsupd.process.successor import report
 from virtsupd.services.registry import KINDS
@@ -96,8 +96,8 @@ def _received() -> Handover | None:
     try:
         return received()
     except ReexecError as error:
+        # Signals stay blocked until there are handlers, as after a sound handover.
         print(f"virtsupd: {error}; the services are taken over as after a crash", file=sys.stderr)
-        unblock_signals()
         return None
 
 

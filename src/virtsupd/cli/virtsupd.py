@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from virtsupd import __version__
+from virtsupd.process import early_signals
 
 _DEFAULT_CONFIG = Path("/etc/virtsupd/host.toml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 ended as asked, 1 failed, 2 refused."""
+    early_signals.hold()  # until `Daemon.run` can take them
     options = _parser().parse_args(arguments)
+    if options.example or options.check or options.check_reexec:
+        early_signals.release()
     if options.example:
         sys.stdout.write(_example().read_text(encoding="utf-8"))
         return 0

@@ -168,6 +168,8 @@ class Daemon:
                     await anyio.lowlevel.checkpoint()  # the server imports its languages
                     if self._handover is not None:
                         await self._go_on(self._handover)
+                    else:
+                        unblock_signals()  # held since `main` began, or since an exec that left nothing
                     _keep_for_good()
                     await self._ending.complete()
                     self._supervisor.close()

@@ -114,7 +114,8 @@ def received() -> Handover | None:
 
     Raises:
         ReexecError: there is one that cannot be used: of another version, or for another process.
-            Its descriptors stay open.
+            All that was open but 0 to 2 is closed: locks and sockets of ours that nobody knows any
+            more would keep us out.
     """
     text = os.environ.pop(_VARIABLE, None)
     if text is None:
@@ -123,6 +124,9 @@ def received() -> Handover | None:
     try:
         handover = _parse(_content(int(text)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        for number in _open_descriptors():
+            with contextlib.suppress(OSError):  # the one of this listing
+                os.close(number)
         raise ReexecError(f"cannot read what the program before left: {error!r}") from error
     return handover
 
@@ -189,10 +193,14 @@ def _flush() -> None:
 
 def _keep_from_children() -> None:
     """Make every descriptor close-on-exec, also those of a handover that cannot be read."""
-    for number in (int(entry) for entry in os.listdir("/proc/self/fd")):  # noqa: PTH208 - names only
-        if number > 2:
-            with contextlib.suppress(OSError):  # the one of this listing
-                os.set_inheritable(number, False)
+    for number in _open_descriptors():
+        with contextlib.suppress(OSError):  # the one of this listing
+            os.set_inheritable(number, False)
+
+
+def _open_descriptors() -> list[int]:
+    """Return all from 3 on, with the one of this listing."""
+    return [int(entry) for entry in os.listdir("/proc/self/fd") if int(entry) > 2]  # noqa: PTH208 - names only
 
 
 def _content(descriptor: int) -> bytes:
