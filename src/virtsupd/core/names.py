@@ -13,16 +13,23 @@ ALLOWED = "letters, digits and any of _ . @ : + / - (not first), at most 128 byt
 
 _PATTERN = re.compile(r"[\w@:+][\w.@:+/-]*\Z")
 _MAX_BYTES = 128
+_MAX_FILE_BYTES = 200
+"""Of a file name, which may have 255 and gets endings (".log.1.gz", a random one while written)."""
 
 
 def parse_name(text: str) -> Name:
     """Return `text` as a name.
 
     Raises:
-        ValueError: it is not one; the message says what is allowed.
+        ValueError: it is not one, or could not be a file's; the message says what is allowed.
     """
     if not _PATTERN.match(text) or len(text.encode()) > _MAX_BYTES:
         raise ValueError(f"{text!r} is not a service name: {ALLOWED}")
+    if len(file_name(Name(text)).encode()) > _MAX_FILE_BYTES:
+        raise ValueError(
+            f"{text!r} is too long for files named after it: each / counts as three bytes, "
+            f"and together there may be {_MAX_FILE_BYTES}"
+        )
     if text in RESERVED:
         raise ValueError(f"{text!r} is not free: it means virtsupd itself")
     return Name(text)

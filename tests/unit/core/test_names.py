@@ -27,6 +27,12 @@ def test_the_longest_name_is_128_bytes() -> None:
     assert parse_name("ü" * 64)
 
 
+def test_a_name_is_no_longer_than_a_file_name_may_be() -> None:
+    assert len(file_name(parse_name("a" * 92 + "/" * 36)).encode()) == 200
+    with pytest.raises(ValueError, match=r"each / counts as three bytes, .* there may be 200"):
+        parse_name("a" * 91 + "/" * 37)
+
+
 @pytest.mark.parametrize("text", sorted(RESERVED))
 def test_the_names_of_virtsupd_itself_are_not_free(text: str) -> None:
     with pytest.raises(ValueError, match="means virtsupd itself"):
