@@ -161,7 +161,7 @@ def _outcome(host: HostState, ticket: Ticket, name: Name) -> Report | None:
         case Verb.RELOAD:
             return _outcome_of_reload(service)
         case Verb.TRIGGER:
-            return timing.outcome_of_trigger(service)
+            return timing.outcome_of_trigger(host, service)
         case _:  # the others are done as soon as they are asked
             return Report(name, Result.DONE, f"{name} has been {_DONE[ticket.verb]}")
 

@@ -22,7 +22,7 @@ class Job:
     """The one run of a timer's command that is under way."""
 
     cause: str
-    """"timer", "timer, late", or who triggered it."""
+    """"its timer", or who triggered it."""
     began: float
     """Wall clock."""
     phase: Phase = Phase.SPAWNING
@@ -47,7 +47,11 @@ class Firings:
     of: str = ""
     """The times that `seen` is about: of others, none has been missed."""
     held_until: float | None = None
-    """None firing before it is made up for; infinite until it is released."""
+    """No firing before it is made up for; infinite until it is released."""
+    settled_at: float | None = None
+    """When a firing was settled last; a clock that is set back takes `seen` along, but not beyond it."""
+    ahead: float | None = None
+    """What `seen` was when the clock was set back: it holds again if the clock is set there."""
 
 
 FRESH = Firings()

@@ -18,7 +18,7 @@ from dataclasses import replace
 from virtsupd.core.effects import ArmTimer, Report, Result
 from virtsupd.core.events import Asked, Timer, Verb
 from virtsupd.core.exits import ExitStatus
-from virtsupd.core.jobs import FRESH, Job, JobRun, Phase, times_of
+from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase, times_of
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import move
 from virtsupd.core.names import Name
@@ -62,13 +62,46 @@ def _armed(service: Service) -> TimerSpec | None:
 def _begin(host: HostState, service: Service, timer: TimerSpec) -> float:
     """Return up to when firings are settled: those before the timer was armed, or had these times, are."""
     known, now, times = service.firings, host.now.wall, times_of(timer)
-    if known.seen is None or known.of != times or known.seen > now + _DAY_SECONDS:
-        known = replace(known, seen=now, of=times)
+    if known.seen is None or known.of != times:
+        known = Firings(now, times, known.held_until)
+    known = _recall(host, timer, _set_back(known, now))
     if known.held_until is not None and known.held_until <= now:
         known = replace(known, seen=max(known.seen or now, known.held_until), held_until=None)
         host.announce(service.spec.name, "timer released")
     host.remember_firings(service, known)
     return now if known.seen is None else known.seen
+
+
+def _set_back(known: Firings, now: float) -> Firings:
+    """Return what counts if the clock may have been set back: of its own, what was settled alone.
+
+    What is settled far ahead was noted by a clock that was wrong; one that is wrong now may have
+    been right then, so it is noted `ahead`.
+    """
+    seen, settled_at = known.seen, known.settled_at
+    if seen is None or seen <= now:
+        return known
+    if seen <= now + _DAY_SECONDS:
+        return replace(known, seen=now if settled_at is None else max(now, settled_at))
+    is_near = settled_at is not None and settled_at <= now + _DAY_SECONDS
+    ahead = seen if known.ahead is None else max(seen, known.ahead)
+    if settled_at is None or not is_near:
+        return replace(known, seen=now, settled_at=None, ahead=ahead)
+    return replace(known, seen=max(now, settled_at), ahead=ahead)
+
+
+def _recall(host: HostState, timer: TimerSpec, known: Firings) -> Firings:
+    """Return what counts if the clock was set to where it had been: what was settled there, too.
+
+    A clock that came there by itself let the timer fire in time on the way.
+    """
+    seen, ahead, now = known.seen, known.ahead, host.now.wall
+    if seen is None or ahead is None or ahead > now + _DAY_SECONDS:
+        return known
+    due = host.calendar.next_firing(timer, seen)
+    if due is None or now - due <= _LATE_SECONDS:
+        return known
+    return replace(known, seen=max(seen, ahead), settled_at=ahead, ahead=None)
 
 
 def _next(host: HostState, service: Service, timer: TimerSpec, seen: float) -> float | None:
@@ -99,7 +132,8 @@ def _is_settled(host: HostState, service: Service, timer: TimerSpec) -> bool:
 
 
 def _settle(host: HostState, service: Service) -> None:
-    host.remember_firings(service, replace(service.firings, seen=host.now.wall))
+    now = host.now.wall
+    host.remember_firings(service, replace(service.firings, seen=now, settled_at=now))
 
 
 def _is_too_late(host: HostState, timer: TimerSpec) -> bool:
@@ -127,9 +161,10 @@ def _arm(host: HostState, service: Service, upcoming: float | None) -> None:
 
 def begin_anew(host: HostState, service: Service) -> None:
     """Count no firing so far as missed: somebody arms or disarms the timer."""
-    seen = service.firings.seen
-    if seen is not None:
-        host.remember_firings(service, replace(service.firings, seen=max(seen, host.now.wall)))
+    known = _set_back(service.firings, host.now.wall)
+    if known.seen is not None:
+        known = replace(known, seen=max(known.seen, host.now.wall))
+        host.remember_firings(service, known)
 
 
 def look_again(host: HostState, service: Service) -> None:
@@ -210,11 +245,12 @@ def _release(host: HostState, timers: Iterable[Service]) -> None:
         host.announce(service.spec.name, "timer released")
 
 
-def outcome_of_trigger(service: Service) -> Report | None:
+def outcome_of_trigger(host: HostState, service: Service) -> Report | None:
     """Return what a trigger came to, once there is a process or none could be made."""
     name = service.spec.name
     if service.job is None:
-        why = service.job_failure or "was stopped"
+        is_news = service.start_failures[:1] == (host.now.wall,)
+        why = service.job_failure if is_news else "was stopped"
         return Report(name, Result.FAILED, f"{name}: its job {why}")
     if service.job.phase is Phase.SPAWNING:
         return None
@@ -236,6 +272,11 @@ def spawned(host: HostState, service: Service) -> None:
         return
     service.job = replace(service.job, phase=Phase.RUNNING)
     host.announce(service.spec.name, "job started")
+    _arm_deadline(host, service)
+
+
+def _arm_deadline(host: HostState, service: Service) -> None:
+    """Let a job be ended after the time that its timer gives it from now on."""
     seconds = service.timer.timeout_seconds if service.timer is not None else 0.0
     if seconds:
         host.arm(service, Timer.JOB_DEADLINE, seconds)
@@ -250,6 +291,8 @@ def adopted(host: HostState, service: Service) -> None:
     if service.due is not None:
         at = service.due.monotonic
         host.emit(ArmTimer(service.spec.name, service.generation, Timer.JOB_DEADLINE, at))
+    elif job.phase is Phase.SPAWNING:
+        _arm_deadline(host, service)  # it was made, and virtsupd died before that was kept
 
 
 def exited(host: HostState, service: Service, status: ExitStatus) -> None:
@@ -258,10 +301,16 @@ def exited(host: HostState, service: Service, status: ExitStatus) -> None:
     service.note_exit(ExitRecord(status, now))
     service.note_run(JobRun(status, job.began if job is not None else now, now))
     host.announce(service.spec.name, "service exited")
-    if service.state is State.RUNNING and job is not None and job.phase is not Phase.ENDING:
-        is_success = status.code in service.spec.success_exit
+    if job is None or job.phase is Phase.ENDING:
+        return
+    is_success = status.code in service.spec.success_exit
+    if service.state is State.RUNNING:
         judge(host, service, None if is_success else str(status))
         _end(host, service, job)
+    elif host.is_wanted(service) and not is_success:
+        judge(
+            host, service, f"was ended by a restart, or because what it needs went down: {status}"
+        )
 
 
 def fired(host: HostState, service: Service, timer: Timer) -> None:

@@ -216,6 +216,8 @@ def _order_content(order: ShutdownOrder) -> dict[str, object]:
         "since": order.since,
         "deadline": [order.deadline.monotonic, order.deadline.wall],
         "phase": order.phase,
+        "overdue": order.is_overdue,
+        "left": list(order.left),
     }
 
 
@@ -223,7 +225,12 @@ def _order_of(content: Mapping[str, Any]) -> ShutdownOrder:
     monotonic, wall = content["deadline"]
     deadline = Instant(float(monotonic), float(wall))
     return ShutdownOrder(
-        str(content["by"]), float(content["since"]), deadline, Phase(content["phase"])
+        str(content["by"]),
+        float(content["since"]),
+        deadline,
+        Phase(content["phase"]),
+        is_overdue=bool(content.get("overdue", False)),
+        left=tuple(map(str, content.get("left", ()))),
     )
 
 
@@ -233,19 +240,25 @@ def _of_firings(firings: Firings) -> dict[str, object]:
         "seen": firings.seen,
         "of": firings.of,
         "held_until": _FOR_EVER if held is not None and math.isinf(held) else held,
+        "settled_at": firings.settled_at,
+        "ahead": firings.ahead,
     }
 
 
 def _firings(entry: Mapping[str, Any]) -> Firings:
     seen, held = entry["seen"], entry["held_until"]
     return Firings(
-        None if seen is None else _moment(seen),
+        _moment(seen),
         str(entry["of"]),
-        math.inf if held == _FOR_EVER else None if held is None else _moment(held),
+        math.inf if held == _FOR_EVER else _moment(held),
+        _moment(entry.get("settled_at", seen)),  # an earlier version did not tell them apart
+        _moment(entry.get("ahead")),
     )
 
 
-def _moment(value: float) -> float:
+def _moment(value: float | None) -> float | None:
+    if value is None:
+        return None
     found = float(value)
     if not math.isfinite(found):
         raise ValueError(f"{value!r} is no time")

@@ -10,6 +10,7 @@ from tests.support.pure_host import (
     CLEAN,
     FAILED,
     UNKNOWN,
+    Process,
     PureHost,
     service,
     target,
@@ -271,6 +272,26 @@ def test_a_shutdown_ends_jobs_and_starts_none() -> None:
     assert "spawn t" not in host.did()
 
 
+def test_a_job_that_was_ended_because_what_it_needs_went_down_is_no_success() -> None:
+    host = PureHost.of(service("db"), timer("t", requires=["db"]))
+    host.pass_time(100)
+    host.restart("db")
+    assert host.running() == ["db", "t"]
+    assert host.reason("t").startswith("degraded: its last job was ended by a restart, or because")
+    assert "job failed" in host.tells("t")
+    host.pass_time(100)
+    host.exits("t", CLEAN)
+    assert host.reason("t") == ""
+
+
+def test_a_job_that_the_operator_stopped_is_no_failure() -> None:
+    host = PureHost.of(timer("t"))
+    host.pass_time(100)
+    host.stop("t")
+    host.start("t")
+    assert host.reason("t") == ""
+
+
 def test_a_new_definition_of_the_process_holds_for_the_next_job() -> None:
     host = PureHost.of(timer("t"))
     host.reload(timer("t", process=service("other").process))
@@ -494,6 +515,81 @@ def test_a_timer_that_is_started_anew_after_its_clock_was_set_back_repeats_nothi
     assert host.did() == []
 
 
+def test_a_clock_set_back_over_no_firing_silences_nothing() -> None:
+    host = PureHost.of(timer("t"))
+    host.now += 50
+    host.set_clock(-500)
+    assert view(host).fires_at == 600
+    host.pass_time(50)
+    assert spawns(host) == 1
+
+
+def test_a_timer_that_was_stopped_before_its_clock_was_set_back_is_not_silenced() -> None:
+    host = PureHost.of(timer("t"))
+    host.stop("t")
+    host.set_clock(-500)
+    host.start("t")
+    host.pass_time(100)
+    assert spawns(host) == 1
+
+
+DAY = 86_400.0
+
+
+def test_a_firing_is_not_repeated_because_the_clock_was_wrong_for_a_while() -> None:
+    week = 7 * DAY
+    host = booted_with(timer("t", str(week)), 1000.0, seen=100 * week + 100)
+    assert seen(host) == 1000, "a clock without a battery begins anew"
+    host.set_clock(100 * week + 2 * DAY - host.instant().wall)
+    assert spawns(host) == 0
+    assert seen(host) == 100 * week + 100
+    assert view(host).fires_at == 101 * week
+    host.set_clock(week)
+    assert spawns(host) == 1
+
+
+def test_a_firing_is_not_repeated_though_the_clock_comes_back_a_little_early() -> None:
+    host = booted_with(timer("t"), 1000.0, seen=10 * DAY)
+    host.pass_time(100)
+    host.exits("t", CLEAN)
+    host.set_clock(10 * DAY - 250 - host.instant().wall)
+    assert spawns(host) == 1, "the one of the wrong time"
+    host.pass_time(250)
+    assert spawns(host) == 0
+    host.pass_time(100)
+    assert spawns(host) == 1
+
+
+def test_a_clock_that_gets_there_by_itself_lets_the_timer_fire_on_the_way() -> None:
+    host = booted_with(timer("t", "10000"), 1000.0, seen=2 * DAY)
+    for _ in range(20):
+        host.pass_time(10_000)
+        assert spawns(host) == 1
+        host.exits("t", CLEAN)
+
+
+def test_a_clock_that_is_wrong_twice_forgets_neither() -> None:
+    host = booted_with(timer("t"), 10 * DAY, seen=20 * DAY)
+    host.set_clock(-5 * DAY)
+    assert found(host).firings.ahead == 20 * DAY
+
+
+def test_what_was_given_up_far_ahead_does_not_silence_what_was_settled_near() -> None:
+    host = PureHost.of(timer("t"))
+    host.pass_time(100)
+    host.exits("t", CLEAN)
+    hold(host)
+    host.set_clock(2 * DAY)
+    host.ask(Verb.RELEASE, "t")
+    host.set_clock(-2 * DAY - 50)
+    host.did()
+    assert seen(host) == 1100
+    host.pass_time(149)
+    assert host.did() == []
+    host.pass_time(1)
+    assert host.did() == ["spawn t"]
+
+
 def test_a_clock_that_was_wrong_by_days_counts_for_nothing() -> None:
     host = PureHost.of(timer("t"))
     host.set_clock(1_000_000)
@@ -556,6 +652,16 @@ def test_a_trigger_whose_timer_is_stopped_meanwhile_fails() -> None:
     host.held.add("t")
     first = host.ask(Verb.TRIGGER, "t")
     assert first not in host.answers, "there is no process yet"
+    host.stop("t")
+    assert [r.message for r in host.reports(first)] == ["t: its job was stopped"]
+
+
+def test_a_trigger_that_is_cut_off_does_not_report_the_job_before() -> None:
+    host = PureHost.of(timer("t"))
+    host.pass_time(100)
+    host.exits("t", FAILED)
+    host.held.add("t")
+    first = host.ask(Verb.TRIGGER, "t")
     host.stop("t")
     assert [r.message for r in host.reports(first)] == ["t: its job was stopped"]
 
@@ -660,6 +766,30 @@ def test_a_job_may_not_run_longer_because_virtsupd_was_away() -> None:
     assert heir.did() == ["adopt t"]
     heir.pass_time(1)
     assert heir.did() == ["terminate t"]
+
+
+@pytest.mark.parametrize("effects", range(12))
+def test_a_job_may_not_run_longer_because_virtsupd_died_when_it_began(effects: int) -> None:
+    host = PureHost.of(timer("t", timeout=30.0))
+    host.effects_left = effects
+    host.pass_time(100)
+    heir = host.successor(away=1.0)
+    heir.pass_time(31)
+    assert found(heir).job is None
+
+
+def test_a_job_without_a_deadline_gets_none_from_a_successor() -> None:
+    host = PureHost.of(timer("t"))
+    host.held.add("t")
+    host.pass_time(100)
+    host.held.clear()
+    made = host.pids + 1
+    host.records[T] = host.processes[T] = Process(made, found(host).generation)
+    heir = host.successor(away=1.0)
+    assert found(heir).pid == made
+    reloaded = heir.successor(timer("t", timeout=30.0))
+    reloaded.pass_time(50)
+    assert found(reloaded).pid == made
 
 
 def test_a_job_that_ended_meanwhile_is_judged_by_its_status() -> None:

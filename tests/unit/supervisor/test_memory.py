@@ -174,6 +174,7 @@ def test_a_failed_write_may_be_tried_again(tmp_path: Path) -> None:
     [
         Firings(1000.5, "calendar 02:30"),
         Firings(1000.5, "calendar 02:30", 2000.5),
+        Firings(1000.5, "calendar 02:30", None, 900.5, 90000.5),
         Firings(None, "", math.inf),
     ],
 )
