@@ -18,6 +18,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.spec import StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.clock import SystemClock
+from virtsupd.process.lives import life_of
 from virtsupd.process.spawn import best_spawner
 from virtsupd.process.stop import GoneWatch, Remains, is_gone, kill, signal_leader, terminate
 
@@ -296,3 +297,26 @@ def test_who_may_not_be_signalled_is_told() -> None:
     denied = f"process {child.pid} cannot be signalled: Operation not permitted"
     assert told.stdout.count(denied) == 5
     assert told.stdout.count(denied.replace("process", "process group")) == 4
+
+
+async def test_kin_outside_of_the_group_end_with_it_and_are_awaited(tmp_path: Path) -> None:
+    with service(tmp_path, "leaves_others.py", "ends") as web:
+        assert web.reaped() == 0
+        in_group, elsewhere = web.others
+        kin = life_of(elsewhere)
+        assert kin is not None
+        rest = replace(web.remains(StopMode.GROUP), leader=None, kin=(kin,))
+        os.kill(in_group, signal.SIGKILL)
+        eventually(lambda: not lives(in_group), "the group is empty")
+        assert not is_gone(rest)
+        kill(replace(rest, kin=(replace(kin, started=kin.started - 1),)))
+        assert lives(elsewhere), "its number is somebody else's"
+        ended = anyio.Event()
+        with anyio.fail_after(DEADLINE_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait_gone, rest, ended)
+                await anyio.lowlevel.checkpoint()
+                assert not ended.is_set()
+                terminate(rest, "SIGTERM")
+                await ended.wait()
+        assert is_gone(rest)

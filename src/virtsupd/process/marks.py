@@ -50,7 +50,7 @@ def first_with(mark: str, pids: Iterable[int], *, since: int, user: int) -> Life
 
 
 def oldest_with(
-    mark: str, pids: Iterable[int], *, since: int, but: Collection[int] = ()
+    mark: str, pids: Iterable[int], *, since: int, but: Collection[int | None] = ()
 ) -> Life | None:
     """Return the process with this mark that began first, lowest pid of one tick; `but` not these."""
     begun = sorted(_begun(pids, since), key=lambda life: (life.started, life.pid))

@@ -18,7 +18,15 @@ import anyio
 from virtsupd.core.spec import StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.clock import Clock
-from virtsupd.process.lives import group_lives, has_ended, is_member, stat_fields
+from virtsupd.process.lives import (
+    Life,
+    group_lives,
+    has_ended,
+    is_alive,
+    is_member,
+    life_of,
+    stat_fields,
+)
 
 _FIRST_LOOK_AGAIN_SECONDS = 0.02
 _LAST_LOOK_AGAIN_SECONDS = 1.0
@@ -36,6 +44,8 @@ class Remains:
     mode: StopMode
     leader_fd: int | None = None
     """A pidfd of the leader, needed when it is not our child: then its number can change hands."""
+    kin: tuple[Life, ...] = ()
+    """Processes outside of the group that are to end with it, under `group` and `cgroup`."""
 
 
 def terminate(remains: Remains, signal_name: str) -> tuple[str, ...]:
@@ -58,6 +68,7 @@ def terminate(remains: Remains, signal_name: str) -> tuple[str, ...]:
         sender.to_leader()
         return sender.denied
     reached = sender.to_group()
+    sender.to_kin()
     if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
         if not reached:
             sender.to_members(remains.cgroup)
@@ -82,6 +93,7 @@ def kill(remains: Remains) -> tuple[str, ...]:
     if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
         remains.cgroup.kill()
     sender.to_group()
+    sender.to_kin()
     return sender.denied
 
 
@@ -100,7 +112,7 @@ def _are_others_gone(remains: Remains) -> bool:
     if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
         # Not `populated`: since Linux 6.18 that stays set for up to a tick after the last reap.
         return not remains.cgroup.pids()
-    return not _group_members(remains.group)
+    return not _others(remains)
 
 
 def signal_number(name: str) -> int:
@@ -151,7 +163,7 @@ class GoneWatch:
                 if by_events or remains.mode is StopMode.PROCESS:
                     await wakeups.wait()
                     continue
-                with wakeups.added(_group_members(remains.group)):
+                with wakeups.added(_others(remains)):
                     await self._wait_at_most(wakeups, pause)
                 pause = min(pause * 2, _LAST_LOOK_AGAIN_SECONDS)
 
@@ -266,6 +278,10 @@ class _Sender:
                 self._to_checked(pid, lambda pid: is_member(pid, remains.group))
         return bool(members) or remains.leader is not None
 
+    def to_kin(self) -> None:
+        for life in self._remains.kin:
+            self._to_checked(life.pid, lambda pid: life_of(pid) in self._remains.kin)
+
     def to_members(self, cgroup: Cgroup) -> None:
         for pid in cgroup.pids():
             if pid not in (0, os.getpid()):
@@ -315,6 +331,11 @@ def _is_leader_gone(remains: Remains, *, is_zombie_gone: bool) -> bool:
     if is_zombie_gone:
         return has_ended(remains.leader)
     return stat_fields(remains.leader) is None
+
+
+def _others(remains: Remains) -> tuple[int, ...]:
+    kin = (life.pid for life in remains.kin if is_alive(life))
+    return (*_group_members(remains.group), *kin)
 
 
 def _group_members(group: int) -> tuple[int, ...]:

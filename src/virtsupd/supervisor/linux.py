@@ -257,17 +257,14 @@ class LinuxMachine:
     # Ending
 
     def named_leader(self, run: Run) -> int | None:
-        """Return the process that a pid file names by now, where no cgroup tells what a start made."""
-        if (
-            run.is_settled
-            or run.cgroup is not None
-            or not isinstance(run.ready_probe, PidFileProbe)
-        ):
+        """Return the process that a pid file names by now, where a start's cgroup is not ended whole."""
+        if run.is_settled or run.has_own_cgroup or not isinstance(run.ready_probe, PidFileProbe):
             return None
         return owned_pid(run.ready_probe.path, run.owns)
 
     def send_end(self, run: Run, effect: Terminate | Kill) -> tuple[str, ...]:
         """Send the signal; return, in words, who may not be signalled."""
+        run.seek_kin()
         remains = run.remains(effect.stop)
         if isinstance(effect, Terminate):
             return terminate(remains, effect.stop.signal)
@@ -324,6 +321,7 @@ class LinuxMachine:
     def forget(self, name: Name) -> None:
         """Remove what was made for a service that left the graph."""
         self._launcher.outputs.close(name)
+        self._launcher.forget_status(name)
 
     def pids(self, run: Run) -> Sequence[int]:
         """Return all processes of a run."""

@@ -12,8 +12,17 @@ from virtsupd.core.names import Name
 from virtsupd.core.spec import Probe, ProcessSpec, Stop, StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.exit_watch import ExitWatch
-from virtsupd.process.lives import descends_from, led_group, life_of, parent_of, user_of
-from virtsupd.process.marks import mark_of
+from virtsupd.process.lives import (
+    Life,
+    all_pids,
+    descends_from,
+    group_lives,
+    led_group,
+    life_of,
+    parent_of,
+    user_of,
+)
+from virtsupd.process.marks import mark_of, oldest_with
 from virtsupd.process.notify import NotifySocket, Watchdog
 from virtsupd.process.stop import Remains
 
@@ -61,6 +70,8 @@ class Run:
     """Its parent is a keeper of its exit status, which leaves it to us to reap."""
     log_offset: int = 0
     """How long its log was before its own output."""
+    kin: tuple[Life, ...] = ()
+    """What is taken for the service at its end, if no pid file has named its leader."""
     watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Readiness and health probes."""
     was_killed: bool = False
@@ -111,15 +122,28 @@ class Run:
         return parent == os.getpid() or (is_marked and self.is_adopted and parent == 1)
 
     def remains(self, stop: Stop) -> Remains:
-        """Return what is left; while its leader is not known, all in its cgroup may be the service."""
-        is_hidden = not self.is_settled and self.cgroup is not None
+        """Return what is left; while its leader is not known, its first process's group and its kin."""
+        is_hidden = not self.is_settled and stop.mode is not StopMode.CGROUP
         return Remains(
             leader=self.leader,
             group=self.group,
             cgroup=self.cgroup,
-            mode=StopMode.CGROUP if is_hidden else stop.mode,
+            mode=StopMode.GROUP if is_hidden else stop.mode,
             leader_fd=self.elsewhere.pidfd if self.elsewhere is not None else None,
+            kin=self.kin,
         )
+
+    def seek_kin(self) -> None:
+        """While its leader is not known, take the oldest process with its mark outside its group for it.
+
+        What that has made is younger: guests and jobs are spared. Once one was taken, no other is.
+        """
+        if self.is_settled or self.has_own_cgroup or self.kin or not self.mark:
+            return
+        pids = self.cgroup.pids() if self.cgroup is not None else all_pids()
+        but = {self.leader, *(life.pid for life in group_lives(self.group))}
+        found = oldest_with(self.mark, pids, since=self.began, but=but)
+        self.kin = (found,) if found is not None else ()
 
     def end_watches(self) -> None:
         """Cancel its probes."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
-from tests.support.checks import eventually
+from tests.support.checks import eventually, text_of
 from tests.support.supervising import SECONDS, WEB, Parts, Supervising, many, service, supervising
 
 from virtsupd.core.effects import Result
@@ -448,6 +448,39 @@ async def test_without_a_cgroup_a_first_process_that_ended_is_no_death(tmp_path:
         assert s.snapshot().state is State.STARTING
         assert s.interpreter.leader(WEB) is None
         assert s.snapshot().exits == ()
+
+
+LEAVES_A_GUEST = """
+setsid sh -c 'env -i setsid sleep 1000 & echo $! >"$0/guest"
+setsid sleep 1000 & echo $! >"$0/job"; echo $$ >"$0/daemon"; exec sleep 1000' "$0" &
+exit 0
+"""
+
+
+@both
+@pytest.mark.parametrize("mode", [StopMode.PROCESS, StopMode.GROUP])
+async def test_guests_of_a_daemon_that_has_not_named_itself_live_on(
+    tmp_path: Path, mode: StopMode, *, has_cgroups: bool
+) -> None:
+    """Decision 5: the rest of the cgroup is never signalled, pid file or not."""
+    ready = Readiness(PidFileProbe(str(tmp_path / "never")), 10)
+    command = ("/bin/sh", "-c", LEAVES_A_GUEST, str(tmp_path))
+    spec = service("web", *command, ready=ready, stop=Stop("SIGTERM", 0.1, mode))
+    become_subreaper()
+    try:
+        async with supervising(spec, parts=Parts(has_cgroups=has_cgroups)) as s:
+            await turns(lambda: text_of(tmp_path / "daemon") and not s.interpreter.leader(WEB))
+            names = ("guest", "job", "daemon")
+            guest, job, daemon = (int((tmp_path / name).read_text()) for name in names)
+            eventually(lambda: all(map(is_sleep, (guest, job, daemon))), "their programs")
+            await s.ask(Verb.STOP, "web")
+            ended = [has_ended(pid) for pid in (guest, job, daemon)]
+            for pid in (guest, job):
+                end(pid)
+            await turns(lambda: has_ended(guest) and has_ended(job))
+    finally:
+        ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+    assert ended == [False, False, True]
 
 
 # Where it is
