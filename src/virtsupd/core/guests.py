@@ -3,12 +3,17 @@
 A guest host is asked which guests run: at first, again after it failed to answer, and again when
 those it named are gone, until there are none left to end. At most so many guests end at a time as
 the policy says, services among them included.
+
+The guests of a host run on when it is stopped. If it is down and cannot tell of them, it is started
+once for that, whoever stopped it and whatever it failed of, unless it is disabled. One that nobody
+started since the machine booted has no guests: this is no failure of a shutdown.
 """
 
 from virtsupd.core.effects import EndGuest, FindGuests
 from virtsupd.core.events import GuestEnded, GuestsFound
 from virtsupd.core.host_scope import Guest, GuestHost, GuestState, Shutdown
 from virtsupd.core.names import Name
+from virtsupd.core.service import Service
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
 from virtsupd.core.snapshot import State
 from virtsupd.core.state import HostState
@@ -51,16 +56,35 @@ def _take_answer(host: HostState, guest_host: GuestHost, event: GuestsFound) -> 
 
 
 def _take_failure(host: HostState, guest_host: GuestHost, why: str) -> None:
+    service = host.services.get(guest_host.name)
+    if service is not None and not service.has_past and not service.view.is_coming:
+        guest_host.is_settled = True
+        return
     if why != guest_host.why:
         host.announce(guest_host.name, "guests unknown")
     guest_host.why = why
-    service = host.services.get(guest_host.name)
-    if service is not None and (
-        service.is_alive or service.view.is_coming or service.retry_at is not None
-    ):
+    if service is not None and (_is_returning(service) or _raise(host, guest_host, service)):
         guest_host.ask_at = host.now.monotonic + _ASK_AGAIN_SECONDS
     else:
         guest_host.is_settled = True
+
+
+def _is_returning(service: Service) -> bool:
+    return service.is_alive or service.view.is_coming or service.retry_at is not None
+
+
+def _raise(host: HostState, guest_host: GuestHost, service: Service) -> bool:
+    """Start a guest host that is down, with what it needs; False: it may not be, or has been."""
+    shutdown = host.shutdown
+    if shutdown is None or guest_host.is_raised or not service.enabled:
+        return False
+    guest_host.is_raised = True
+    closure = host.graph.needed_closure([guest_host.name])
+    shutdown.raised |= frozenset(closure)
+    for name in closure:
+        host.clear_failure(host.services[name])
+    host.dirty.update(closure)
+    return True
 
 
 def _guest(host: HostState, found: RunningGuest) -> Guest:
@@ -150,6 +174,8 @@ def _ask(host: HostState, shutdown: Shutdown, guest_host: GuestHost) -> None:
         return
     if shutdown.is_overdue:
         guest_host.is_settled = True
+        if not guest_host.guests:
+            guest_host.why = "the deadline had passed before it was asked"
         return
     if guest_host.ask_at is not None and guest_host.ask_at > host.now.monotonic:
         return

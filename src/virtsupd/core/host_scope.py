@@ -34,6 +34,10 @@ class ShutdownOrder:
     """Wall clock."""
     deadline: Instant
     phase: Phase = Phase.GUESTS
+    is_overdue: bool = False
+    """The deadline passed, and somebody was there to see it."""
+    left: tuple[str, ...] = ()
+    """In words, the guests that run on, and hosts of which it is not known; once their phase is over."""
 
 
 class GuestState(StrEnum):
@@ -83,6 +87,8 @@ class GuestHost:
     """It need not stay up for its guests."""
     why: str = ""
     """Why it is not known which guests run."""
+    is_raised: bool = False
+    """It was down, could not tell, and was started for that."""
 
     @property
     def has_guests(self) -> bool:
@@ -105,9 +111,15 @@ class Shutdown:
     """Guest hosts in need, and what they need: wanted as ever, also if they crash."""
     ending: int = 0
     """How many guests were ending when that was last looked at."""
-    is_overdue: bool = False
+    raised: frozenset[Name] = frozenset()
+    """What is wanted though nobody wanted it: hosts that were down, and what they need."""
     timer_at: float | None = None
     """For when its timer is armed."""
     is_finished: bool = False
     left: tuple[str, ...] = ()
     """In words, what could not be ended; set when it is finished."""
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether what is left is killed."""
+        return self.order.is_overdue

@@ -149,12 +149,18 @@ def _kill(host: HostState, service: Service) -> None:
 
 
 def end_again(host: HostState, service: Service) -> None:
-    """Go on with a stop that an earlier virtsupd began: the signal may not have been sent."""
+    """Go on with a stop that an earlier virtsupd began: the signal may not have been sent.
+
+    It ends when it would have; a time that passed while nobody was there begins anew.
+    """
+    due = service.due
     if service.kills:
         service.kills = 1
         _kill(host, service)
     else:
         _send_end(host, service)
+    if due is not None and not host.is_past(due):
+        host.arm(service, Timer.STOP_DELAY, due.monotonic - host.now.monotonic)
 
 
 def _after_end(host: HostState, service: Service) -> None:

@@ -10,6 +10,7 @@ from virtsupd.core.explain import Hold, HoldKind, goes_first, hold, stops_after
 from virtsupd.core.jobs import Phase
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
+from virtsupd.core.shutdown import awaited, goes_after
 from virtsupd.core.snapshot import State
 from virtsupd.core.state import HostState, is_held
 
@@ -76,8 +77,28 @@ def _when(names: Sequence[str], one: str, many: str) -> str:
 
 def _next_stop(host: HostState, service: Service) -> Next:
     names = stops_after(host, service)
+    guests = _guests(host, goes_after(host, service.spec.name))
+    if guests:
+        turn = "one of " if service.spec.is_guest and len(guests) > 1 else ""
+        text = f"stops after the end of {turn}{joined(guests)}"
+        return Next(NextKind.STOPS, text, then=_afterwards(host, service), names=names)
     text = f"stops {_when(names, 'is gone', 'are gone')}" if names else "stops now"
     return Next(NextKind.STOPS, text, then=_afterwards(host, service), names=names)
+
+
+def _guests(host: HostState, names: Sequence[Name]) -> list[str]:
+    """Name the guests that a shutdown waits for: those that are services, and those of hosts."""
+    hosts = host.shutdown.hosts if host.shutdown is not None else {}
+    found: list[str] = []
+    for name in names:
+        if name not in hosts:
+            found.append(f"guest {name}")
+        elif hosts[name].has_guests:
+            guests = hosts[name].guests.values()
+            found += [f"guest {guest.name}" for guest in guests if not guest.is_settled]
+        else:
+            found.append(f"all guests of {name}")
+    return found
 
 
 # Stopped
@@ -153,8 +174,10 @@ def _next_of_start(service: Service) -> Next:
 
 
 def _next_of_run(host: HostState, service: Service) -> Next:
-    if host.is_shutting_down:
-        return Next(NextKind.STOPS, "stops when the guests that rely on it have ended")
+    if host.shutdown is not None:
+        names = awaited(host, host.shutdown)
+        text = f"stops after the end of {joined(_guests(host, names))}"
+        return Next(NextKind.STOPS, text, names=names)
     needs = host.graph.needs[service.spec.name]
     unmet = tuple(need for need in needs if not host.services[need].view.is_satisfied)
     if unmet:

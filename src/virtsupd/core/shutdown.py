@@ -5,14 +5,15 @@ is wanted no more, and what has to be gone before something else may stop; `sett
 
 In the *guests' phase* services stay, except guests and what has to stop before a guest. Guest hosts
 are asked which guests run through them (`guests`); until none of those is left, they and what they
-need are wanted as ever and come back if they crash. Then the *services' phase* comes.
+need are wanted as ever and come back if they crash, as does what a guest needs that is a service.
+Then the *services' phase* comes.
 
 `go_on` is level-triggered like all of the engine: it looks at what there is and does what that asks
 for, before every settling, so that a step taken twice, or by a successor, does no harm. Its one timer
 stands for whatever is due next. After the deadline of the whole, what is left gets KILL at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from virtsupd.core import guests
@@ -41,26 +42,28 @@ def restore(host: HostState, order: ShutdownOrder) -> Shutdown:
     guest_services = frozenset(n for n, s in services.items() if s.spec.is_guest)
     is_first = order.phase is Phase.GUESTS
     hosts = [n for n, s in services.items() if s.spec.hosts_guests and is_first]
-    found = host.shutdown = Shutdown(
+    found = Shutdown(
         order=order,
         hosts={name: GuestHost(name) for name in sorted(hosts)},
         guests=frozenset(name for name in guest_services if services[name].is_alive),
         kept=frozenset(services.keys() - host.graph.all_behind(guest_services)),
-        kept_up=frozenset(host.graph.needed_closure(hosts)),
     )
+    if is_first:
+        found.kept_up = _kept_up(host, found, hosts)
+    host.shutdown = found
     return found
 
 
 def boot(host: HostState) -> None:
     """Go on with the shutdown of a predecessor, if there is one.
 
-    It has the same deadline, unless that passed while nobody was there to keep it: then all that is
-    left has as much time as it would have had from the beginning.
+    It has the same deadline, unless that passed while nobody was there to see it: then all that is
+    left has as much time as it would have had from the beginning. What was overdue stays so.
     """
     found = host.shutdown
     if found is None:
         return
-    if host.is_past(found.order.deadline):
+    if host.is_past(found.order.deadline) and not found.is_overdue:
         deadline = host.later(host.shutdown_policy.timeout_seconds)
         found.order = replace(found.order, deadline=deadline)
     _enter(host, found)
@@ -91,7 +94,8 @@ def go_on(host: HostState) -> None:
     if found is None or found.is_finished:
         return
     if not found.is_overdue and host.is_past(found.order.deadline):
-        found.is_overdue = True
+        found.order = replace(found.order, is_overdue=True)
+        host.emit(RememberShutdown(found.order))
         host.announce(ROOT, "shutdown overdue")
     if found.order.phase is Phase.GUESTS:
         _go_on_with_guests(host, found)
@@ -102,7 +106,7 @@ def go_on(host: HostState) -> None:
 
 def _go_on_with_guests(host: HostState, found: Shutdown) -> None:
     guests.go_on(host, found)
-    kept_up = frozenset(host.graph.needed_closure(_needy(host, found)))
+    kept_up = _kept_up(host, found, _needy(host, found))
     host.dirty.update(found.kept_up - kept_up)
     found.kept_up = kept_up
     ending = guests.count_ending(host, found)
@@ -110,9 +114,15 @@ def _go_on_with_guests(host: HostState, found: Shutdown) -> None:
         host.dirty.update(found.guests & host.services.keys())
     found.ending = ending
     if not awaited(host, found):
-        found.order = replace(found.order, phase=Phase.SERVICES)
+        found.order = replace(found.order, phase=Phase.SERVICES, left=tuple(_guests_left(found)))
         host.emit(RememberShutdown(found.order))
         host.dirty.update(host.services)
+
+
+def _kept_up(host: HostState, found: Shutdown, hosts: Iterable[Name]) -> frozenset[Name]:
+    """Return these hosts, what they need, and what guests need that are services and still end."""
+    for_guests = host.graph.needed_closure(guests.services_left(host, found))
+    return frozenset(host.graph.needed_closure(hosts)) | found.kept.intersection(for_guests)
 
 
 def _kill_services(host: HostState, found: Shutdown) -> None:
@@ -203,6 +213,10 @@ def _left(host: HostState, found: Shutdown) -> Iterator[str]:
     for name in sorted(host.services):
         if host.services[name].is_stuck:
             yield f"{name}: its processes are still there after SIGKILL"
+    yield from found.order.left
+
+
+def _guests_left(found: Shutdown) -> Iterator[str]:
     for name, guest_host in found.hosts.items():
         for guest in guest_host.guests.values():
             if guest.state is GuestState.LEFT:

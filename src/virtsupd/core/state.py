@@ -69,9 +69,13 @@ class HostState:
 
     def is_wanted(self, service: Service) -> bool:
         """Whether it should be up now, apart from everything that may hold it back."""
-        if self.shutdown is not None and service.spec.name not in self.shutdown.kept_up:
-            return False
-        return service.wanted and not service.is_removed
+        wanted = service.wanted
+        if self.shutdown is not None:
+            name = service.spec.name
+            if name not in self.shutdown.kept_up:
+                return False
+            wanted = wanted or name in self.shutdown.raised
+        return wanted and not service.is_removed
 
     @property
     def is_shutting_down(self) -> bool:

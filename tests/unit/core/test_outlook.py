@@ -198,7 +198,7 @@ def test_in_a_shutdown_services_wait_for_guests() -> None:
     host = PureHost.of(service("db"), service("vm", is_guest=True))
     host.stubborn.add("vm")
     host.ask(Verb.SHUTDOWN)
-    assert said(host, "db") == "stops: stops when vm is gone; then stays down"
+    assert said(host, "db") == "stops: stops after the end of guest vm; then stays down"
 
 
 # Stopping

@@ -131,10 +131,30 @@ def test_why_services_stay_is_told() -> None:
     host.ask(Verb.SHUTDOWN)
     (link,) = host.engine.why(VIRT).links
     assert link.why == "kept up for guests"
-    assert link.next.text == "stops when the guests that rely on it have ended"
+    assert link.next.text == "stops after the end of all guests of virt"
     first, second = host.engine.why(Name("web")).links
     assert first.why == "virtsupd is shutting down"
-    assert (first.next.text, second.name) == ("stops when virt is gone", "virt")
+    assert (first.next.text, second.name) == ("stops after the end of all guests of virt", "virt")
+
+
+def test_why_names_the_guests_that_are_waited_for() -> None:
+    host = host_of(virt(), guest("vm"), guest("vm2"), service("web"), parallel=2)
+    host.stubborn.update(("vm", "vm2"))
+    host.ask(Verb.SHUTDOWN)
+    host.lets_go("vm")
+    found(host, "a", "b")
+    ended(host, "a")
+    text = "stops after the end of guest vm2 and guest b"
+    assert host.engine.why(Name("web")).links[0].next.text == text
+    assert host.engine.why(VIRT).links[0].next.text == text
+
+
+def test_why_says_that_a_guest_awaits_its_turn() -> None:
+    host = host_of(virt(), guest("vm"), guest("vm2"), guest("vm3"), parallel=2)
+    host.stubborn.update(("vm", "vm2", "vm3"))
+    host.ask(Verb.SHUTDOWN)
+    text = "stops after the end of one of guest vm and guest vm2"
+    assert host.engine.why(Name("vm3")).links[0].next.text == text
 
 
 def test_a_guest_that_begins_meanwhile_ends_too() -> None:
@@ -318,12 +338,89 @@ def test_a_guest_host_that_never_answers_is_given_up() -> None:
     assert left(host) == ("guests of virt: not known which run: no answer",)
 
 
-def test_a_guest_host_that_is_down_is_asked_once() -> None:
-    host = host_of(virt(), service("web"))
+def test_a_guest_host_that_nobody_started_since_boot_has_no_guests() -> None:
+    host = host_of(virt(autostart=False), service("web"))
+    host.ask(Verb.SHUTDOWN)
+    host.post(GuestsFound(VIRT, why="not running"))
+    assert left(host) == ()
+
+
+def test_a_guest_host_that_was_stopped_is_started_for_its_guests_and_stopped_again() -> None:
+    host = host_of(service("log"), virt(requires=["log"]), service("web"))
+    host.stop("virt", "log")
+    host.ask(Verb.SHUTDOWN)
+    assert host.did()[-1] == "find guests of virt"
+    host.post(GuestsFound(VIRT, why="not running"))
+    assert host.did() == ["spawn log", "spawn virt"]
+    host.pass_time(1)
+    found(host, "a")
+    assert host.did() == ["find guests of virt", "shutdown guest a"]
+    assert host.running() == ["log", "virt", "web"]
+    host.exits("virt", FAILED)
+    host.pass_time(1)
+    assert host.running() == ["log", "virt", "web"], "it comes back as any other"
+    ended(host, "a")
+    found(host)
+    assert host.did()[-4:] == ["terminate virt", "terminate log", "answer", "finish"]
+    assert left(host) == ()
+
+
+def test_a_successor_starts_a_guest_host_that_was_stopped_too() -> None:
+    host = host_of(virt())
     host.stop("virt")
     host.ask(Verb.SHUTDOWN)
     host.post(GuestsFound(VIRT, why="not running"))
-    assert host.is_finished
+    heir = host.successor(died={"virt": FAILED})
+    heir.pass_time(1)
+    heir.post(GuestsFound(VIRT, why="not running"))
+    assert heir.running() == ["virt"]
+    heir.pass_time(1)
+    found(heir)
+    assert left(heir) == ()
+
+
+def test_a_guest_host_that_has_failed_is_tried_once_more() -> None:
+    host = host_of(virt(respawn=None), service("web"))
+    host.exits("virt", FAILED)
+    host.ask(Verb.SHUTDOWN)
+    for _ in range(2):
+        host.post(GuestsFound(VIRT, why="not running"))
+        if host.state("virt") == "running":
+            host.exits("virt", FAILED)
+        host.pass_time(1)
+    assert host.did().count("spawn virt") == 1
+    assert left(host) == ("guests of virt: not known which run: not running",)
+
+
+def test_a_disabled_guest_host_stays_down() -> None:
+    host = host_of(virt(), service("web"))
+    host.stop("virt")
+    host.ask(Verb.DISABLE, "virt")
+    host.ask(Verb.SHUTDOWN)
+    host.post(GuestsFound(VIRT, why="not running"))
+    assert "spawn virt" not in host.did()
+    assert left(host) == ("guests of virt: not known which run: not running",)
+
+
+def test_what_a_guest_needs_that_is_a_service_comes_back_if_it_crashes() -> None:
+    host = host_of(service("net"), guest("vm", requires=["net"]), service("web"))
+    host.stubborn.add("vm")
+    host.ask(Verb.SHUTDOWN)
+    host.exits("net", FAILED)
+    host.exits("web", FAILED)
+    host.pass_time(1)
+    assert host.running() == ["net"]
+    host.lets_go("vm")
+    assert host.did()[-3:] == ["terminate net", "answer", "finish"]
+
+
+def test_what_stands_between_two_guests_stops_between_them() -> None:
+    host = host_of(guest("a"), service("x", requires=["a"]), guest("b", requires=["x"]))
+    host.stubborn.add("b")
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(5)
+    steps = [words for words in host.did() if words.startswith("terminate")]
+    assert steps == ["terminate b", "terminate x", "terminate a"]
 
 
 def test_a_guest_host_that_is_down_may_know_of_guests() -> None:
@@ -482,6 +579,41 @@ def test_a_deadline_that_nobody_kept_begins_anew() -> None:
     assert heir.order == ShutdownOrder("tester", 1000.0, Instant(6840.0, 6840.0))
     found(heir, "a")
     assert heir.did()[-1] == "shutdown guest a"
+
+
+def test_a_successor_knows_of_the_guests_that_were_left() -> None:
+    host = host_of(virt(), service("db"), overdue="leave")
+    host.stubborn.add("db")
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.post(GuestEnded(VIRT, "a", GuestEnd.SHUTDOWN, "no ACPI"))
+    found(host, "a")
+    heir = host.successor()
+    heir.pass_time(5)
+    assert left(heir) == ("guest a of virt: no ACPI",)
+
+
+def test_a_deadline_that_was_seen_to_pass_does_not_begin_anew() -> None:
+    host = host_of(virt(), timeout_seconds=20.0)
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.pass_time(21)
+    heir = host.successor(away=5)
+    text = "guests of virt: not known which run: the deadline had passed before it was asked"
+    assert left(heir) == (text,)
+
+
+def test_successors_give_no_service_more_time_than_the_first_would_have() -> None:
+    host = host_of(service("db", stop=Stop(delay_seconds=10)))
+    host.stubborn.add("db")
+    host.ask(Verb.SHUTDOWN)
+    for _ in range(3):
+        host.pass_time(2)
+        host = host.successor(away=1)
+    host.pass_time(0.9)
+    assert "kill db" not in host.did()
+    host.pass_time(0.2)
+    assert "kill db" in host.did()
 
 
 # Settings

@@ -67,7 +67,9 @@ def test_a_file_without_by_whom_is_read(tmp_path: Path) -> None:
     assert Memory.load(tmp_path).remembered() == {WEB: Remembered(wanted=False, enabled=True)}
 
 
-ORDER = ShutdownOrder("root", 7.5, Instant(100.25, 200.5))
+ORDER = ShutdownOrder(
+    "root", 7.5, Instant(100.25, 200.5), is_overdue=True, left=("guest a of virt: no ACPI",)
+)
 
 
 def test_a_shutdown_is_known_to_the_next_until_it_is_over(tmp_path: Path) -> None:
