@@ -65,3 +65,31 @@ def test_one_that_goes_on_is_taken_over_and_judged_at_its_end() -> None:
             gate.write_text("go\n")
             daemon.await_state("job", "running")
             assert text_of(made.root / "ran") == "ran\n"
+
+
+def test_what_a_one_shot_said_goes_with_it_and_is_never_said_of_another_start() -> None:
+    once = f"[service.job]\none_shot = true\ncommand = {shell('exit 0')}\n"
+    ever = f"[service.job]\ncommand = {shell('exec sleep 1000')}\n"
+    with host(once) as made:
+        status = made.run_dir / "status/job"
+        with made.started() as daemon:
+            daemon.await_state("job", "running")
+            assert status.exists()
+            made.write("")
+            daemon.call("Reload")
+            eventually(lambda: not status.exists(), "nothing left of it")
+            made.write(once)
+            daemon.call("Reload")
+            eventually(status.exists, "its status")
+            daemon.await_state("job", "running")
+            made.write(ever)
+            daemon.call("Reload")
+            daemon.ctl("restart", "job")
+            assert daemon.pid("job")
+            assert not status.exists()
+            daemon.ctl("stop", "job")
+            daemon.kill()
+        made.write("")
+        status.write_text("exited 000\n")
+        with made.started():
+            assert not status.exists()

@@ -4,8 +4,10 @@ The file is one line, written by the process's keeper (`status_keeper`) in one w
 "killed 015", "dumped 011" (a signal, with a core dump). Anything more or less is no status.
 """
 
+import contextlib
 import os
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from virtsupd.core.exits import ExitStatus
@@ -34,6 +36,18 @@ def open_status(path: Path) -> int:
         path.unlink()
         raise
     return descriptor
+
+
+def take_statuses(directory: Path, heirs: Mapping[str, str], kept: Collection[str]) -> None:
+    """Keep the files of these names alone, those of `heirs` under the names that they have now."""
+    with contextlib.suppress(OSError):
+        for path in list(directory.iterdir()):
+            heir = directory / heirs.get(path.name, path.name)
+            with contextlib.suppress(OSError):
+                if heir.name not in kept or (heir != path and heir.exists()):
+                    path.unlink()
+                elif heir != path:
+                    path.rename(heir)
 
 
 def read_status(path: Path) -> ExitStatus | None:

@@ -29,7 +29,7 @@ from virtsupd.process.marks import START, START_PID, mark_for
 from virtsupd.process.notify import NotifyMessage, NotifySocket, Watchdog
 from virtsupd.process.output import Outputs
 from virtsupd.process.plan import Child, Spawner, SpawnPlan, plan_process
-from virtsupd.process.status_file import open_status
+from virtsupd.process.status_file import open_status, take_statuses
 from virtsupd.process.survivors import ticks_now
 from virtsupd.supervisor import handing_over
 from virtsupd.supervisor.leftovers import refuse_leftovers, refuse_unread
@@ -91,6 +91,8 @@ class Launcher:
             raise
         if self.definition(effect.name).is_to_end:
             run.status_fd = open_status(self.status_path(run.name))
+        else:
+            self.forget_status(run.name)  # of a one-shot that this service was before
         run.began = ticks_now()
         run.mark = mark_for(self.run_dir, run.name, run.generation, run.began)
         return run, _record(run, before)
@@ -131,6 +133,11 @@ class Launcher:
     def status_path(self, name: Name) -> Path:
         """Return where the end of a one-shot or job is written down, whoever reaps it."""
         return self.run_dir / "status" / file_name(name)
+
+    def forget_status(self, name: Name) -> None:
+        """Remove what was written down of an end, if anything was."""
+        with contextlib.suppress(OSError):
+            self.status_path(name).unlink()
 
     def _open_output(self, run: Run) -> None:
         """Choose where the run's output goes; it belongs to the run's user from then on.
@@ -210,11 +217,13 @@ class Launcher:
         )
 
     def inherit(self, heirs: Mapping[Name, Name], names: Collection[Name]) -> None:
-        """Take up the activation sockets that were kept over an exec, before anything is started.
+        """Take up activation sockets that were kept over an exec, and statuses, before any start.
 
         `heirs` has the present names of services, those that there are `names`; what belonged to
         none of them is closed and removed.
         """
+        files = {file_name(name): file_name(heir) for name, heir in heirs.items()}
+        take_statuses(self.run_dir / "status", files, {file_name(name) for name in names})
         self._sockets.update(handing_over.take_sockets(self.inherited, heirs))
         for name in [name for name in self._sockets if name not in names]:
             self.release(name)

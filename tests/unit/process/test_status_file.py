@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from virtsupd.core.exits import ExitStatus
-from virtsupd.process.status_file import open_status, read_status
+from virtsupd.process.status_file import open_status, read_status, take_statuses
 
 
 @pytest.fixture
@@ -78,3 +78,12 @@ def test_a_link_in_its_place_is_replaced(path: Path, tmp_path: Path) -> None:
 def test_where_no_file_can_be_made_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_status(tmp_path / "gone" / "web")
+
+
+def test_statuses_go_with_their_names(tmp_path: Path) -> None:
+    for name in ("kept", "gone", "old", "older", "heir"):
+        (tmp_path / name).write_text(name)
+    take_statuses(tmp_path, {"old": "new", "older": "heir"}, {"kept", "new", "heir", "fresh"})
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"kept": "kept", "new": "old", "heir": "heir"}
+    take_statuses(tmp_path / "missing", {}, ())
