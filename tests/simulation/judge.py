@@ -136,8 +136,9 @@ class Judge:
         if number == 1:
             return
         mode = self.modes.get(name, service.spec.stop.mode)
+        may_be_mistaken = process.is_mistaken and process.role != "guest"
         demand(
-            covers(mode, process) or process.is_mistaken,
+            covers(mode, process) or may_be_mistaken,
             name,
             ": its",
             process.role,

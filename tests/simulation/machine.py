@@ -206,14 +206,22 @@ class SimMachine:
         cgroup = self.world.cgroup(record.cgroup) if record.cgroup is not None else None
         run = Run(name, effect.generation, effect.process, cgroup, probe, watches=_NO_SCOPE)
         run.is_adopted = True
+        run.has_own_cgroup = self.hooks.definition(name).stop.mode is StopMode.CGROUP
         run.is_settled = record.is_settled
         run.group, run.began = self._own_group(record), record.began
         return run
 
     def _own_group(self, record: Record) -> int:
-        first, leader = self.world.alive(record.group), record.leader
-        is_used_again = first is not None and leader is not None and first.started > leader.started
-        return 0 if is_used_again else record.group
+        leader = self.world.held(record.leader) if record.leader is not None else None
+        if record.leader is None or (leader is not None and leader.is_alive):
+            return record.group if leader is not None and leader.group == record.group else 0
+        first = self.world.alive(record.group)
+        if first is not None and first.started > record.leader.started:
+            return 0
+        members = self.world.group(record.group)
+        cgroup = record.cgroup
+        is_ours = any(p.cgroup is not None and p.cgroup.path == cgroup for p in members)
+        return record.group if is_ours else 0
 
     def _has_left_something(self, run: Run, record: Record) -> bool:
         return run.cgroup is not None and bool(set(run.cgroup.pids()) - set(record.before))
@@ -226,6 +234,8 @@ class SimMachine:
             return None
         members = (self.world.alive(pid) for pid in run.cgroup.pids() if pid not in record.before)
         leading = [p for p in members if p is not None and p.leads_session]
+        if not run.has_own_cgroup:
+            leading = [p for p in leading if p.role != "guest"]  # it prints elsewhere
         first = min(leading, key=lambda p: (p.started, not p.is_lead, p.pid), default=None)
         if first is None:
             return None
