@@ -232,13 +232,16 @@ def test_a_firing_waits_for_what_the_timer_requires() -> None:
 
 
 def test_however_often_virtsupd_dies_no_firing_runs_two_jobs() -> None:
+    period = (
+        3  # seconds, in which another virtsupd has begun: a firing that it repeats is no later one
+    )
     began: set[float] = set()
 
     def note(daemon: Daemon) -> None:
         began.update(run["began"] for run in timer(daemon, "tick")["runs"])
 
-    with host(service("tick", "date +%s.%N", "*:*:*")) as made:
-        for _ in range(6):
+    with host(service("tick", "date +%s.%N", f"*:*:0/{period}")) as made:
+        for _ in range(4):
             with made.started() as daemon:
                 before = len(made.log("tick"))
                 eventually(lambda: len(made.log("tick")) > before, "another job")  # noqa: B023 - called at once
@@ -250,8 +253,8 @@ def test_however_often_virtsupd_dies_no_firing_runs_two_jobs() -> None:
             note(daemon)
         jobs = made.log("tick").splitlines()
         # The stop may have ended a job before it printed anything.
-        assert 6 <= len(jobs) <= len(began), f"each job is one run: {jobs}, {sorted(began)}"
-        assert len({int(at) for at in began}) == len(began), f"a second is one firing: {began}"
+        assert 4 <= len(jobs) <= len(began), f"each job is one run: {jobs}, {sorted(began)}"
+        assert len({at // period for at in began}) == len(began), f"more than firings: {began}"
 
 
 def test_a_timer_is_explained() -> None:
