@@ -62,7 +62,8 @@ def refuse_unread(file: Path, groups: Sequence[Cgroup], fifo: Path) -> None:
         pids = [writer.pid]
     if pids:
         who = f"its record {file} cannot be read, and it may have left {_listed(pids)}"
-        raise _refusal(who, f"kill what is its own of {_words(pids)}, or remove the record")
+        way = f"kill what is its own of {_words(pids)}; if nothing is, remove the record"
+        raise _refusal(who, f"{way}; then start it")
 
 
 def _places(groups: Sequence[Cgroup], record: Record | None) -> list[Path]:

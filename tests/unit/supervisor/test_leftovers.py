@@ -110,7 +110,8 @@ def test_beside_a_record_that_cannot_be_read_whoever_is_in_the_cgroup_counts(
         assert refused.value.stage == "leftovers"
         assert str(refused.value) == (
             f"its record {tmp_path}/web cannot be read, and it may have left process {child.pid}; "
-            f"end what is left: kill what is its own of {child.pid}, or remove the record"
+            f"end what is left: kill what is its own of {child.pid}; if nothing is, "
+            "remove the record; then start it"
         )
         child.kill()
         child.wait()
