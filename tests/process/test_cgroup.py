@@ -124,6 +124,31 @@ def test_a_start_is_not_killed_by_what_killed_the_last_one(tmp_path: Path) -> No
             eventually(group.remove, "every group of the service goes")
 
 
+def test_a_group_is_found_though_those_before_it_are_gone(tmp_path: Path) -> None:
+    """A service with processes in the third one was started beside, or was not adopted."""
+    with cgroup_tree(tmp_path) as tree:
+        web = Name("web")
+        made = []
+        for _ in range(3):
+            group = tree.anew(web)
+            made.append((group, start_in(group, "/bin/sleep", "1000")))
+        for group, pid in made[:2]:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            eventually(group.remove, "an empty group goes")
+        third, pid = made[2]
+        assert [g.path for g in tree.groups(web)] == [third.path]
+        successor = CgroupTree(tree.path)
+        assert [g.path for g in successor.groups(web)] == [third.path]
+        assert successor.anew(web).path == made[0][0].path
+        assert [g.path for g in successor.groups(web)] == [made[0][0].path, third.path]
+        assert successor.groups(Name("web2")) == ()
+        third.kill()
+        os.waitpid(pid, 0)
+        for group in tree.groups(web):
+            eventually(group.remove, "every group of the service goes")
+
+
 def test_a_group_beside_the_first_belongs_to_the_service_too(tmp_path: Path) -> None:
     with cgroup_tree(tmp_path) as tree:
         first = tree.anew(Name("web"))

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from itertools import count, takewhile
+from itertools import count, islice
 from pathlib import Path
 from typing import Self
 
@@ -111,6 +111,8 @@ class CgroupTree:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._highest: dict[str, int] | None = None
+        """Of each name, the highest number a group was seen with; nobody else makes any here."""
 
     @classmethod
     def find(
@@ -147,7 +149,9 @@ class CgroupTree:
 
     def groups(self, name: Name) -> tuple[Cgroup, ...]:
         """Return the groups of a service that exist: its own, and those `anew` made beside it."""
-        return tuple(takewhile(lambda group: group.path.is_dir(), self._candidates(name)))
+        highest = self._numbers().get(self.service(name).path.name, 0)
+        candidates = islice(self._candidates(name), highest + 1)
+        return tuple(group for group in candidates if group.path.is_dir())
 
     def anew(self, name: Name) -> Cgroup:
         """Make a group for a start in which no process ever was.
@@ -160,10 +164,12 @@ class CgroupTree:
         Raises:
             OSError: the kernel or the permissions refuse.
         """
-        for group in self._candidates(name):
+        highest, first = self._numbers(), self.service(name).path.name
+        for number, group in enumerate(self._candidates(name)):
             group.remove()
             with suppress(FileExistsError):
                 group.path.mkdir(parents=True)
+                highest[first] = max(number, highest.get(first, 0))
                 return group
         raise AssertionError(name)
 
@@ -172,6 +178,16 @@ class CgroupTree:
         yield first
         for number in count(1):
             yield Cgroup(first.path.with_name(f"{first.path.name}~{number}"))
+
+    def _numbers(self) -> dict[str, int]:
+        """Return the highest number of each name: the groups are listed once, every start asks."""
+        if self._highest is None:
+            self._highest = {}
+            for group in self.services():
+                first, _, number = group.path.name.rpartition("~")
+                if first.endswith(_SUFFIX) and number.isdecimal():
+                    self._highest[first] = max(int(number), self._highest.get(first, 0))
+        return self._highest
 
     def services(self) -> tuple[Cgroup, ...]:
         """Return every control group in the tree, of whatever service, sorted by path."""
