@@ -232,9 +232,8 @@ def test_a_firing_waits_for_what_the_timer_requires() -> None:
 
 
 def test_however_often_virtsupd_dies_no_firing_runs_two_jobs() -> None:
-    period = (
-        3  # seconds, in which another virtsupd has begun: a firing that it repeats is no later one
-    )
+    # Seconds, in which a successor has begun: a firing that it repeats is none of a later time.
+    period = 3
     began: set[float] = set()
 
     def note(daemon: Daemon) -> None:
