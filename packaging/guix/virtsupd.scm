@@ -32,7 +32,7 @@
               (if (eq? 'stopping (service-status (lookup-service 'root)))
                   (begin
                     (system* #$(string-append %virtsupd "virtsupctl")
-                             "--timeout" "15min" "shutdown" "--guests")
+                             "--timeout" "15min" "shutdown")
                     #f)
                   ((make-kill-destructor) running))))
     (actions

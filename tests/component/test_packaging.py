@@ -183,7 +183,7 @@ def test_under_openrc_a_shutdown_by_hand_lasts_until_the_next_start(tmp_path: Pa
     with private_host("openrc", ["sh", "-c", _RUNLEVELS], shared=tmp_path, over=over) as host:
         host.await_said(UP)
         host.await_services()
-        host.run("virtsupctl shutdown --guests")
+        host.run("virtsupctl shutdown")
         log = host.inside.root / "var/log/virtsupd/virtsupd.log"
         eventually(lambda: "virtsupd was shut down" in log.read_text(), "the waiting command")
         assert host.daemon() is None

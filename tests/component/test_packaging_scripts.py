@@ -1,6 +1,9 @@
 """The shell scripts of packaging/: what shellcheck says, and what host-shutdown ends and when."""
 
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,7 +98,7 @@ def test_the_host_shuts_down_whatever_runs_guests_included(fakes: Fakes) -> None
     code, _ = fakes.run(HOST_SHUTDOWN, VIRTSUPD_SOCKET="/x/control")
     assert code == 0
     options = "--socket /x/control --verbose --timeout 15min"
-    assert fakes.calls == [f"virtsupctl {options} shutdown --guests"]
+    assert fakes.calls == [f"virtsupctl {options} shutdown"]
 
 
 def test_a_host_without_a_virtsupd_goes_down_without_complaint(fakes: Fakes) -> None:
@@ -118,7 +121,7 @@ def test_services_that_virtsupd_left_end_in_order_too(fakes: Fakes) -> None:
     code, _ = fakes.run(HOST_SHUTDOWN, VIRTSUPD_RUN_DIR=str(run_dir), VIRTSUPD_CONFIG="/x.toml")
     assert code == 0
     called = [" ".join(call.split()[-2:]) for call in fakes.calls]
-    assert (called[0], called[-1]) == ("5s status", "shutdown --guests")
+    assert (called[0], called[-1]) == ("5s status", "15min shutdown")
     assert fakes.calls.count("virtsupd --config /x.toml") == 1
 
 
@@ -133,8 +136,37 @@ def test_a_virtsupd_that_dies_in_the_middle_has_a_successor(fakes: Fakes) -> Non
     code, _ = fakes.run(HOST_SHUTDOWN, VIRTSUPD_RUN_DIR=str(run_dir), VIRTSUPD_CONFIG="/x.toml")
     assert code == 0
     called = [call.split()[-1] for call in fakes.calls]
-    assert (called[0], called[-1]) == ("--guests", "--guests")
+    assert (called[0], called[-1]) == ("shutdown", "shutdown")
     assert fakes.calls.count("virtsupd --config /x.toml") == 1
+
+
+def _left(fakes: Fakes, virtsupd: str) -> dict[str, str]:
+    """Leave a service behind, and a virtsupd to be started for it which runs this line."""
+    run_dir = fakes.directory / "run"
+    (run_dir / "records").mkdir(parents=True)
+    (run_dir / "records/web").touch()
+    fakes.add_client_of("virtsupd")
+    client = fakes.directory / "virtsupctl"
+    timed_out = "case $* in *shutdown*) exit 7 ;; esac\nexit 0"
+    client.write_text(client.read_text().replace("exit 0", timed_out))
+    fakes.add("virtsupd")
+    daemon = fakes.directory / "virtsupd"
+    daemon.write_text(daemon.read_text().replace("exit 0", virtsupd))
+    return {"VIRTSUPD_RUN_DIR": str(run_dir), "VIRTSUPD_SHUTDOWN_TIMEOUT": "1s"}
+
+
+def test_a_virtsupd_that_does_not_end_in_time_is_not_waited_for(fakes: Fakes) -> None:
+    where = _left(fakes, f"echo $$ >{fakes.directory}/pid; exec sleep 50 >/dev/null 2>&1")
+    began = time.monotonic()
+    code, said = fakes.run(HOST_SHUTDOWN, **where)
+    os.kill(int((fakes.directory / "pid").read_text()), signal.SIGKILL)
+    assert code == 7
+    assert "has not ended" in said
+    assert time.monotonic() - began < 30
+
+
+def test_a_virtsupd_that_ends_a_moment_too_late_has_ended(fakes: Fakes) -> None:
+    assert fakes.run(HOST_SHUTDOWN, **_left(fakes, "sleep 1"))[0] == 0
 
 
 def test_no_virtsupd_is_started_on_a_host_that_goes_down_without_services(fakes: Fakes) -> None:
@@ -156,7 +188,7 @@ def test_all_ends_when_systemd_stops(fakes: Fakes) -> None:
     fakes.add("virtsupctl")
     fakes.add("systemctl", says="stopping", status=1)
     assert fakes.run(HOST_SHUTDOWN, "--if-systemd-stops")[0] == 0
-    assert fakes.calls[1].endswith("shutdown --guests")
+    assert fakes.calls[1].endswith("shutdown")
 
 
 def test_a_mistyped_option_ends_nothing(fakes: Fakes) -> None:
