@@ -36,7 +36,7 @@ _METHODS = {
     "wait": ("Wait", "waiting for"),
     "shutdown": ("Shutdown", "stopping everything"),
 }
-_WITH_GUESTS = ("start", "stop", "restart", "reload", "shutdown")
+_WITH_GUESTS = ("start", "stop", "restart", "reload")
 _OUTCOMES = {
     "start": "running",
     "stop": "stopped",

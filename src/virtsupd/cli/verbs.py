@@ -245,7 +245,6 @@ VERBS = (
         "stop everything in order, guests first, and end virtsupd",
         text="This is what the host's init system calls when the machine goes down.",
         count=(0, 0),
-        options=(_GUESTS,),
         completes="",
     ),
     Verb(

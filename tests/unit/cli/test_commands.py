@@ -219,9 +219,9 @@ def test_an_unchanged_configuration_is_said_to_be_so() -> None:
 def test_shutdown_and_quit_end_with_an_answer_or_with_the_daemon(last: Any) -> None:
     moving = progress(service("vm", state="stopping", kind="guest"))
     gone: list[Any] = [UnreachableError("cannot reach virtsupd")]
-    run = Run(["shutdown", "-g"], {"Shutdown": [moving, last], "Status": gone})
+    run = Run(["shutdown"], {"Shutdown": [moving, last], "Status": gone})
     assert commands.run(run.session) == 0
-    assert run.client.calls[0] == ("Shutdown", {"guests": True})
+    assert run.client.calls[0] == ("Shutdown", {})
     assert run.out == "everything is stopped, virtsupd ends\n"
     run = Run(["quit"], {"Quit": [last], "Status": gone})
     assert commands.run(run.session) == 0
