@@ -63,6 +63,7 @@ from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.runs import Run
 from virtsupd.supervisor.timers import EngineTimers
+from virtsupd.supervisor.unseen import Unseen
 
 log = structlog.get_logger()
 
@@ -86,6 +87,7 @@ class Interpreter:
         self._timers = timers
         self._guests = guests or NoGuests()
         self._runs: dict[Name, Run] = {}
+        self._unseen = Unseen(self._adopt)
         self.post: Callable[[Event], None] = _nowhere
         self.flush: Callable[[], None] = records.flush
         """Writes down what was decided so far."""
@@ -137,6 +139,7 @@ class Interpreter:
     def leave(self) -> None:
         """Let go of every run without a signal: its processes go on."""
         self._timers.cancel_all()
+        self._unseen.clear()
         for run in self._runs.values():
             self._machine.leave(run)
 
@@ -145,7 +148,7 @@ class Interpreter:
             case Spawn():
                 self._spawn(effect)
             case Adopt():
-                self._adopt(effect)
+                self._unseen.take_over(effect)
             case Terminate() | Kill():
                 self._end(effect)
             case RunReload():
@@ -250,6 +253,11 @@ class Interpreter:
             self._records.end(run.name)
             raise
 
+    def _check_written(self, run: Run) -> None:
+        if self._memory.is_firing_unwritten(run.name):
+            text = "its firing cannot be written down, and would be repeated after a crash"
+            raise SpawnError("record", text, is_permanent=False)
+
     def _watch_leader(self, run: Run, pid: int) -> None:
         run.leader = pid
         run.is_others = lambda other: other != run.leader and self._machine.is_taken(other)
@@ -323,6 +331,9 @@ class Interpreter:
             run.ending()
 
     def _end(self, effect: Terminate | Kill) -> None:
+        if self._unseen.is_still(effect.name):  # its Gone comes once it was found
+            self.post(Told(effect.name, effect.generation, "denied", "it cannot be looked for"))
+            return
         run = self._runs.get(effect.name)
         if run is None or run.generation != effect.generation:
             self.post(Gone(effect.name, effect.generation))

@@ -1,6 +1,7 @@
 """A virtsupd dies and the next one takes over what it finds: real children, sockets and FIFOs."""
 
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -338,6 +339,40 @@ async def test_one_that_ran_and_of_which_nothing_is_left_has_died(
         await s.until(lambda: s.snapshot().state is State.RUNNING and s.snapshot().pid != pid)
         assert s.snapshot().restarts == 1
         assert s.snapshot().exits[0].status == ExitStatus()
+
+
+@both
+@pytest.mark.parametrize("is_stopped", [True, False])
+async def test_one_that_cannot_be_looked_for_now_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch, *, has_cgroups: bool, is_stopped: bool
+) -> None:
+    spec, parts = service(stop=Stop("SIGTERM", 0.2)), Parts(has_cgroups=has_cgroups)
+    open_pidfd, refused = os.pidfd_open, 2
+    async with supervising(spec, parts=parts) as first:
+        pid = pid_of(first)
+
+        def without_descriptors(asked: int, flags: int = 0) -> int:
+            nonlocal refused
+            if asked == pid and refused:
+                refused -= 1
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return open_pidfd(asked, flags)
+
+        def exhaust() -> None:
+            monkeypatch.setattr(os, "pidfd_open", without_descriptors)
+
+        s = await first.successor(spec, parts=parts, meanwhile=exhaust)
+        assert s.interpreter.run(WEB) is None
+        if is_stopped:
+            [report] = (await s.ask(Verb.STOP, "web")).reports
+            assert report.result is Result.DONE
+            assert has_ended(pid)
+        else:
+            await s.until(lambda: s.interpreter.leader(WEB) == pid)
+            assert s.snapshot().state is State.RUNNING
+            assert s.snapshot().restarts == 0
+            await s.ask(Verb.STOP, "web")
+        assert has_ended(pid)
 
 
 class Late:
