@@ -167,6 +167,16 @@ def test_so_many_guests_end_at_a_time_as_the_setting_says_and_who_is_told() -> N
             assert daemon.wait() == 0
 
 
+def test_guests_end_though_the_service_they_run_through_was_stopped() -> None:
+    with site() as found:
+        found.begin("a")
+        with started(found) as daemon:
+            daemon.ctl("stop", "virt")
+            daemon.ctl("shutdown")
+            assert daemon.wait() == 0
+        assert found.lines("order") == ["front", "virt", "a", "virt"]
+
+
 def test_a_guest_that_ignores_all_is_killed_after_its_time() -> None:
     with site('guest_timeout = "300ms"\n') as found:
         found.begin("a", "deaf")
