@@ -14,7 +14,6 @@ from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.exit_watch import ExitWatch
 from virtsupd.process.lives import (
     Life,
-    all_pids,
     descends_from,
     group_lives,
     led_group,
@@ -123,7 +122,9 @@ class Run:
 
     def remains(self, stop: Stop) -> Remains:
         """Return what is left; while its leader is not known, its first process's group and its kin."""
-        is_hidden = not self.is_settled and stop.mode is not StopMode.CGROUP
+        is_hidden = (
+            not self.is_settled and stop.mode is StopMode.PROCESS and self.cgroup is not None
+        )
         return Remains(
             leader=self.leader,
             group=self.group,
@@ -140,7 +141,9 @@ class Run:
         """
         if self.is_settled or self.has_own_cgroup or self.kin or not self.mark:
             return
-        pids = self.cgroup.pids() if self.cgroup is not None else all_pids()
+        if self.cgroup is None:
+            return  # what may be its own is a suspect then, and nothing is started beside it
+        pids = self.cgroup.pids()
         but = {self.leader, *(life.pid for life in group_lives(self.group))}
         found = oldest_with(self.mark, pids, since=self.began, but=but)
         self.kin = (found,) if found is not None else ()

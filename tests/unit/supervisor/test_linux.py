@@ -492,10 +492,9 @@ exit 0
 """
 
 
-@both
 @pytest.mark.parametrize("mode", [StopMode.PROCESS, StopMode.GROUP])
 async def test_guests_of_a_daemon_that_has_not_named_itself_live_on(
-    tmp_path: Path, mode: StopMode, *, has_cgroups: bool
+    tmp_path: Path, mode: StopMode
 ) -> None:
     """Decision 5: the rest of the cgroup is never signalled, pid file or not."""
     ready = Readiness(PidFileProbe(str(tmp_path / "never")), 10)
@@ -503,7 +502,7 @@ async def test_guests_of_a_daemon_that_has_not_named_itself_live_on(
     spec = service("web", *command, ready=ready, stop=Stop("SIGTERM", 0.1, mode))
     become_subreaper()
     try:
-        async with supervising(spec, parts=Parts(has_cgroups=has_cgroups)) as s:
+        async with supervising(spec) as s:
             await turns(lambda: text_of(tmp_path / "daemon") and not s.interpreter.leader(WEB))
             names = ("guest", "job", "daemon")
             guest, job, daemon = (int((tmp_path / name).read_text()) for name in names)
