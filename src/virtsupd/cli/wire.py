@@ -66,6 +66,8 @@ class Job(TypedDict):
 
     cause: str
     began: float
+    phase: str
+    due: float | None
 
 
 class JobRun(TypedDict):
@@ -83,6 +85,10 @@ class Timer(TypedDict):
 
     expressions: list[str]
     kind: str
+    timezone: str | None
+    jitter: float
+    catch_up: float | None
+    timeout: float | None
     fires_at: float | None
     missed_at: float | None
     held: bool

@@ -78,6 +78,8 @@ _VERBS = {
     "hold": Verb.HOLD,
     "release": Verb.RELEASE,
 }
+_WORDLESS = frozenset({"trigger", "hold", "release"})
+"""Verbs of ours, for which nobody types words that mean nothing, as Shepherd's `start` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,8 @@ def _plan_other(command: HerdCommand) -> Request:
         return Why(command.service)
     if command.action == SCHEDULE and command.service == "timer":
         return _plan_schedule(command)
+    if command.action in _WORDLESS and command.arguments:
+        raise ActionError(f"{command.action} takes no words after the name: nothing was changed")
     if command.action in _VERBS:
         return Ask(_VERBS[command.action], command.service)
     return Act(command.service, command.action, command.arguments)

@@ -7,6 +7,7 @@ from virtsupd.control.backend import Change, DaemonFacts
 from virtsupd.core.chain import Link
 from virtsupd.core.effects import Report
 from virtsupd.core.exits import ExitStatus, signal_name
+from virtsupd.core.jobs import Job
 from virtsupd.core.outlook import Next
 from virtsupd.core.shutdown_view import ShutdownView, Waiting
 from virtsupd.core.snapshot import ExitRecord, Reason, ServiceSnapshot, TimerView
@@ -141,16 +142,24 @@ def _timer(spec: TimerSpec, view: TimerView) -> dict[str, object]:
     return {
         "expressions": spec.expressions,
         "kind": spec.kind,
+        "timezone": spec.timezone,
+        "jitter": spec.jitter_seconds,
+        "catch_up": None if math.isinf(spec.catch_up_seconds) else spec.catch_up_seconds,
+        "timeout": spec.timeout_seconds or None,
         "fires_at": view.fires_at,
         "missed_at": view.missed_at,
         "held": held_until is not None,
         "held_until": None if is_for_good else held_until,
-        "job": None if job is None else {"cause": job.cause, "began": job.began},
+        "job": None if job is None else _job(job, view.job_due),
         "runs": [
             _status(run.status) | {"began": run.began, "ended": run.ended} for run in view.runs
         ],
         "skipped": view.skipped,
     }
+
+
+def _job(job: Job, due: float | None) -> dict[str, object]:
+    return {"cause": job.cause, "began": job.began, "phase": job.phase, "due": due}
 
 
 def kind(spec: ServiceSpec) -> str:

@@ -218,6 +218,7 @@ def _timer(host: HostState, service: Service) -> TimerView:
         job=service.job,
         runs=service.runs,
         skipped=service.skipped,
+        job_due=service.due.wall if service.job is not None and service.due is not None else None,
     )
 
 

@@ -71,6 +71,8 @@ class TimerView:
     """At most 10, newest first."""
     skipped: int = 0
     """Firings dropped because a job still ran."""
+    job_due: float | None = None
+    """When the job that is under way is ended for its time, or, if it is being ended, killed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,6 +247,7 @@ class Interpreter:
 
     def _make(self, run: Run, effect: Spawn) -> Child:
         try:
+            self._check_written(run)
             return self._machine.spawn(run, effect)
         except BaseException:
             self._machine.discard(run)

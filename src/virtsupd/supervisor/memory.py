@@ -5,8 +5,9 @@ disabled, for ever, and is forced to the disk: that holds up virtsupd for as lon
 once for each command that changes it. `wanted.json` says what is wanted, in this boot and before a
 shutdown; it is not forced to the disk, since a loss of power ends what it is about. While a shutdown
 is under way, it says that too, so that a successor goes on with it.
-`timers.json` says which firings of timers are settled, beyond this boot. It is written at every
-firing and not forced to the disk either: a loss of power within seconds of a firing repeats it.
+`timers.json` says which firings of timers are settled and which timers are held, beyond this boot. At
+a firing it is not forced to the disk either: a loss of power within seconds of one repeats it; what
+is held or released is.
 """
 
 import json
@@ -65,7 +66,9 @@ class Memory:
         self._entries: dict[Name, _Entry] = {}
         self._is_enabled_new = False
         self._is_wanted_new = False
-        self._are_firings_new = False
+        self._unwritten: set[Name] = set()
+        """Timers of which the file does not say what is known."""
+        self._is_hold_new = False
 
     @classmethod
     def load(cls, state_dir: Path) -> "Memory":
@@ -134,8 +137,14 @@ class Memory:
 
     def note_firings(self, name: Name, firings: Firings) -> None:
         """Remember of a timer; `flush` writes it down."""
-        self._entries.setdefault(name, _Entry()).firings = firings
-        self._are_firings_new = True
+        entry = self._entries.setdefault(name, _Entry())
+        self._is_hold_new |= entry.firings.held_until != firings.held_until
+        entry.firings = firings
+        self._unwritten.add(name)
+
+    def is_firing_unwritten(self, name: Name) -> bool:
+        """Whether a successor would run what is settled of this timer once more."""
+        return name in self._unwritten
 
     def forget_wanted(self) -> None:
         """After a shutdown: what is wanted at the next start is up to the definitions."""
@@ -161,12 +170,13 @@ class Memory:
             else:
                 self._files.remove(_OF_BOOT)
             self._is_wanted_new = False
-        if self._are_firings_new:
+        if self._unwritten:
             timers = {
                 n: _of_firings(e.firings) for n, e in self._entries.items() if e.firings != FRESH
             }
-            self._write(_TIMERS, {"services": timers}, is_lasting=False)
-            self._are_firings_new = False
+            self._write(_TIMERS, {"services": timers}, is_lasting=self._is_hold_new)
+            self._unwritten.clear()
+            self._is_hold_new = False
 
     def _content_of_boot(self) -> dict[str, object]:
         """Return what `wanted.json` says; {} if there is nothing to say.

@@ -179,6 +179,12 @@ def test_a_reload_of_root_takes_no_file() -> None:
         plan(HerdCommand("reload", "root", ("/etc/other.scm",)))
 
 
+@pytest.mark.parametrize("action", ["trigger", "hold", "release"])
+def test_words_that_would_be_ignored_are_refused(action: str) -> None:
+    with pytest.raises(ActionError, match=f"{action} takes no words after the name"):
+        plan(HerdCommand(action, "web", ("2h",)))
+
+
 @pytest.mark.parametrize(
     ("action", "verb"),
     [

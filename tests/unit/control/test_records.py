@@ -54,8 +54,8 @@ RUNS = (
     JobRun(ExitStatus(), 700.0, 700.5),
 )
 TIMER = snapshot_of(
-    spec_of("night", timer=TimerSpec(("30 2 * * *",), "cron")),
-    timer=TimerView(2000.5, None, 1500.5, JOB, RUNS, 3),
+    spec_of("night", timer=TimerSpec(("30 2 * * *",), "cron", "UTC", 5.0, 1.0, 60.0, 30.0)),
+    timer=TimerView(2000.5, None, 1500.5, JOB, RUNS, 3, 1060.5),
 )
 STAGE = snapshot_of(ServiceSpec(name=Name("user"), provides=(Name("user"),)), pid=None)
 
@@ -73,7 +73,14 @@ def test_what_a_timer_is_up_to() -> None:
     assert record["kind"] == "timer"
     timer = record["timer"]
     assert (timer["fires_at"], timer["held"], timer["held_until"]) == (2000.5, True, 1500.5)
-    assert timer["job"] == {"cause": "root via herd", "began": 1000.5}
+    assert timer["job"] == {
+        "cause": "root via herd",
+        "began": 1000.5,
+        "phase": "running",
+        "due": 1060.5,
+    }
+    keys = ("timezone", "jitter", "catch_up", "timeout")
+    assert [timer[key] for key in keys] == ["UTC", 5.0, 60.0, 30.0]
     assert [run["text"] for run in timer["runs"]] == [
         "ended by SIGKILL",
         "exited with code 0",

@@ -12,7 +12,15 @@ import anyio.lowlevel
 import pytest
 from tests.support.supervising import WEB, Parts, Supervising, many, service, supervising
 
-from virtsupd.core.effects import Announce, Result, RunReload, Terminate, WatchHealth
+from virtsupd.core.effects import (
+    Announce,
+    RememberFirings,
+    Result,
+    RunReload,
+    Spawn,
+    Terminate,
+    WatchHealth,
+)
 from virtsupd.core.events import (
     BecameReady,
     Gone,
@@ -21,10 +29,12 @@ from virtsupd.core.events import (
     NeverReady,
     Reloaded,
     ReloadEnded,
+    SpawnFailed,
     Verb,
 )
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.jobs import Firings
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import (
@@ -39,6 +49,7 @@ from virtsupd.core.spec import (
     Stop,
     StopMode,
     TcpProbe,
+    TimerSpec,
 )
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
@@ -377,3 +388,21 @@ async def test_a_probe_that_ends_after_its_service_disturbs_nothing() -> None:
                 os.kill(s.snapshot().pid or 0, signal.SIGKILL)
                 await s.until(lambda: s.snapshot().restarts > restarts and s.snapshot().pid)  # noqa: B023  (awaited at once)
         assert isinstance(s.launcher.clock.now(), Instant)
+
+
+async def test_a_firing_that_cannot_be_written_down_runs_no_job() -> None:
+    async with supervising(service(timer=TimerSpec(("x",)))) as s:
+        spec = s.snapshot().spec
+        assert spec.process is not None
+        state = s.run_dir / "state"
+        state.rename(s.run_dir / "away")
+        s.interpreter.carry_out(RememberFirings(WEB, Firings(1.0, "x")))
+        generation = s.supervisor.engine.service(WEB).generation
+        s.interpreter.carry_out(Spawn(WEB, generation, spec.process, spec.ready))
+        failed = [event for event in s.posted if isinstance(event, SpawnFailed)]
+        assert [event.stage for event in failed] == ["record"]
+        assert s.interpreter.run(WEB) is None
+        assert left_of(s).record(WEB) is None
+        (s.run_dir / "away").rename(state)
+        s.interpreter.flush()
+        assert not s.memory.is_firing_unwritten(WEB), "the next may run"

@@ -219,3 +219,26 @@ def test_a_broken_file_of_timers_is_logged_and_costs_nothing_else(
     assert [line["event"] for line in logs] == ["what timers have missed is not known"]
     assert found[APP].wanted is True
     assert found.get(WEB, Remembered(None, enabled=True)) == Remembered(None, enabled=True)
+
+
+def test_what_is_held_is_forced_to_the_disk_and_a_firing_is_not(tmp_path: Path) -> None:
+    files = Noting(tmp_path)
+    memory = Memory.read(files, "boot")
+    for firings in (Firings(1.0, "x"), Firings(1.0, "x", math.inf), Firings(2.0, "x", math.inf)):
+        memory.note_firings(WEB, firings)
+        memory.flush()
+    memory.note_firings(WEB, Firings(2.0, "x"))
+    memory.flush()
+    assert files.lasting == [False, True, False, True]
+
+
+class Noting(StateDirectory):
+    """Notes which writes are to outlive a loss of power."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.lasting: list[bool] = []
+
+    def write(self, name: str, content: bytes, *, is_lasting: bool) -> None:
+        self.lasting.append(is_lasting)
+        super().write(name, content, is_lasting=is_lasting)
