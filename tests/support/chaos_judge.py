@@ -121,6 +121,14 @@ def _is_satisfied(status: Json) -> bool:
     return status["state"] == "running" or kind == "not-needed"
 
 
+def under_way(chaos: "Chaos") -> list[str]:
+    """Return what a virtsupd that was killed had begun to start or stop."""
+    records = chaos.made.run_dir / "records"
+    texts = {name: text_of(records / name) for name in chaos.sorts}
+    states = {name: json.loads(text)["service"]["state"] for name, text in texts.items() if text}
+    return [name for name, state in states.items() if state in ("starting", "stopping")]
+
+
 def _record(made: Host, status: Json) -> list[str]:
     """Return what a successor would take for something else."""
     text = text_of(made.run_dir / "records" / status["name"])

@@ -21,4 +21,6 @@ def test_world_and_records_agree_and_what_nobody_touched_runs_on(seed: int) -> N
     print(f"VIRTSUPD_TEST_SEEDS={seed}")  # noqa: T201 - to be repeated
     with host() as made, Chaos.begun(made, seed) as chaos:
         chaos.suffer(OPERATIONS)
+        if chaos.counts["deep"] > 5:
+            assert chaos.counts["left under way"], "virtsupd died between starts and stops alone"
         print(chaos.figures())  # noqa: T201 - to be repeated
