@@ -71,6 +71,24 @@ def test_every_second_runs_one_job_and_never_two_at_a_time() -> None:
             assert made.log("tick") == ""
 
 
+def test_a_firing_that_cannot_be_written_down_runs_no_job_and_says_so() -> None:
+    with host() as made:
+        made.write(service("tick", "echo ran", "*:*:*"))
+        with made.started() as daemon:
+            runs(daemon, "tick", 1)
+            state, away = made.root / "state", made.root / "away"
+            state.rename(away)
+            text = "could not be started: record: its firing cannot be written down"
+            found = daemon.await_status(
+                "tick", lambda s: text in (s["reason"] or {}).get("text", ""), "said so"
+            )
+            assert found["reason"]["kind"] == "degraded"
+            ran = len(timer(daemon, "tick")["runs"])
+            away.rename(state)
+            runs(daemon, "tick", ran + 1)
+            daemon.await_status("tick", lambda s: s["reason"] is None, "recovered")
+
+
 def test_a_firing_during_a_job_is_dropped() -> None:
     with waiting_job("*:*:*") as made, made.started() as daemon:
         made.await_log("job", "began")
