@@ -25,8 +25,8 @@ class Surroundings:
     """What a service's page shows beside its own record.
 
     `others` are all services by each of their names, as far as the peer may see them; `log_lines`
-    the end of its output; `lives_beside` how many processes its stop leaves alone; `definition` what `cat` prints of it, "" if that may not be seen;
-    `counted_since` when restarts began to be counted; `processes` None unless they were asked for.
+    the end of its output; `lives_beside` how many processes its stop leaves alone; `definition` what
+    `cat` prints of it, "" if that may not be seen; `processes` None unless they were asked for.
     """
 
     def __init__(
@@ -37,13 +37,11 @@ class Surroundings:
         *,
         lives_beside: int = 0,
         definition: str = "",
-        counted_since: float = 0.0,
     ) -> None:
         self.others = others
         self.log_lines = log_lines
         self.lives_beside = lives_beside
         self.definition = definition
-        self.counted_since = counted_since
         self.processes = processes
 
 
@@ -54,7 +52,7 @@ def detail(service: Service, around: Surroundings, now: float, style: Style) -> 
         ("Beside it", _beside_text(around.lives_beside)),
         *_edge_rows(service, around.others, style),
         *firings.rows(service, now),
-        *_history_rows(service, around.counted_since, now),
+        *_history_rows(service, now),
         *_definition_rows(service, around.definition),
     ]
     lines = [_title(service, style), *(labelled(label, text) for label, text in rows if text)]
@@ -174,12 +172,11 @@ def needed_by(service: Service, others: dict[str, Service]) -> list[str]:
     )
 
 
-def _history_rows(service: Service, since: float, now: float) -> list[tuple[str, str]]:
+def _history_rows(service: Service, now: float) -> list[tuple[str, str]]:
     count = service["restarts"]
-    counted = f"{count} by itself, since virtsupd began at {moment(since, now)}"
     exits = service["exits"][:_SHOWN_EXITS] if service["timer"] is None else []
     return [
-        ("Restarts", counted if count else ""),
+        ("Restarts", f"{count} by itself" if count else ""),
         *(
             ("Last exit" if position == 0 else "before", exit_text(one, now))
             for position, one in enumerate(exits)

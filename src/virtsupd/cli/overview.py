@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import ago, elapsed, moment, until
+from virtsupd.cli.times import ago, elapsed, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ MARKS = {
 
 _NAME_WIDTH = 40
 """The widest name that moves the columns of the others."""
-
-_NOTE_WIDTH = 22
-"""What a note needs before its marks, to say anything."""
 
 _STAGE_KINDS = ("target", "condition")
 _OBVIOUS_REASONS = ("finished", "held")
@@ -76,17 +73,16 @@ def _stopped_group(service: Service) -> str:
 class _Row:
     """What is shown of one service: its columns, made once."""
 
-    __slots__ = ("color", "group", "marks", "name", "note", "pid", "short_marks", "since")
+    __slots__ = ("color", "group", "marks", "name", "note", "pid", "since")
 
-    def __init__(self, service: Service, now: float, counted_since: str) -> None:
+    def __init__(self, service: Service, now: float) -> None:
         reason = service["reason"]
         self.group = group_of(service)
         self.name = service["name"]
         self.pid = str(service["pid"] or "")
         self.since = ago(service["since"], now) if service["since"] else ""
         self.note = note(service, now)
-        self.short_marks = marks(service)
-        self.marks = marks(service, counted_since) if self.short_marks else ""
+        self.marks = marks(service)
         self.color = _NOTE_COLORS.get(reason["kind"], "") if reason is not None else ""
 
     @property
@@ -98,9 +94,8 @@ class _Row:
 def overview(daemon: Daemon, services: list[Service], now: float, style: Style) -> str:
     """Return the text for all services; `now` is the Unix time that relative times refer to."""
     groups: dict[str, list[_Row]] = {group: [] for group in MARKS}
-    counted_since = f" since {moment(daemon['since'], now)}"
     for service in services:
-        row = _Row(service, now, counted_since)
+        row = _Row(service, now)
         groups[row.group].append(row)
     widths = _widths([row for rows in groups.values() for row in rows if not row.is_quiet])
     lines = _heading(daemon, groups, now, style)
@@ -165,11 +160,9 @@ def _columns(row: _Row, widths: tuple[int, int, int], style: Style) -> str:
     name, pid, since = widths
     left = f"{row.name:<{name}}  {row.pid:>{pid}}  {row.since:<{since}}"
     used = len(left) + 6
-    room = max(style.width - used - (_NOTE_WIDTH if row.note else 0), 0)
-    marks_text = row.marks if not style.width or len(row.marks) <= room else row.short_marks
     if not row.note:
-        return f"{left}  {marks_text}"
-    tail = f"; {marks_text}" if marks_text else ""
+        return f"{left}  {row.marks}"
+    tail = f"; {row.marks}" if row.marks else ""
     return f"{left}  {style.paint(row.color, style.fit(row.note, used + len(tail)))}{tail}"
 
 
@@ -195,15 +188,12 @@ def note(service: Service, now: float) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def marks(service: Service, counted_since: str = "") -> str:
-    """Return what else is remarkable about a service: short, and never to be cut.
-
-    `counted_since` tells since when restarts are counted.
-    """
+def marks(service: Service) -> str:
+    """Return what else is remarkable about a service: short, and never to be cut."""
     count = len(service["warnings"])
     restarts = restarts_text(service)
     parts = [
-        f"{restarts}{counted_since}" if restarts else "",
+        restarts,
         "changed, restart it to apply" if service["replacement_pending"] else "",
         "disabled" if not service["enabled"] and not _is_about(service, "disabled") else "",
         f"{count} warning{'s' if count > 1 else ''}" if count else "",

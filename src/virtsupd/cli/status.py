@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from virtsupd.cli.detail import Surroundings
     from virtsupd.cli.session import Session
-    from virtsupd.cli.wire import Daemon, Others, Process, Service
+    from virtsupd.cli.wire import Others, Process, Service
 
 _LOG_LINES = 10
 _NOT_RUNNING = 3
@@ -29,16 +29,14 @@ def run(session: Session) -> int:
             # One that was not yet re-executed after an upgrade does not count them.
             counted: list[Others] = reply.get("others", [])
             counts = {other["name"]: other["count"] for other in counted}
-            _show_each(session, services, reply["daemon"], counts)
+            _show_each(session, services, counts)
         else:
             session.say(overview(reply["daemon"], services, session.now(), session.style))
     is_up = all(service["state"] == "running" for service in services)
     return 0 if is_up or not names else _NOT_RUNNING
 
 
-def _show_each(
-    session: Session, services: list[Service], daemon: Daemon, beside: dict[str, int]
-) -> None:
+def _show_each(session: Session, services: list[Service], beside: dict[str, int]) -> None:
     from virtsupd.cli.detail import detail  # noqa: PLC0415  the overview does without it
 
     others = _others(session, services)
@@ -46,7 +44,6 @@ def _show_each(
         if position:
             session.say()
         around = _surroundings(session, service, others)
-        around.counted_since = daemon["since"]
         around.lives_beside = beside.get(service["name"], 0)
         session.say(detail(service, around, session.now(), session.style))
 

@@ -164,7 +164,7 @@ def _why_not_well(host: HostState, service: Service) -> Reason | None:
         return _why_not_firing(host, service)
     if service.adopted_at is not None and service.spec.stop.mode is StopMode.PROCESS:
         # Its children's orphans are another one's to reap: libvirtd stalls 40 s for each that is not.
-        text = "taken over from a virtsupd that died: the orphans it leaves go to PID 1 until it is restarted"
+        text = "taken over from an earlier virtsupd: until it is restarted, PID 1 reaps what its children leave"
         return Reason(ReasonKind.ADOPTED, text)
     return None
 
