@@ -272,7 +272,11 @@ class LinuxMachine:
         return kill(remains)
 
     def is_gone(self, run: Run, stop: Stop) -> bool:
-        """Whether nothing is left that the stop mode covers."""
+        """Whether nothing is left that the stop mode covers.
+
+        What goes into the background may have made its leader after the signal was sent.
+        """
+        run.seek_kin()
         return is_gone(run.remains(stop))
 
     def when_gone(self, run: Run, stop: Stop, on_gone: Callable[[], None]) -> None:

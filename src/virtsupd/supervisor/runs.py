@@ -121,15 +121,21 @@ class Run:
         return parent == os.getpid() or (is_marked and self.is_adopted and parent == 1)
 
     def remains(self, stop: Stop) -> Remains:
-        """Return what is left; while its leader is not known, its first process's group and its kin."""
-        is_hidden = (
-            not self.is_settled and stop.mode is StopMode.PROCESS and self.cgroup is not None
-        )
+        """Return what is left; while its leader is not known, its first process's group and its kin.
+
+        Where all in its cgroup is its own, that is what it is until then: a reload may have changed
+        the mode.
+        """
+        mode = stop.mode
+        if not self.is_settled and self.has_own_cgroup:
+            mode = StopMode.CGROUP
+        elif not self.is_settled and self.cgroup is not None and mode is StopMode.PROCESS:
+            mode = StopMode.GROUP
         return Remains(
             leader=self.leader,
             group=self.group,
             cgroup=self.cgroup,
-            mode=StopMode.GROUP if is_hidden else stop.mode,
+            mode=mode,
             leader_fd=self.elsewhere.pidfd if self.elsewhere is not None else None,
             kin=self.kin,
         )

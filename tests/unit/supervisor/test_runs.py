@@ -12,7 +12,8 @@ from tests.support.checks import eventually
 from tests.support.processes import cgroup_tree
 
 from virtsupd.core.names import Name
-from virtsupd.core.spec import LogSpec, ProcessSpec
+from virtsupd.core.spec import LogSpec, ProcessSpec, Stop, StopMode
+from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.lives import all_pids, led_group, life_of, parent_of
 from virtsupd.process.marks import START
 from virtsupd.process.notify import NotifySocket
@@ -174,3 +175,13 @@ async def test_watches_are_replaced_when_they_end() -> None:
     run.is_waiting = True
     run.wait_again("defect")
     assert not run.is_waiting
+
+
+async def test_what_has_not_named_itself_is_all_in_its_own_cgroup_whatever_the_mode_by_now() -> (
+    None
+):
+    run = run_of(None)
+    run.cgroup, run.has_own_cgroup, run.is_settled = Cgroup(Path("/nowhere")), True, False
+    assert run.remains(Stop(mode=StopMode.PROCESS)).mode is StopMode.CGROUP
+    run.is_settled = True
+    assert run.remains(Stop(mode=StopMode.PROCESS)).mode is StopMode.PROCESS
