@@ -136,7 +136,8 @@ class Judge:
         if number == 1:
             return
         mode = self.modes.get(name, service.spec.stop.mode)
-        may_be_mistaken = process.is_mistaken and process.role != "guest"
+        may_be_mistaken = process.is_lost or process.is_mistaken
+        may_be_mistaken = may_be_mistaken and process.role != "guest"
         demand(
             covers(mode, process) or may_be_mistaken,
             name,

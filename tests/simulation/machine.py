@@ -344,10 +344,28 @@ class SimMachine:
 
     def named_leader(self, run: Run) -> int | None:
         self.power.check()
-        return None
+        if run.is_settled or run.has_own_cgroup or not isinstance(run.ready_probe, PidFileProbe):
+            return None
+        started = (p for p in self.world.living(run.name) if p.generation == run.generation)
+        return next((p.pid for p in started if p.role == "leader" and p.is_ready), None)
+
+    def _seek_kin(self, run: Run) -> None:
+        """Take the oldest process with the mark of the start for the one that never named itself."""
+        if run.is_settled or run.has_own_cgroup or run.kin:
+            return
+        started = [p for p in self.world.living(run.name) if p.started >= run.began]
+        others = [p for p in started if p.pid != run.leader and p.group != run.group]
+        marked = [p for p in others if p.role != "guest"]  # whose environment is another
+        found = min(marked, key=lambda p: (p.started, not p.is_lead, p.pid), default=None)
+        for process in others:
+            process.is_lost = process is not found
+        if found is not None:
+            found.is_mistaken = not found.is_lead
+            run.kin = (self.world.life_of(found),)
 
     def send_end(self, run: Run, effect: Terminate | Kill) -> tuple[str, ...]:
         self.power.strike()
+        self._seek_kin(run)
         remains = run.remains(effect.stop)
         self.hooks.watcher.ending(run.name, remains.mode)
         if isinstance(effect, Kill):
@@ -360,6 +378,7 @@ class SimMachine:
 
     def is_gone(self, run: Run, stop: Stop) -> bool:
         self.power.check()
+        self._seek_kin(run)
         return self._is_gone(run, stop)
 
     def _is_gone(self, run: Run, stop: Stop) -> bool:
@@ -368,7 +387,9 @@ class SimMachine:
             return self.world.alive(remains.leader) is None
         if remains.mode is StopMode.CGROUP and remains.cgroup is not None:
             return not remains.cgroup.pids()
-        return not self.world.group(remains.group)
+        kin = (self.world.held(life) for life in remains.kin)
+        is_kin_left = any(p is not None and p.is_alive for p in kin)
+        return not self.world.group(remains.group) and not is_kin_left
 
     def when_gone(self, run: Run, stop: Stop, on_gone: Callable[[], None]) -> None:
         self.power.strike()

@@ -27,6 +27,7 @@ class Sender:
             self.to_leader(TERM)
             return
         is_reached = self._to_group(TERM)
+        self._to_kin(TERM)
         if not is_reached and remains.mode is StopMode.CGROUP and remains.cgroup is not None:
             self._to_all(remains.cgroup.pids(), TERM)
 
@@ -39,6 +40,7 @@ class Sender:
             cast("SimCgroup", remains.cgroup).was_killed = True
             self._to_all(remains.cgroup.pids(), KILL, is_one_step=True)
         self._to_group(KILL)
+        self._to_kin(KILL)
 
     def to_leader(self, number: int) -> None:
         found = self.world.alive(self.remains.leader)
@@ -56,6 +58,13 @@ class Sender:
         self._to_all([p.pid for p in led], number, is_one_step=True)
         self._to_all([p.pid for p in rest], number)
         return bool(led or rest) or remains.leader is not None
+
+    def _to_kin(self, number: int) -> None:
+        for life in self.remains.kin:
+            found = self.world.held(life)
+            if found is not None:
+                self.world.signal(found, number)
+            self.power.strike()
 
     def _to_all(self, pids: Sequence[int], number: int, *, is_one_step: bool = False) -> None:
         for pid in pids:
