@@ -230,7 +230,7 @@ class Judge:
         for service in services:
             if service.state is State.STOPPED:
                 self._demand_stopped(service.spec.name)
-            elif service.is_ending and not self._is_guest(service):
+            elif not self._is_guest(service) and (service.is_ending or service.view.must_stop):
                 self.may_end.add(service.spec.name)
         self._demand_recorded({service.spec.name: service for service in services})
         if virtsupd.is_taken_over:
