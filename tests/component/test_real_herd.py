@@ -174,7 +174,7 @@ def test_virtsupd_explains_itself(server: HerdServer, words: list[str]) -> None:
         (["poke", "sleeper", "fail"], 'poke failed: 100 ~a of "nothing"'),
         (["reload", "root", "/other.scm"], "takes no file"),
         (["restart", "root"], "cannot restart virtsupd itself"),
-        (["schedule", "timer", "at", "23:00", "--", "true"], "service 'timer' could not be found"),
+        (["schedule", "timer", "at", "23:00", "--", "true"], "has neither timers nor causes"),
     ],
 )
 def test_what_fails_exits_1_and_says_why(

@@ -109,6 +109,8 @@ class HerdServer:
                 return request.reply
             case herd.Shutdown():
                 return b""
+            case herd.Why() | herd.Schedule():
+                raise ActionError("the hand-made server has neither timers nor causes")
             case _:
                 return self._carry_out_for_service(request)
 
