@@ -144,6 +144,11 @@ def hear(directory: str) -> None:
         signal.pause()
 
 
+def end_well(word: str) -> None:
+    say(word)
+    sys.exit(0)
+
+
 def flaky() -> None:
     chance = os.urandom(1)[0]
     if chance < 128:  # half of them
@@ -190,7 +195,7 @@ for word in words:
         case "on-hup":
             signal.signal(signal.SIGHUP, lambda *_: say("HUP"))
         case "on-term":
-            signal.signal(signal.SIGTERM, lambda *_: (say("TERM"), sys.exit(0)))
+            signal.signal(signal.SIGTERM, lambda *_: end_well("TERM"))
         case "say":
             say(next(words))
         case "exit":
