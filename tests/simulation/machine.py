@@ -241,6 +241,7 @@ class SimMachine:
             return None
         if not first.is_lead:
             first.is_mistaken = True
+            first.role = "daemon"  # all in a cgroup of its own is the service's, whatever it was
             self._lose_group(record)
         return self.world.life_of(first)
 
