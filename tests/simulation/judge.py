@@ -268,7 +268,7 @@ class Judge:
         self._demand_kept(virtsupd)
 
     def _demand_kept(self, virtsupd: Virtsupd) -> None:
-        is_under_way = virtsupd.supervisor._is_scheduled
+        is_under_way = virtsupd.supervisor._is_scheduled or virtsupd.engine.is_shutting_down
         leads = [(name, lead) for name, lead in self.ups.items() if lead is not None]
         if is_under_way or len(leads) < len(self.ups) or not all(p.is_alive for _, p in leads):
             return
