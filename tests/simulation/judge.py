@@ -159,9 +159,13 @@ class Judge:
     def ending(self, name: Name, mode: StopMode) -> None:
         self.modes[name] = mode
         service = self.service(name)
-        is_safe = service is not None and self._is_guest(service) and service.death is None
-        if not is_safe or self._has_fallen(name):
+        if service is None or self._is_fair(service):
             self.may_end.add(name)
+
+    def _is_fair(self, service: Service) -> bool:
+        """Whether it may end without anybody's leave."""
+        has_died = service.death is not None or self._has_fallen(service.spec.name)
+        return has_died or not self._is_guest(service)
 
     def _is_guest(self, service: Service) -> bool:
         return service.origin.is_guest and service.spec.is_guest
@@ -230,7 +234,7 @@ class Judge:
         for service in services:
             if service.state is State.STOPPED:
                 self._demand_stopped(service.spec.name)
-            elif not self._is_guest(service) and (service.is_ending or service.view.must_stop):
+            elif (service.is_ending or service.view.must_stop) and self._is_fair(service):
                 self.may_end.add(service.spec.name)
         self._demand_recorded({service.spec.name: service for service in services})
         if virtsupd.is_taken_over:
