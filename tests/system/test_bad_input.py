@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -284,7 +285,7 @@ def test_a_full_disk_costs_lines_and_says_so() -> None:
 def test_a_state_that_cannot_be_written_is_told_and_ends_nothing() -> None:
     with virtsupd(GOOD) as daemon:
         state = daemon.host.state_file
-        state.parent.rmdir()
+        shutil.rmtree(state.parent)
         state.parent.write_text("a file where the directory was")
         assert daemon.ask("Stop", "good")[0] == "done"
         daemon.await_event("what is wanted could not be written down")
