@@ -4,9 +4,8 @@ Pids are used again. A process is known for good by its pid, the time at which i
 epoch in which both were counted: a boot of the machine, and a pid namespace in it.
 """
 
-import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,46 +34,6 @@ def epoch() -> str:
     first = _fields(1)
     began = first[_STARTED] if first is not None else "unknown"
     return f"{boot}:{Path('/proc/self/ns/pid').readlink()}:{began}"
-
-
-class LifeWatch:
-    """Calls once when a process ends, whoever's child it is, on the running event loop.
-
-    Holds a pidfd, through which the process can be signalled for certain.
-    """
-
-    def __init__(self, pid: int, on_end: Callable[[], None]) -> None:
-        """Begin to watch. One that is gone already has `on_end` called in a next turn of the loop."""
-        self._loop = asyncio.get_running_loop()
-        self._on_end = on_end
-        self.pidfd: int | None = None
-        try:
-            self.pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._loop.call_soon(self._end)
-        else:
-            self._loop.add_reader(self.pidfd, self._end)
-
-    def close(self) -> None:
-        """Watch no more. May be called twice."""
-        self._on_end = _nothing
-        if self.pidfd is not None:
-            self._loop.remove_reader(self.pidfd)
-            os.close(self.pidfd)
-            self.pidfd = None
-
-    def _end(self) -> None:
-        on_end = self._on_end
-        self.close()
-        on_end()
-
-
-def last_status(pid: int) -> ExitStatus:
-    """Return how a process ended that its parent has not reaped yet; unknown if it cannot be told."""
-    fields = stat_fields(pid)
-    if fields is None or fields[0] != "Z":
-        return ExitStatus()
-    return from_wait_status(int(fields[_STATUS]))
 
 
 def zombie_status(pid: int) -> ExitStatus | None:
@@ -240,7 +199,3 @@ def _is_hidden(pid: int) -> bool:
     except OSError as error:
         return isinstance(error, PermissionError)
     return False
-
-
-def _nothing() -> None:
-    return

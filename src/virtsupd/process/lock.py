@@ -8,6 +8,7 @@ import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from virtsupd.errors import AlreadyRunningError
 
@@ -21,6 +22,9 @@ class _FileLock:
 
     The file is opened exactly once: closing any other descriptor of it would drop the lock.
     """
+
+    _refusal: ClassVar[str]
+    """What is said of another process that holds it, with its {directory} and {holder}."""
 
     def __init__(self, path: Path, *, inherited: int | None = None) -> None:
         """Take the lock and write our pid into the file.
@@ -57,11 +61,9 @@ class _FileLock:
         except OSError as error:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             os.close(descriptor)
-            raise AlreadyRunningError(self._refusal(holder or "unknown")) from error
+            text = self._refusal.format(directory=self.path.parent, holder=holder or "unknown")
+            raise AlreadyRunningError(text) from error
         return descriptor
-
-    def _refusal(self, holder: str) -> str:
-        raise NotImplementedError
 
     def _is_in_place(self, descriptor: int) -> bool:
         """Whether a file that we have open is the one that others find."""
@@ -87,11 +89,10 @@ class _FileLock:
 class RunLock(_FileLock):
     """Keeps another virtsupd out of the run directory in which the file lies."""
 
-    def _refusal(self, holder: str) -> str:
-        return (
-            f"another virtsupd runs in {self.path.parent} (pid {holder}); "
-            "give this one a run_dir of its own, or end the other"
-        )
+    _refusal = (
+        "another virtsupd runs in {directory} (pid {holder}); "
+        "give this one a run_dir of its own, or end the other"
+    )
 
 
 class StateLock(_FileLock):
@@ -104,8 +105,7 @@ class StateLock(_FileLock):
         """Take the lock; as `_FileLock`."""
         super().__init__(directory / STATE_LOCK, inherited=inherited)
 
-    def _refusal(self, holder: str) -> str:
-        return (
-            f"another virtsupd keeps its state in {self.path.parent} (pid {holder}); "
-            "give this one a state_dir of its own, or end the other"
-        )
+    _refusal = (
+        "another virtsupd keeps its state in {directory} (pid {holder}); "
+        "give this one a state_dir of its own, or end the other"
+    )

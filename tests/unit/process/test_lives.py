@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import anyio
 import pytest
 from tests.support.checks import eventually
 from tests.support.processes import CHILDREN
@@ -14,7 +13,6 @@ from tests.support.processes import CHILDREN
 from virtsupd.core.exits import ExitStatus
 from virtsupd.process.lives import (
     Life,
-    LifeWatch,
     all_pids,
     began_at,
     children_since,
@@ -24,7 +22,6 @@ from virtsupd.process.lives import (
     has_ended,
     is_alive,
     is_member,
-    last_status,
     led_group,
     led_session,
     life_of,
@@ -99,43 +96,9 @@ def test_a_group_counts_when_a_session_began_with_it(child: subprocess.Popen[byt
 def test_a_zombie_tells_how_it_ended(command: str, status: ExitStatus) -> None:
     with subprocess.Popen(["/bin/sh", "-c", command]) as process:
         wait_zombie(process.pid)
-        assert last_status(process.pid) == zombie_status(process.pid) == status
+        assert zombie_status(process.pid) == status
     assert zombie_status(process.pid) is None
     assert zombie_status(os.getpid()) is None
-    assert last_status(process.pid) == ExitStatus()
-    assert last_status(os.getpid()) == ExitStatus()
-
-
-async def test_the_end_of_a_process_is_told_once(child: subprocess.Popen[bytes]) -> None:
-    ended = anyio.Event()
-    watch = LifeWatch(child.pid, ended.set)
-    assert watch.pidfd is not None
-    signal.pidfd_send_signal(watch.pidfd, signal.SIGKILL)
-    with anyio.fail_after(10):
-        await ended.wait()
-    watch.close()
-
-
-async def test_a_closed_watch_tells_nothing(child: subprocess.Popen[bytes]) -> None:
-    told: list[int] = []
-    watch = LifeWatch(child.pid, lambda: told.append(1))
-    watch.close()
-    child.kill()
-    wait_zombie(child.pid)
-    await anyio.lowlevel.checkpoint()
-    assert told == []
-
-
-async def test_one_that_is_gone_already_is_told_in_the_next_turn() -> None:
-    ended = anyio.Event()
-    LifeWatch(NOBODY, ended.set)
-    assert not ended.is_set()
-    with anyio.fail_after(10):
-        await ended.wait()
-    told: list[int] = []
-    LifeWatch(NOBODY, lambda: told.append(1)).close()
-    await anyio.lowlevel.checkpoint()
-    assert told == []
 
 
 def test_children_are_found_by_when_they_began(child: subprocess.Popen[bytes]) -> None:

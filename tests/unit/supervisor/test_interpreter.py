@@ -54,7 +54,8 @@ from virtsupd.core.spec import (
 from virtsupd.errors import SpawnError
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.clock import SystemClock
-from virtsupd.process.lives import LifeWatch, epoch, has_ended
+from virtsupd.process.exit_watch import ExitWatch
+from virtsupd.process.lives import epoch, has_ended
 from virtsupd.process.notify import NotifyMessage
 from virtsupd.process.plan import Child, SpawnPlan
 from virtsupd.process.reaper import become_subreaper
@@ -244,7 +245,7 @@ async def test_a_daemon_that_never_named_itself_does_not_outlive_its_start(
 async def end(s: Supervising, pid: int) -> None:
     """End a process that we have inherited, and wait until it is reaped."""
     ended = anyio.Event()
-    watch = LifeWatch(pid, ended.set)
+    watch = ExitWatch(pid, os.pidfd_open(pid), lambda _: ended.set())
     os.kill(pid, signal.SIGKILL)
     with anyio.fail_after(10):
         await ended.wait()
