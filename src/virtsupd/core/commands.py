@@ -176,6 +176,10 @@ def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Repo
         return Report(name, Result.DONE, f"{name} is running")
     if _is_given_up(host, ticket, service):
         return _superseded(name, "stopped")
+    if service.is_late:
+        seen = f": {service.not_ready_because}" if service.not_ready_because else ""
+        text = f"not ready within {service.spec.ready.timeout_seconds:g} s{seen}"
+        return Report(name, Result.FAILED, f"{name}: {text}; the guest runs on, and is waited for")
     return _stuck(service)
 
 

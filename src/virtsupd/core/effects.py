@@ -7,6 +7,7 @@ posted back as an event with the same generation.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.events import Timer
 from virtsupd.core.host_scope import ShutdownOrder
 from virtsupd.core.jobs import Firings
@@ -41,6 +42,42 @@ class Adopt:
     generation: int
     process: ProcessSpec
     """As the definition in force has it; the process may have been made from an older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartDomain:
+    """Have libvirt start a guest, unless it runs already, and watch for its readiness.
+
+    As long as libvirt cannot be reached it is waited for. Answer: Spawned or SpawnFailed; later
+    BecameReady, and Exited once.
+    """
+
+    name: Name
+    generation: int
+    domain: DomainSpec
+    ready: Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptDomain:
+    """Take over a guest that ran, or was being started, under an earlier virtsupd.
+
+    Answer, once libvirt tells: Adopted, and Exited if it ended meanwhile; or NeverMade.
+    """
+
+    name: Name
+    generation: int
+    domain: DomainSpec
+
+
+@dataclass(frozen=True, slots=True)
+class EndDomain:
+    """End a guest in this way, or leave it. Answer: Exited if it ran, and Gone."""
+
+    name: Name
+    generation: int
+    domain: DomainSpec
+    how: GuestStop
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +282,9 @@ class Finish:
 Effect = (
     Spawn
     | Adopt
+    | StartDomain
+    | AdoptDomain
+    | EndDomain
     | Keep
     | AwaitReady
     | WatchHealth

@@ -45,6 +45,7 @@ from virtsupd.core import (
 from virtsupd.core.effects import Answer, Effect, Keep
 from virtsupd.core.events import (
     Added,
+    Appeared,
     Asked,
     Booted,
     ClockSet,
@@ -183,7 +184,7 @@ class Engine:
                 wanted.ask(host, event)
             case Hung():
                 host.tickets.pop(event.ticket, None)
-            case OutputChanged() | ClockSet():
+            case OutputChanged() | ClockSet() | Appeared():
                 self._surroundings_changed(event)
             case GuestsFound() | GuestEnded() | Fired(timer=Timer.SHUTDOWN):
                 shutdown.take(host, event)
@@ -201,9 +202,12 @@ class Engine:
         host.shutdown_policy = event.shutdown_policy or host.shutdown_policy
         reload.take_over(host, event.graph)
 
-    def _surroundings_changed(self, event: OutputChanged | ClockSet) -> None:
+    def _surroundings_changed(self, event: OutputChanged | ClockSet | Appeared) -> None:
         if isinstance(event, ClockSet):
             timing.clock_set(self._host)
+            return
+        if isinstance(event, Appeared):
+            processes.appeared(self._host, event.name)
             return
         service = self._host.services.get(event.name)
         if service is not None and service.output_trouble != event.why:

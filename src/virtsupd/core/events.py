@@ -71,7 +71,8 @@ class Spawned:
 
     name: Name
     generation: int
-    pid: int
+    pid: int | None
+    """None: it is a guest of libvirt's, and its process is not known."""
     warnings: tuple[str, ...] = ()
 
 
@@ -211,6 +212,13 @@ class GuestEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Appeared:
+    """The guest that a stopped service stands for runs: somebody else started it."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
 class ClockSet:
     """The wall clock was set, or stood still with the machine: what it shows is not what was expected."""
 
@@ -273,6 +281,7 @@ Event = (
     | OutputChanged
     | GuestsFound
     | GuestEnded
+    | Appeared
     | ClockSet
     | Asked
     | Hung

@@ -44,6 +44,8 @@ class ExitStatus:
     code: int | None = None
     signal: int | None = None
     dumped_core: bool = False
+    words: str = ""
+    """What became of something that is no process: "shut down from inside"."""
 
     @property
     def wait_status(self) -> int | None:
@@ -56,6 +58,8 @@ class ExitStatus:
 
     def __str__(self) -> str:
         """Say it for people: "exited with code 3", "ended by SIGKILL"."""
+        if self.words:
+            return self.words
         if self.code is not None:
             return f"exited with code {self.code}"
         if self.signal is not None:

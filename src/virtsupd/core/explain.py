@@ -146,9 +146,11 @@ def _why_backing_off(service: Service) -> Reason:
 def _why_starting(service: Service) -> Reason | None:
     probe = service.origin.probe
     if not probe:
-        return None
+        seen = service.not_ready_because
+        return Reason(ReasonKind.WAITING, seen) if seen else None
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""
-    return Reason(ReasonKind.WAITING, f"waits until ready ({probe}){seen}")
+    late = f" for more than {service.spec.ready.timeout_seconds:g} s" if service.is_late else ""
+    return Reason(ReasonKind.WAITING, f"waits{late} until ready ({probe}){seen}")
 
 
 def _why_not_well(host: HostState, service: Service) -> Reason | None:

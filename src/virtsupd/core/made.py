@@ -10,6 +10,7 @@ from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.spec import PidFileProbe, Probe, ServiceSpec, Stop
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Made:
     """Its processes are jobs; between them it has none."""
     has_sockets: bool = False
     is_guest: bool = False
+    domain: DomainSpec | None = None
+    """What was started, if it is no process of ours but a guest of libvirt's."""
     stop: Stop = field(default_factory=Stop)
     """How it is ended if its definition is gone."""
 
@@ -50,6 +53,7 @@ def made_from(spec: ServiceSpec) -> Made:
         is_timer=spec.timer is not None,
         has_sockets=spec.process is not None and bool(spec.process.sockets),
         is_guest=spec.is_guest,
+        domain=spec.domain,
         stop=spec.stop,
     )
 
@@ -60,7 +64,7 @@ def fingerprint(spec: ServiceSpec) -> str:
     Fields at their defaults do not count, so that a version that adds one finds its predecessor's
     processes unchanged.
     """
-    text = f"{_words(spec.process)} {_words(spec.ready.probe)}"
+    text = f"{_words(spec.domain or spec.process)} {_words(spec.ready.probe)}"
     if spec.timer is not None:
         text += " timer"
     return blake2b(text.encode(errors="surrogateescape"), digest_size=_DIGEST_BYTES).hexdigest()

@@ -7,13 +7,16 @@ is left of the service: there it is decided whether it starts again by itself, r
 from typing import assert_never
 
 from virtsupd.core import lifecycle
+from virtsupd.core.domain import GuestStop
 from virtsupd.core.effects import (
     AwaitReady,
     CancelTimer,
+    EndDomain,
     EndWatches,
     Kill,
     Release,
     Spawn,
+    StartDomain,
     Terminate,
     WatchHealth,
 )
@@ -65,7 +68,9 @@ def _carry_out(host: HostState, service: Service, step: Step) -> None:
 def _spawn(host: HostState, service: Service) -> None:
     spec = service.spec
     service.begin_start(host.next_generation())
-    if spec.process is not None and spec.timer is None:
+    if spec.domain is not None:
+        host.emit(StartDomain(spec.name, service.generation, spec.domain, spec.ready))
+    elif spec.process is not None and spec.timer is None:
         host.emit(Spawn(spec.name, service.generation, spec.process, spec.ready))
     elif spec.ready.probe is not None:
         host.emit(AwaitReady(spec.name, service.generation, spec.ready))
@@ -131,7 +136,12 @@ def _terminate(host: HostState, service: Service) -> None:
 
 def _send_end(host: HostState, service: Service) -> None:
     stop = service.spec.stop
-    host.emit(Terminate(service.spec.name, service.generation, stop))
+    domain = service.origin.domain
+    if domain is None:
+        host.emit(Terminate(service.spec.name, service.generation, stop))
+    else:
+        how = stop.how or service.origin.stop.how or GuestStop.SHUTDOWN
+        host.emit(EndDomain(service.spec.name, service.generation, domain, how))
     host.arm(service, Timer.STOP_DELAY, stop.delay_seconds)
 
 
@@ -144,7 +154,11 @@ def _escalate(host: HostState, service: Service) -> None:
 
 
 def _kill(host: HostState, service: Service) -> None:
-    host.emit(Kill(service.spec.name, service.generation, service.spec.stop))
+    name, domain = service.spec.name, service.origin.domain
+    if domain is None:
+        host.emit(Kill(name, service.generation, service.spec.stop))
+    else:
+        host.emit(EndDomain(name, service.generation, domain, GuestStop.DESTROY))
     host.arm(service, Timer.STOP_DELAY, _KILL_PATIENCE_SECONDS)
 
 

@@ -28,9 +28,11 @@ from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Phase
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import move
+from virtsupd.core.names import Name
 from virtsupd.core.service import Death, Rest, RestKind, Service
 from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.state import HostState
+from virtsupd.core.wanted import set_wanted
 
 ServiceEvent = (
     Spawned
@@ -67,6 +69,20 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
             _heard(host, service, event)
         case _:
             assert_never(event)
+
+
+def appeared(host: HostState, name: Name) -> None:
+    """Want a guest that somebody else started, and take it for what it is; not in a shutdown.
+
+    It is started whatever would hold it back, since it runs: that start only finds it.
+    """
+    service = host.services.get(name)
+    if service is None or service.is_alive or host.is_shutting_down:
+        return
+    host.clear_failure(service)
+    set_wanted(host, [name], wanted=True, who="libvirt")
+    host.touched.add(name)
+    move(host, service, Move.START)
 
 
 def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed) -> None:
@@ -170,10 +186,13 @@ def _death(host: HostState, service: Service, status: ExitStatus) -> Death:
     spec = service.spec
     if status.code is not None and status.code in spec.not_needed_exit:
         return Death(str(status), Rest(RestKind.NOT_NEEDED, f"not needed here: {status}"))
-    if service.state is State.STARTING:
+    rests_well = spec.respawn is None or spec.respawn.only_failures
+    has_finished = rests_well and status.code in spec.success_exit
+    is_ours = service.origin.domain is None
+    if service.state is State.STARTING and (is_ours or not has_finished):
         service.note_start_failure(host.now)
         return Death(f"{status} before it was ready")
-    if spec.respawn is None and status.code in spec.success_exit:
+    if has_finished:
         return Death(str(status), Rest(RestKind.FINISHED, str(status)))
     return Death(str(status))
 
@@ -187,6 +206,11 @@ def _start_overdue(host: HostState, service: Service) -> None:
     seconds = service.spec.ready.timeout_seconds
     if service.may_have_been_unheard:
         move(host, service, Move.READY)
+        return
+    if service.origin.is_guest:
+        # Slow is no reason to end it: `Service.is_late` is what is told.
+        service.due = None
+        host.announce(service.spec.name, "service late")
         return
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""
     _start_failed(host, service, f"not ready within {seconds:g} s{seen}")

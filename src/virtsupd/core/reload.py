@@ -38,7 +38,7 @@ def reload_problems(host: HostState, graph: ServiceGraph) -> tuple[str, ...]:
 
 def _leaving_problems(service: Service, graph: ServiceGraph) -> Iterator[str]:
     name = service.spec.name
-    if service.spec.is_guest and not _runs_on(service):
+    if service.spec.is_guest and service.origin.domain is None and not _runs_on(service):
         yield f"{name}: removing it would end a running guest; stop it first"
     heirs = {graph.canonical[n] for n in service.spec.provides if n in graph.canonical}
     for heir in sorted(heirs):
@@ -69,9 +69,10 @@ def _will_hold(host: HostState, name: Name, graph: ServiceGraph) -> bool:
 def take_over(host: HostState, graph: ServiceGraph) -> None:
     """Put a graph in force that `reload_problems` has nothing against."""
     leaving = [s for n, s in host.services.items() if n not in graph.spec_by_name]
-    last = {s.spec.name: s for s in leaving if s.is_alive}
+    # A guest of libvirt's runs on, as those that never were services do.
+    last = {s.spec.name: s for s in leaving if s.is_alive and s.origin.domain is None}
     for service in leaving:
-        if not service.is_alive:
+        if service.spec.name not in last:
             host.forget(service, "it left the configuration")
     ending = {name: service for name, service in last.items() if not _runs_on(service)}
     for name, service in ending.items():

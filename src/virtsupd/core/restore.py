@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from copy import copy
 
 from virtsupd.core import timing
-from virtsupd.core.effects import Adopt, ArmTimer, AwaitReady
+from virtsupd.core.effects import Adopt, AdoptDomain, ArmTimer, AwaitReady
 from virtsupd.core.events import Adopted, Timer
 from virtsupd.core.jobs import FRESH
 from virtsupd.core.lifecycle import Move
@@ -51,8 +51,8 @@ def restore(host: HostState, kept: Mapping[Name, Service]) -> None:
 
 def _restore_leftover(host: HostState, name: Name, service: Service) -> None:
     made = service.made
-    if not service.has_process or made is None:
-        return
+    if not service.has_process or made is None or made.domain is not None:
+        return  # a guest of libvirt's runs on, as those that never were services do
     spec = ServiceSpec(
         name=name,
         provides=(name,),
@@ -88,7 +88,11 @@ def adopt(host: HostState) -> None:
     alive = [service for service in host.services.values() if service.has_process]
     for service in alive:
         name, process = service.spec.name, service.spec.process or LOST
-        host.emit(Adopt(name, service.generation, process))
+        domain = service.origin.domain
+        if domain is not None:
+            host.emit(AdoptDomain(name, service.generation, domain))
+        else:
+            host.emit(Adopt(name, service.generation, process))
         if service.state is State.RUNNING and service.job is None and not service.is_done:
             host.sought.add(name)
     for service in tuple(host.services.values()):

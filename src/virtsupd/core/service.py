@@ -153,6 +153,14 @@ class Service:
         return self.state is State.STOPPING and self.kills > 1
 
     @property
+    def is_late(self) -> bool:
+        """Whether it is a guest that was not ready in its time: it runs on, and is waited for."""
+        ready = self.spec.ready
+        has_deadline = ready.probe is not None and ready.timeout_seconds > 0
+        is_begun = self.state is State.STARTING and self.due is None
+        return is_begun and has_deadline and self.origin.is_guest
+
+    @property
     def timer(self) -> TimerSpec | None:
         """When its jobs run, if it is armed as a timer or would be; a changed kind waits for a stop."""
         return self.spec.timer if self.origin.is_timer else None

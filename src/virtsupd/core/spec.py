@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.names import Name
 
 
@@ -136,6 +137,11 @@ class HostProbe:
     """Take it for granted (`[host] networking = "assume"`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class AgentProbe:
+    """The guest agent of a libvirt domain answers."""
+
+
 Probe = (
     NotifyProbe
     | FdProbe
@@ -150,6 +156,7 @@ Probe = (
     | MountProbe
     | PathProbe
     | HostProbe
+    | AgentProbe
 )
 
 
@@ -188,6 +195,8 @@ class Respawn:
     max_delay_seconds: float = 30.0
     limit: int = 5
     window_seconds: float = 30.0
+    only_failures: bool = False
+    """One that ended with a success code is finished, until it is started by a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +206,8 @@ class Stop:
     signal: str = "SIGTERM"
     delay_seconds: float = 5.0
     mode: StopMode = StopMode.CGROUP
+    how: GuestStop | None = None
+    """Of a libvirt domain, in place of signal and mode; it is destroyed after the delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +342,9 @@ class ServiceSpec:
     before: tuple[Name, ...] = ()
     conflicts: tuple[Name, ...] = ()
     process: ProcessSpec | None = None
-    """None: a target (no readiness probe) or a condition (with one)."""
+    """None without `domain` too: a target (no readiness probe) or a condition (with one)."""
+    domain: DomainSpec | None = None
+    """What runs in place of a process; a service has one of them at most."""
     ready: Readiness = Readiness()
     health: Health | None = None
     respawn: Respawn | None = Respawn()
@@ -353,8 +366,8 @@ class ServiceSpec:
 
     @property
     def is_stage(self) -> bool:
-        """Whether it has no process of its own: a target or a condition."""
-        return self.process is None
+        """Whether it has nothing of its own that runs: a target or a condition."""
+        return self.process is None and self.domain is None
 
     @property
     def is_to_end(self) -> bool:

@@ -2,8 +2,8 @@
 
 import anyio
 
-from virtsupd.core.spec import BannerProbe, ExecProbe, HttpProbe, TcpProbe
-from virtsupd.errors import NotReadyError, SpawnError
+from virtsupd.core.spec import AgentProbe, BannerProbe, ExecProbe, HttpProbe, TcpProbe
+from virtsupd.errors import NotReadyError, SpawnError, VirtsupdError
 from virtsupd.process.network import (
     ImpossibleProbeError,
     attempt_banner,
@@ -13,7 +13,7 @@ from virtsupd.process.network import (
 from virtsupd.process.probe_context import ProbeContext, only_news
 from virtsupd.process.wakeups import Pause
 
-Tried = TcpProbe | BannerProbe | HttpProbe | ExecProbe
+Tried = TcpProbe | BannerProbe | HttpProbe | ExecProbe | AgentProbe
 
 _NETWORK_PAUSE_SECONDS = 0.01
 _COMMAND_PAUSE_SECONDS = 0.1
@@ -28,7 +28,7 @@ async def retry(probe: Tried, context: ProbeContext) -> None:
         ImpossibleProbeError: no attempt can succeed.
     """
     pause = Pause(_NETWORK_PAUSE_SECONDS, context.interval_seconds)
-    if isinstance(probe, ExecProbe):
+    if isinstance(probe, ExecProbe | AgentProbe):
         pause = Pause(_COMMAND_PAUSE_SECONDS, _LONGEST_COMMAND_PAUSE_SECONDS)
     note = only_news(context.note)
     while True:
@@ -49,6 +49,8 @@ async def attempt(probe: Tried, context: ProbeContext) -> None:
     """
     if isinstance(probe, ExecProbe):
         return await _attempt_command(probe, context)
+    if isinstance(probe, AgentProbe):
+        return await _attempt_agent(context)
     try:
         with anyio.fail_after(context.attempt_seconds):
             await _attempt_connection(probe)
@@ -77,6 +79,15 @@ def _target(probe: TcpProbe | BannerProbe | HttpProbe) -> str:
             return path
         case _:
             return f"{probe.host} port {probe.port}"
+
+
+async def _attempt_agent(context: ProbeContext) -> None:
+    if context.agent is None:
+        raise ImpossibleProbeError("there is no guest whose agent could answer")
+    try:
+        await context.agent(context.attempt_seconds)
+    except VirtsupdError as error:
+        raise NotReadyError(str(error)) from error
 
 
 async def _attempt_command(probe: ExecProbe, context: ProbeContext) -> None:

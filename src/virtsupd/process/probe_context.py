@@ -41,6 +41,8 @@ class ProbeContext:
     """Whether a pid belongs to the service."""
     run: Callable[[tuple[str, ...], float], Awaitable[Outcome]] | None = None
     """Run a command as the service does: arguments and time limit (seconds)."""
+    agent: Callable[[float], Awaitable[None]] | None = None
+    """Ask the guest agent of a domain for an answer within a time limit (seconds)."""
     watchdog: Watchdog | None = None
     """Fed with the service's messages."""
     ready_fd: int | None = None

@@ -18,6 +18,7 @@ import anyio
 import anyio.lowlevel
 
 from virtsupd.core.spec import (
+    AgentProbe,
     BannerProbe,
     ExecProbe,
     ExitProbe,
@@ -65,7 +66,7 @@ async def wait_ready(probe: Probe | None, context: ProbeContext) -> int | None:
             return await _wait_pid_file(path, context)
         case FdProbe() | LogLineProbe():
             await _wait_told(probe, context)
-        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe():
+        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe() | AgentProbe():
             await retry(probe, context)
         case SocketProbe() | MountProbe() | PathProbe() | HostProbe():
             await _wait_seen(probe, context)
@@ -86,7 +87,7 @@ async def check(probe: Probe, context: ProbeContext) -> None:
             and `ExitProbe`, which tell of a start and cannot be asked again.
     """
     match probe:
-        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe():
+        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe() | AgentProbe():
             await attempt(probe, context)
         case SocketProbe() | MountProbe() | PathProbe() | HostProbe():
             _demand(_missing(probe, context))

@@ -9,6 +9,7 @@ of the records.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Job, JobRun, Phase
@@ -98,11 +99,17 @@ def _of_made(made: Made) -> dict[str, Any]:
         if getattr(made, name)
     }
     stop = [made.stop.signal, made.stop.delay_seconds, made.stop.mode.value]
-    return {"fingerprint": made.fingerprint, "probe": made.probe, "stop": stop} | flags
+    found: dict[str, Any] = {"fingerprint": made.fingerprint, "probe": made.probe, "stop": stop}
+    if made.domain is not None:
+        found["domain"] = [made.domain.domain, made.domain.uri]
+    if made.stop.how is not None:
+        found["how"] = made.stop.how
+    return found | flags
 
 
 def _of_exit(ended: ExitRecord) -> list[Any]:
-    return [*_of_status(ended.status), ended.at]
+    words = ended.status.words
+    return [*_of_status(ended.status), ended.at, *([words] if words else ())]
 
 
 def _of_status(status: ExitStatus) -> list[Any]:
@@ -130,6 +137,7 @@ def service_of(spec: ServiceSpec, content: Mapping[str, Any]) -> Service:
 
 def _made(content: Mapping[str, Any]) -> Made:
     signal, delay, mode = content["stop"]
+    how = content.get("how")
     return Made(
         fingerprint=str(content["fingerprint"]),
         probe=str(content["probe"]),
@@ -139,7 +147,8 @@ def _made(content: Mapping[str, Any]) -> Made:
         is_timer=bool(content.get("is_timer")),
         has_sockets=bool(content.get("has_sockets")),
         is_guest=bool(content.get("is_guest")),
-        stop=Stop(str(signal), float(delay), StopMode(mode)),
+        domain=DomainSpec(*map(str, content["domain"])) if "domain" in content else None,
+        stop=Stop(str(signal), float(delay), StopMode(mode), GuestStop(how) if how else None),
     )
 
 
@@ -160,8 +169,8 @@ def _respawn_record(content: list[Any]) -> RespawnRecord:
 
 def _exits(content: list[Any]) -> tuple[ExitRecord, ...]:
     return tuple(
-        ExitRecord(ExitStatus(code, signal, dumped_core), float(at))
-        for code, signal, dumped_core, at in content
+        ExitRecord(ExitStatus(code, signal, dumped_core, *map(str, words)), float(at))
+        for code, signal, dumped_core, at, *words in content
     )
 
 

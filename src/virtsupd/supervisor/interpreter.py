@@ -21,9 +21,7 @@ from virtsupd.core.effects import (
     AwaitReady,
     CancelTimer,
     Effect,
-    EndGuest,
     EndWatches,
-    FindGuests,
     Finish,
     Forget,
     Keep,
@@ -55,6 +53,8 @@ from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, Stop
 from virtsupd.errors import SpawnError, VirtsupdError
 from virtsupd.process.plan import Child
+from virtsupd.supervisor.domain_work import DomainWork, NoDomains
+from virtsupd.supervisor.guest_effects import GuestEffect, touch_guests
 from virtsupd.supervisor.guests import GuestWork, NoGuests
 from virtsupd.supervisor.handing_over import of_runs
 from virtsupd.supervisor.machine import Machine
@@ -79,13 +79,15 @@ class Interpreter:
         memory: Memory,
         timers: EngineTimers,
         guests: GuestWork | None = None,
+        domains: DomainWork | None = None,
     ) -> None:
-        """Take the parts; without `guests` there are none but services."""
+        """Take the parts; without `guests` there are none but services, nor domains among them."""
         self._machine = machine
         self._records = records
         self._memory = memory
         self._timers = timers
         self._guests = guests or NoGuests()
+        self._domains = domains or NoDomains()
         self._runs: dict[Name, Run] = {}
         self._unseen = Unseen(self._adopt)
         self.post: Callable[[Event], None] = _nowhere
@@ -96,6 +98,10 @@ class Interpreter:
 
     def carry_out(self, effect: Effect) -> None:
         """Do what an effect says, except Answer, Announce and Finish, which are the loop's."""
+        if isinstance(effect, GuestEffect):
+            self.flush()
+            touch_guests(effect, self._guests, self._domains, self.post)
+            return
         match effect:
             case Spawn() | Adopt() | Terminate() | Kill() | RunReload():
                 self._touch_process(effect)
@@ -103,8 +109,6 @@ class Interpreter:
                 self._watch(effect)
             case ArmTimer() | CancelTimer():
                 self._set_timer(effect)
-            case FindGuests() | EndGuest():
-                self._touch_guests(effect)
             case Keep() | Remember() | RememberShutdown() | RememberFirings():
                 self._note(effect)
             case Release() | Forget():
@@ -157,6 +161,9 @@ class Interpreter:
                 assert_never(effect)
 
     def _watch(self, effect: AwaitReady | WatchHealth | EndWatches) -> None:
+        if self._domains.has(effect.name):
+            self._domains.watch(effect, self.post)
+            return
         run = self._runs.get(effect.name)
         match effect:
             case AwaitReady():
@@ -168,13 +175,6 @@ class Interpreter:
                 self._machine.end_watches(run, effect.name)
             case _:
                 assert_never(effect)
-
-    def _touch_guests(self, effect: FindGuests | EndGuest) -> None:
-        self.flush()
-        if isinstance(effect, FindGuests):
-            self._guests.find(effect, self.post)
-        else:
-            self._guests.end(effect, self.post)
 
     def _set_timer(self, effect: ArmTimer | CancelTimer) -> None:
         if isinstance(effect, ArmTimer):
@@ -198,6 +198,7 @@ class Interpreter:
     def _give_back(self, effect: Release | Forget) -> None:
         self._machine.release(effect.name)
         if isinstance(effect, Forget):
+            self._domains.forget(effect.name)
             self._machine.forget(effect.name)
             self._records.forget(effect.name)
             if effect.is_over:

@@ -18,6 +18,7 @@ GLOBAL = {
     "OutputChanged",
     "GuestsFound",
     "GuestEnded",
+    "Appeared",
     "ClockSet",
 }
 KINDS = get_args(Event)

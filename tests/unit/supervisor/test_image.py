@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Job, JobRun, Phase
@@ -42,7 +43,15 @@ statuses = st.one_of(
     st.builds(ExitStatus, code=st.integers(0, 255)),
     st.builds(ExitStatus, signal=st.integers(1, 64), dumped_core=st.booleans()),
 )
-stops = st.builds(Stop, st.sampled_from(["SIGTERM", "SIGINT"]), times, st.sampled_from(StopMode))
+ends = st.one_of(statuses, st.builds(ExitStatus, code=st.integers(0, 1), words=st.text(min_size=1)))
+stops = st.builds(
+    Stop,
+    st.sampled_from(["SIGTERM", "SIGINT"]),
+    times,
+    st.sampled_from(StopMode),
+    st.none() | st.sampled_from(GuestStop),
+)
+domains = st.builds(DomainSpec, st.text(), st.text())
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "state": st.sampled_from(State),
     "since": times,
@@ -58,6 +67,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
         is_timer=st.booleans(),
         has_sockets=st.booleans(),
         is_guest=st.booleans(),
+        domain=st.none() | domains,
         stop=stops,
     ),
     "adopted_at": st.none() | times,
@@ -85,7 +95,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "skipped": counts,
     "unhealthy": st.none() | st.text(),
     "warnings": st.lists(st.text()).map(tuple),
-    "exits": st.lists(st.builds(ExitRecord, statuses, times)).map(tuple),
+    "exits": st.lists(st.builds(ExitRecord, ends, times)).map(tuple),
     "changes": st.lists(st.tuples(st.sampled_from(State), times)).map(tuple),
     "respawns": st.lists(times).map(tuple),
     "start_failures": st.lists(times).map(tuple),
@@ -108,6 +118,7 @@ def test_every_field_of_what_is_nested_is_tried() -> None:
         "is_timer",
         "has_sockets",
         "is_guest",
+        "domain",
         "stop",
     }
     shapes = (RespawnRecord, ExitRecord, ExitStatus, Death, Rest, Stop, Instant)

@@ -1,0 +1,31 @@
+"""A guest that libvirt runs, and the ways to end it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class GuestStop(StrEnum):
+    """How a libvirt domain is asked to end."""
+
+    SHUTDOWN = "shutdown"
+    """To power off: by its agent if that answers, else by the power button."""
+    AGENT = "agent"
+    """To power off, by its agent alone."""
+    ACPI = "acpi"
+    """To power off, by the power button alone."""
+    SAVE = "save"
+    """Its state is written down; the next start goes on from there."""
+    DESTROY = "destroy"
+    """At once, as if the power were cut."""
+    LEAVE = "leave"
+    """Not at all: it runs on, and virtsupd has no more to do with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSpec:
+    """A guest that libvirt runs: it is started and ended through libvirt, never by a signal."""
+
+    domain: str
+    """Its name, as libvirt knows it."""
+    uri: str = "qemu:///system"
+    """Of the libvirt that it is defined in; one on this host."""
