@@ -8,6 +8,7 @@ from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.settings import GeneratedDirectory, GeneratedFile
 from virtsupd.config.values import AbsolutePath, ServiceNames
 from virtsupd.services.firmware import FirmwareDescriptions
+from virtsupd.services.libvirt_actions import actions
 from virtsupd.services.libvirt_host import connection_refusals, log_refusals
 from virtsupd.services.libvirt_limits import (
     AdminTable,
@@ -101,6 +102,7 @@ def _keys(
         "environment": {"PATH": search_path(prefixes)},
         "requires": _joined(required, table.requirement),
         "autostart": table.autostart,
+        "actions": actions(table, table.libvirt, listening),
     }
     if listening.why_no_tls:
         keys["description"] = f"manages virtual machines; {listening.why_no_tls}"
