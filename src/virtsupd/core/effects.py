@@ -62,12 +62,14 @@ class StartDomain:
 class AdoptDomain:
     """Take over a guest that ran, or was being started, under an earlier virtsupd.
 
-    Answer, once libvirt tells: Adopted, and Exited if it ended meanwhile; or NeverMade.
+    Answer, once libvirt tells: Adopted; or Exited if it ended meanwhile, NeverMade if it was only
+    being started.
     """
 
     name: Name
     generation: int
     domain: DomainSpec
+    was_running: bool
 
 
 @dataclass(frozen=True, slots=True)

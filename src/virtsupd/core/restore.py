@@ -90,7 +90,8 @@ def adopt(host: HostState) -> None:
         name, process = service.spec.name, service.spec.process or LOST
         domain = service.origin.domain
         if domain is not None:
-            host.emit(AdoptDomain(name, service.generation, domain))
+            was_running = service.state is not State.STARTING
+            host.emit(AdoptDomain(name, service.generation, domain, was_running))
         else:
             host.emit(Adopt(name, service.generation, process))
         if service.state is State.RUNNING and service.job is None and not service.is_done:
@@ -133,7 +134,7 @@ def take_found(host: HostState, service: Service, event: Adopted) -> None:
         _await_again(host, service)
     elif service.job is not None:
         timing.adopted(host, service)
-    elif event.pid is not None:
+    elif event.pid is not None or service.origin.domain is not None:
         host.sought.discard(service.spec.name)
         host.dirty.add(service.spec.name)
         if service.state is State.RUNNING:

@@ -27,7 +27,7 @@ class DomainWork(Protocol):
         ...
 
     def adopt(self, effect: AdoptDomain, post: Post) -> None:
-        """Look whether a guest still runs: Adopted, with Exited if it does not; or NeverMade."""
+        """Look whether a guest still runs: Adopted; or Exited, or NeverMade, if it does not."""
         ...
 
     def end(self, effect: EndDomain, post: Post) -> None:
