@@ -1,5 +1,7 @@
 """The configuration in force, and how another one takes its place: as a whole or not at all."""
 
+from collections.abc import Callable
+
 import structlog
 
 from virtsupd.config.kinds import Registry
@@ -39,6 +41,8 @@ class Configuration:
     ) -> None:
         self.loaded = loaded
         """The one in force: whoever keeps a part of it keeps an old one after a reload."""
+        self.changed: Callable[[], None] = _nothing
+        """Told after each reload that another configuration is in force."""
         self._kinds = kinds
         self._files = files
         self._server = server
@@ -79,6 +83,7 @@ class Configuration:
         outcome = _difference(engine, graph)
         self.loaded = new
         supervisor.post(Reloaded(graph, new.host.shutdown))
+        self.changed()
         log.info("configuration reloaded", changed=outcome.changed, added=outcome.added)
         return outcome
 
@@ -93,6 +98,10 @@ class Configuration:
             place = error.filename2 or error.filename
             text = f"{new.path}: cannot write {place}: {error.strerror}"
             raise ConfigError((f"{text}; the configuration in force stays",)) from error
+
+
+def _nothing() -> None:
+    return
 
 
 def _fixed_settings(old: Loaded, new: Loaded) -> tuple[str, ...]:
