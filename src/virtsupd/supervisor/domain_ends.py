@@ -1,0 +1,42 @@
+"""What libvirt's words for the state of a domain mean for a service."""
+
+from typing import Final
+
+from virtsupd.core.exits import ExitStatus
+from virtsupd.process.domains import DomainNews, DomainState
+
+_FAILED: Final = 1
+_ENDS: Final = {
+    "shutdown": (0, "the guest powered off"),
+    "destroyed": (0, "was destroyed"),
+    "saved": (0, "was saved"),
+    "migrated": (0, "was migrated to another host"),
+    "crashed": (_FAILED, "crashed"),
+    "failed": (_FAILED, "failed"),
+}
+"""By libvirt's reason (virDomainShutoffReason, virsh domstate --reason): whether respawn is for it."""
+_NOTES: Final = {
+    DomainState.PAUSED: "paused",
+    DomainState.SUSPENDED: "suspended by the guest",
+    DomainState.SHUTTING_DOWN: "the guest powers off",
+}
+
+
+def has_ended(state: DomainState) -> bool:
+    """Whether no guest runs in a domain of this state."""
+    return state in (DomainState.OFF, DomainState.CRASHED, DomainState.GONE)
+
+
+def end_of(news: DomainNews | None) -> ExitStatus:
+    """Return how a guest ended; with code 0 it was meant to."""
+    if news is None:
+        return ExitStatus(code=_FAILED, words="ended in an unknown way")
+    if news.state is DomainState.CRASHED:
+        return ExitStatus(code=_FAILED, words="crashed")
+    code, words = _ENDS.get(news.reason, (_FAILED, "ended in an unknown way"))
+    return ExitStatus(code=code, words=words)
+
+
+def note_of(news: DomainNews) -> str:
+    """Return what `status` says of a guest that runs."""
+    return _NOTES.get(news.state, "")

@@ -1,0 +1,98 @@
+"""Ending a domain: asked politely, again and again, or at once; libvirt may be away meanwhile."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.process.clock import Clock
+from virtsupd.process.domains import DomainError, DomainLink
+from virtsupd.supervisor.domain_ends import has_ended
+from virtsupd.supervisor.libvirts import LOST_SECONDS, Libvirts
+
+log = structlog.get_logger()
+
+_ASK_AGAIN_SECONDS = 15.0
+"""A guest that is still in its boot loader does not hear the power button."""
+_DESTROY_AGAIN_SECONDS = 1.0
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class DomainStop:
+    """One attempt to end a domain in one way. It takes as long as it takes: deadlines are the caller's."""
+
+    domain: DomainSpec
+    how: GuestStop
+    libvirts: Libvirts
+    begun: anyio.Event
+    """What is under way of its start is waited for, before it is asked to end or, if it is destroyed,
+    before that is done once more."""
+    clock: Clock
+    note: Callable[[str], None]
+    """Told why it does not end."""
+
+    async def run(self) -> None:
+        """Return when the domain has ended; when cancelled, what was asked of it stands."""
+        pause = _ASK_AGAIN_SECONDS
+        if self.how is GuestStop.DESTROY:
+            pause = _DESTROY_AGAIN_SECONDS
+        else:
+            await self.begun.wait()
+        while True:
+            await self.libvirts.connected(self.domain.uri, self.note)
+            try:
+                if await self._attempt(self.libvirts.link(self.domain.uri)):
+                    return
+            except DomainError as error:
+                if error.kind == "unreachable":
+                    await self.clock.sleep(LOST_SECONDS)
+                    continue
+                self.note(str(error))
+                if self.how is GuestStop.SAVE:
+                    text = "guest cannot be saved, and is asked to power off"
+                    log.warning(text, domain=self.domain.domain, reason=str(error))
+                    self.how = GuestStop.SHUTDOWN
+                    continue
+            await self.clock.sleep(pause)
+
+    async def _attempt(self, link: DomainLink) -> bool:
+        """Ask once; return whether it has ended."""
+        domain = self.domain.domain
+        try:
+            await self._ask(domain, link)
+            await self.begun.wait()
+        except DomainError as error:
+            if error.kind != "unreachable" and await _is_off(domain, link):
+                return True
+            raise
+        return await _is_off(domain, link)
+
+    async def _ask(self, domain: str, link: DomainLink) -> None:
+        match self.how:
+            case GuestStop.SAVE:
+                await link.save(domain)
+            case GuestStop.DESTROY:
+                await link.destroy(domain)
+            case GuestStop.ACPI:
+                await link.shutdown(domain, "acpi")
+            case GuestStop.AGENT:
+                await link.shutdown(domain, "agent")
+            case _:
+                await _shut_down(domain, link)
+
+
+async def _shut_down(domain: str, link: DomainLink) -> None:
+    """Ask the agent, which is sure to hear it if it answers; else press the power button."""
+    try:
+        await link.shutdown(domain, "agent")
+    except DomainError as error:
+        if error.kind in ("unreachable", "no-such-domain"):
+            raise
+        await link.shutdown(domain, "acpi")
+
+
+async def _is_off(domain: str, link: DomainLink) -> bool:
+    found = (await link.domains()).get(domain)
+    return found is None or has_ended(found.state)

@@ -1,0 +1,380 @@
+"""Guests that libvirt runs: started, watched and ended through one link per libvirt.
+
+Theory of operation. A *guest* here is one start (or adoption) of a service whose definition names a
+domain. What libvirt tells of the domain (`DomainNews`) is believed, whoever caused it, and becomes
+the events that a process would have caused: Spawned, BecameReady, Exited, Gone. While libvirt cannot
+be reached nothing is concluded: guests run on, starts and ends wait, and the list of domains that
+comes with the next connection says what happened meanwhile.
+
+A start that finds its domain running takes it as it is, so nothing is ever doubled. A domain that
+runs while its service is stopped was started by somebody else: `Appeared`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.core.effects import (
+    AdoptDomain,
+    AwaitReady,
+    EndDomain,
+    EndWatches,
+    StartDomain,
+    WatchHealth,
+)
+from virtsupd.core.events import (
+    Adopted,
+    Appeared,
+    Exited,
+    Gone,
+    NeverMade,
+    Spawned,
+    SpawnFailed,
+    Told,
+)
+from virtsupd.core.names import Name
+from virtsupd.core.spec import Readiness
+from virtsupd.process.clock import Clock
+from virtsupd.process.domains import DomainError, DomainNews, DomainState
+from virtsupd.process.probe_context import ProbeContext
+from virtsupd.supervisor.domain_ends import end_of, has_ended, note_of
+from virtsupd.supervisor.domain_stops import DomainStop
+from virtsupd.supervisor.domain_work import Post
+from virtsupd.supervisor.libvirts import LOST_SECONDS, Libvirts
+from virtsupd.supervisor.probes import watch_health, watch_readiness
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class _Guest:
+    """One start of a guest."""
+
+    name: Name
+    generation: int
+    domain: DomainSpec
+    post: Post
+    is_up: bool = False
+    """Libvirt has said that it runs, and not yet that it does no more."""
+    has_ended: bool = False
+    """Its end was posted; it is gone as soon as somebody asks for that."""
+    is_ending: bool = False
+    begun: anyio.Event = field(default_factory=anyio.Event)
+    """Set when nothing of its start or adoption is under way any more."""
+    waiting: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Of what waits before libvirt was asked to start it."""
+    watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    ending: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    said: str = ""
+
+
+class Domains:
+    """Carries out what is to be done with guests of libvirt (`DomainWork`)."""
+
+    def __init__(
+        self,
+        libvirts: Libvirts,
+        *,
+        declared: Callable[[], Mapping[DomainSpec, Name]],
+        post: Callable[[Appeared], None],
+        clock: Clock,
+        tasks: TaskGroup,
+    ) -> None:
+        """Take what returns the domains that services stand for, by the definitions in force."""
+        self._libvirts = libvirts
+        self._declared = declared
+        self._post = post
+        self._clock = clock
+        self._tasks = tasks
+        self._guests: dict[Name, _Guest] = {}
+        self._left: set[DomainSpec] = set()
+        """Domains that were let go while they ran: not before they have ended are they taken up again."""
+        libvirts.on_news = self._heard
+        libvirts.on_list = self._compare
+        libvirts.on_lost = self._lost
+
+    def attend(self) -> None:
+        """Listen to what becomes of all domains that services stand for, whether these run or not."""
+        self._libvirts.attend({domain.uri for domain in self._declared()})
+
+    def leave(self) -> None:
+        """Listen no more; guests run on."""
+        for guest in tuple(self._guests.values()):
+            self._drop(guest)
+        self._libvirts.close()
+
+    # What the interpreter asks for
+
+    def start(self, effect: StartDomain, post: Post) -> None:
+        """Have a guest run: Spawned or SpawnFailed, BecameReady once it is, Exited once it has ended."""
+        guest = self._begin(effect, post)
+        self._tasks.start_soon(self._start, guest, effect.ready)
+
+    def adopt(self, effect: AdoptDomain, post: Post) -> None:
+        """Look whether a guest still runs: Adopted; or Exited, or NeverMade, if it does not."""
+        guest = self._begin(effect, post)
+        self._tasks.start_soon(partial(self._adopt, guest, was_running=effect.was_running))
+
+    def end(self, effect: EndDomain, post: Post) -> None:
+        """End a guest, in a harder way than before if it is asked again: Exited if it ran, and Gone."""
+        guest = self._guests.get(effect.name)
+        if guest is None or guest.generation != effect.generation:
+            post(Gone(effect.name, effect.generation))
+            return
+        guest.is_ending = True
+        guest.waiting.cancel()
+        guest.ending.cancel()
+        if effect.how is GuestStop.LEAVE:
+            self._left.add(guest.domain)
+            self._gone(guest)
+        elif guest.has_ended:
+            self._gone(guest)
+        else:
+            guest.ending = anyio.CancelScope()
+            self._tasks.start_soon(self._end, guest, effect.how)
+
+    def has(self, name: Name) -> bool:
+        """Whether a service is a guest that was started or adopted, and is not gone."""
+        return name in self._guests
+
+    def watch(self, effect: AwaitReady | WatchHealth | EndWatches, post: Post) -> None:
+        """Do of a guest that there is what the machine does of processes."""
+        guest = self._guests[effect.name]
+        match effect:
+            case AwaitReady():
+                self._watch_ready(guest, effect)
+            case WatchHealth():
+                context = self._context(guest)
+                self._tasks.start_soon(watch_health, effect, context, post, guest.watches)
+            case EndWatches():
+                guest.watches.cancel()
+                guest.watches = anyio.CancelScope()
+
+    def forget(self, name: Name) -> None:
+        """Have nothing more to do with a guest, if the service is one; it is left as it is."""
+        guest = self._guests.get(name)
+        if guest is not None:
+            self._drop(guest)
+
+    # Beginning
+
+    def _begin(self, effect: StartDomain | AdoptDomain, post: Post) -> _Guest:
+        before = self._guests.get(effect.name)
+        if before is not None:
+            self._drop(before)
+        guest = _Guest(effect.name, effect.generation, effect.domain, post)
+        self._guests[effect.name] = guest
+        return guest
+
+    async def _start(self, guest: _Guest, ready: Readiness) -> None:
+        try:
+            await self._have_running(guest)
+            news = await self._look(guest)
+        except DomainError as error:
+            self._start_failed(guest, error)
+            return
+        finally:
+            guest.begun.set()
+        if not self._is_current(guest):
+            return
+        self._left.discard(guest.domain)
+        guest.is_up = True
+        guest.post(Spawned(guest.name, guest.generation, news.pid if news is not None else None))
+        if ready.probe is not None and not guest.is_ending:
+            self._watch_ready(guest, AwaitReady(guest.name, guest.generation, ready))
+        self._take(guest, news)
+
+    async def _have_running(self, guest: _Guest) -> None:
+        """Return once libvirt has started it, or says that it runs.
+
+        Raises:
+            DomainError: it cannot be started, or is to end before libvirt was asked.
+        """
+        while True:
+            await self._reach(guest)
+            link = self._libvirts.link(guest.domain.uri)
+            try:
+                await link.start(guest.domain.domain)
+            except DomainError as error:
+                if error.kind != "unreachable":
+                    raise
+                await self._clock.sleep(LOST_SECONDS)
+            else:
+                return
+
+    async def _reach(self, guest: _Guest) -> None:
+        """Wait until libvirt can be reached; what is to end is not started any more."""
+        with guest.waiting:
+            await self._libvirts.connected(guest.domain.uri, partial(self._tell_waiting, guest))
+        if guest.is_ending or not self._is_current(guest):
+            raise DomainError("failed", "it was to end before it was started")
+
+    def _start_failed(self, guest: _Guest, error: DomainError) -> None:
+        if not self._is_current(guest):
+            return
+        del self._guests[guest.name]
+        if guest.is_ending:
+            guest.ending.cancel()
+            guest.post(Gone(guest.name, guest.generation))
+            return
+        is_permanent = error.kind == "no-such-domain"
+        name, generation = guest.name, guest.generation
+        failed = SpawnFailed(name, generation, "libvirt", str(error), is_permanent=is_permanent)
+        guest.post(failed)
+
+    async def _look(self, guest: _Guest) -> DomainNews | None:
+        """Return how its domain is; None while that cannot be known, which the next list tells."""
+        try:
+            found = await self._libvirts.link(guest.domain.uri).domains()
+        except DomainError:
+            return None
+        domain = guest.domain.domain
+        return found.get(domain) or DomainNews(domain, DomainState.GONE, "unknown")
+
+    async def _adopt(self, guest: _Guest, *, was_running: bool) -> None:
+        news = None
+        try:
+            while news is None and self._is_current(guest):
+                await self._libvirts.connected(guest.domain.uri, partial(self._tell_status, guest))
+                news = await self._look(guest)
+        finally:
+            guest.begun.set()
+        if not self._is_current(guest) or news is None:
+            return
+        guest.is_up = True
+        name, generation = guest.name, guest.generation
+        if not has_ended(news.state):
+            guest.post(Adopted(name, generation, news.pid))
+        elif not was_running:
+            del self._guests[name]
+            guest.ending.cancel()
+            guest.post(NeverMade(name, generation))
+            return
+        self._take(guest, news)
+
+    # What libvirt tells
+
+    def _heard(self, uri: str, news: DomainNews) -> None:
+        """Take news that may be older than what was asked since: what would change much is verified."""
+        domain = DomainSpec(news.domain, uri)
+        guest = next((g for g in self._guests.values() if g.domain == domain), None)
+        if guest is not None and guest.is_up and has_ended(news.state):
+            self._tasks.start_soon(self._verify_end, guest, news)
+        elif guest is not None:
+            self._take(guest, news)
+        elif has_ended(news.state):
+            self._left.discard(domain)
+        elif self._may_appear(domain):
+            self._tasks.start_soon(self._verify_appearance, domain)
+
+    async def _verify_end(self, guest: _Guest, news: DomainNews) -> None:
+        found = await self._look(guest)
+        is_forgotten = found is not None and found.state is DomainState.GONE
+        self._take(guest, news if is_forgotten else found)
+
+    async def _verify_appearance(self, domain: DomainSpec) -> None:
+        try:
+            found = (await self._libvirts.link(domain.uri).domains()).get(domain.domain)
+        except DomainError:
+            return  # the list that comes with the next connection tells
+        if found is not None and not has_ended(found.state):
+            self._appeared(domain)
+
+    def _compare(self, uri: str, found: Mapping[str, DomainNews]) -> None:
+        """Take a full list of the domains: what is not in it is gone."""
+        for guest in tuple(self._guests.values()):
+            if guest.domain.uri == uri:
+                domain = guest.domain.domain
+                lost = DomainNews(domain, DomainState.GONE, "unknown")
+                self._take(guest, found.get(domain, lost))
+        for news in found.values():
+            if not has_ended(news.state):
+                self._appeared(DomainSpec(news.domain, uri))
+
+    def _may_appear(self, domain: DomainSpec) -> bool:
+        name = self._declared().get(domain)
+        return name is not None and name not in self._guests and domain not in self._left
+
+    def _appeared(self, domain: DomainSpec) -> None:
+        if self._may_appear(domain):
+            self._post(Appeared(self._declared()[domain]))
+
+    def _lost(self, uri: str, why: str) -> None:
+        for guest in self._guests.values():
+            if guest.domain.uri == uri and guest.is_up:
+                self._tell_status(guest, f"not seen since libvirt was lost: {why}")
+
+    def _take(self, guest: _Guest, news: DomainNews | None) -> None:
+        """Take what is told of a guest that is up; before, and after its end, nothing counts."""
+        if news is None or not guest.is_up or guest.has_ended:
+            return
+        if not has_ended(news.state):
+            self._tell_status(guest, note_of(news))
+            return
+        guest.has_ended = True
+        guest.watches.cancel()
+        guest.ending.cancel()
+        log.info("guest has ended", service=guest.name, how=news.reason)
+        guest.post(Exited(guest.name, guest.generation, end_of(news)))
+        if guest.is_ending:
+            self._gone(guest)
+
+    # Ending
+
+    async def _end(self, guest: _Guest, how: GuestStop) -> None:
+        with guest.ending:
+            stop = DomainStop(
+                domain=guest.domain,
+                how=how,
+                libvirts=self._libvirts,
+                begun=guest.begun,
+                clock=self._clock,
+                note=partial(self._tell_denied, guest),
+            )
+            await stop.run()
+            self._take(guest, await self._look(guest))
+            if self._is_current(guest):
+                self._gone(guest)
+
+    def _gone(self, guest: _Guest) -> None:
+        self._drop(guest)
+        guest.post(Gone(guest.name, guest.generation))
+
+    def _drop(self, guest: _Guest) -> None:
+        for scope in (guest.waiting, guest.watches, guest.ending):
+            scope.cancel()
+        if self._guests.get(guest.name) is guest:
+            del self._guests[guest.name]
+
+    def _is_current(self, guest: _Guest) -> bool:
+        return self._guests.get(guest.name) is guest
+
+    # Watching, and telling
+
+    def _watch_ready(self, guest: _Guest, effect: AwaitReady) -> None:
+        context = self._context(guest)
+        self._tasks.start_soon(watch_readiness, effect, context, guest.post, guest.watches)
+
+    def _context(self, guest: _Guest) -> ProbeContext:
+        async def ask_agent(seconds: float) -> None:
+            link = self._libvirts.link(guest.domain.uri)
+            await link.ping_agent(guest.domain.domain, seconds)
+
+        note = partial(self._tell_waiting, guest)
+        return ProbeContext(name=guest.name, clock=self._clock, agent=ask_agent, note=note)
+
+    def _tell_waiting(self, guest: _Guest, text: str) -> None:
+        guest.post(Told(guest.name, guest.generation, "waiting", text))
+
+    def _tell_denied(self, guest: _Guest, text: str) -> None:
+        guest.post(Told(guest.name, guest.generation, "denied", text))
+
+    def _tell_status(self, guest: _Guest, text: str) -> None:
+        if text != guest.said:
+            guest.said = text
+            guest.post(Told(guest.name, guest.generation, "status", text))

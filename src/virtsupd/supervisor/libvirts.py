@@ -1,0 +1,130 @@
+"""The libvirts of this host that guests run in: one link to each, kept as long as it is needed."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from virtsupd.process.domains import DomainError, DomainLink, DomainNews
+from virtsupd.process.filechanges import FileChanges
+
+log = structlog.get_logger()
+
+LOST_SECONDS = 0.2
+"""How soon a call is tried again that found the connection lost, before that was told."""
+SOCKETS: Mapping[str, str] = {"qemu:///system": "/run/libvirt/libvirt-sock"}
+"""By URI: what appears when its libvirtd comes up."""
+
+
+@dataclass(eq=False, slots=True)
+class _Libvirt:
+    """One of them."""
+
+    uri: str
+    link: DomainLink
+    connected: anyio.Event = field(default_factory=anyio.Event)
+    why: str = "not connected yet"
+    """While it is not connected."""
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class Libvirts:
+    """Makes links, and passes on what they tell. All on the event loop's thread."""
+
+    def __init__(
+        self,
+        make_link: Callable[[str], DomainLink],
+        *,
+        tasks: TaskGroup,
+        sockets: Mapping[str, str] = SOCKETS,
+    ) -> None:
+        self._make_link = make_link
+        self._tasks = tasks
+        self._sockets = sockets
+        self._libvirts: dict[str, _Libvirt] = {}
+        self.on_news: Callable[[str, DomainNews], None] = _nothing
+        """Told, with the URI, what happens to a domain."""
+        self.on_list: Callable[[str, Mapping[str, DomainNews]], None] = _nothing
+        """Told how all domains are after each connection."""
+        self.on_lost: Callable[[str, str], None] = _nothing
+        """Told of each connection that is lost, and why."""
+
+    def attend(self, uris: Collection[str]) -> None:
+        """Have links to these, and to no others."""
+        for uri in self._libvirts.keys() - set(uris):
+            self._close(self._libvirts.pop(uri))
+        for uri in sorted(set(uris)):
+            self._get(uri)
+
+    def link(self, uri: str) -> DomainLink:
+        """Return the link to one; calls of it fail while there is no connection."""
+        return self._get(uri).link
+
+    async def connected(self, uri: str, note: Callable[[str], None]) -> None:
+        """Return once there is a connection; `note` is told why there is none."""
+        libvirt = self._get(uri)
+        if not libvirt.connected.is_set():
+            note(f"libvirt cannot be reached: {libvirt.why}")
+            libvirt.link.nudge()
+        await libvirt.connected.wait()
+
+    def close(self) -> None:
+        """Let go of all."""
+        for libvirt in self._libvirts.values():
+            self._close(libvirt)
+        self._libvirts.clear()
+
+    def _get(self, uri: str) -> _Libvirt:
+        found = self._libvirts.get(uri)
+        if found is None:
+            link = self._make_link(uri)
+            found = self._libvirts[uri] = _Libvirt(uri, link)
+            libvirt = found
+            link.on_news = lambda news: self.on_news(uri, news)
+            link.on_link = lambda is_up, why: self._changed(libvirt, why, is_up=is_up)
+            link.open()
+            if uri in self._sockets:
+                self._tasks.start_soon(self._nudge, libvirt, self._sockets[uri])
+        return found
+
+    def _close(self, libvirt: _Libvirt) -> None:
+        libvirt.scope.cancel()
+        self._tasks.start_soon(libvirt.link.close)
+
+    def _changed(self, libvirt: _Libvirt, why: str, *, is_up: bool) -> None:
+        if is_up:
+            log.info("connected to libvirt", uri=libvirt.uri)
+            self._tasks.start_soon(self._list, libvirt)
+        elif libvirt.connected.is_set():
+            log.warning("lost libvirt; its guests run on", uri=libvirt.uri, reason=why)
+            libvirt.connected = anyio.Event()
+            libvirt.why = why
+            self.on_lost(libvirt.uri, why)
+        else:
+            libvirt.why = why
+
+    async def _list(self, libvirt: _Libvirt) -> None:
+        """Tell how all domains are, before anybody goes on who waits for the connection."""
+        try:
+            found = await libvirt.link.domains()
+        except DomainError as error:
+            libvirt.why = str(error)
+            return
+        if self._libvirts.get(libvirt.uri) is libvirt:
+            self.on_list(libvirt.uri, found)
+            libvirt.connected.set()
+
+    async def _nudge(self, libvirt: _Libvirt, path: str) -> None:
+        """Have the link try at once when the socket of its libvirtd comes up."""
+        with libvirt.scope:
+            async with FileChanges(path) as changes:
+                while True:
+                    changes.rearm()
+                    await changes.wait()
+                    libvirt.link.nudge()
+
+
+def _nothing(*_told: object) -> None:
+    return

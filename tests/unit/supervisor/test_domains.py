@@ -1,0 +1,382 @@
+"""Guests of libvirt: what is told of domains becomes what is posted of services, whoever caused it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import pytest
+from tests.support.hand_libvirt import HandLibvirt, NapClock, off, running
+
+from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.core.effects import AdoptDomain, AwaitReady, EndDomain, EndWatches, StartDomain
+from virtsupd.core.events import (
+    Adopted,
+    Appeared,
+    BecameReady,
+    Event,
+    Exited,
+    Gone,
+    NeverMade,
+    Spawned,
+    SpawnFailed,
+    Told,
+)
+from virtsupd.core.exits import ExitStatus
+from virtsupd.core.names import Name
+from virtsupd.core.spec import AgentProbe, Readiness
+from virtsupd.process.domains import DomainError, DomainState
+from virtsupd.supervisor.domains import Domains
+from virtsupd.supervisor.libvirts import Libvirts
+
+WEB = Name("web")
+DOMAIN = DomainSpec("web1")
+PAIRS = {DOMAIN: WEB}
+OWN_SHUTDOWN = ExitStatus(code=0, words="the guest powered off")
+DEADLINE_SECONDS = 10.0
+
+
+@dataclass
+class Host:
+    """Domains over a hand-driven libvirt, and what they posted."""
+
+    libvirt: HandLibvirt
+    domains: Domains
+    clock: NapClock
+    posted: list[Event] = field(default_factory=list)
+
+    def start(self, ready: Readiness | None = None) -> None:
+        self.domains.start(StartDomain(WEB, 1, DOMAIN, ready or Readiness()), self.posted.append)
+
+    def adopt(self, *, was_running: bool) -> None:
+        effect = AdoptDomain(WEB, 1, DOMAIN, was_running=was_running)
+        self.domains.adopt(effect, self.posted.append)
+
+    def end(self, how: GuestStop = GuestStop.SHUTDOWN) -> None:
+        self.domains.end(EndDomain(WEB, 1, DOMAIN, how), self.posted.append)
+
+    @property
+    def news(self) -> list[Event]:
+        """All that was posted but words for status and why."""
+        return [event for event in self.posted if not isinstance(event, Told)]
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        with anyio.fail_after(DEADLINE_SECONDS):
+            while not is_so():
+                await anyio.lowlevel.checkpoint()
+
+    async def until_posted(self, *events: Event) -> None:
+        await self.until(lambda: all(event in self.posted for event in events))
+
+    async def settle(self) -> None:
+        """Let everybody have as many turns as any exchange here takes."""
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def hosting(libvirt: HandLibvirt) -> AsyncIterator[Host]:
+    async with anyio.create_task_group() as tasks:
+        clock, posted = NapClock(), list[Event]()
+        libvirts = Libvirts(lambda _uri: libvirt, tasks=tasks, sockets={})
+        domains = Domains(
+            libvirts, declared=lambda: PAIRS, post=posted.append, clock=clock, tasks=tasks
+        )
+        yield Host(libvirt, domains, clock, posted)
+        domains.leave()
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running_guest() -> AsyncIterator[Host]:
+    async with hosting(HandLibvirt({"web1": off("web1")})) as host:
+        host.start()
+        await host.until_posted(Spawned(WEB, 1, 4711))
+        host.posted.clear()
+        host.libvirt.asked.clear()
+        yield host
+
+
+# Starting
+
+
+async def test_a_start_starts_the_domain() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")})) as host:
+        host.start()
+        await host.until_posted(Spawned(WEB, 1, 4711))
+        assert host.libvirt.asked[-2:] == ["start web1", "domains"]
+        assert host.domains.has(WEB)
+
+
+async def test_a_domain_that_is_not_defined_fails_the_start_for_good() -> None:
+    async with hosting(HandLibvirt()) as host:
+        host.start()
+        text = "there is no domain web1"
+        await host.until_posted(SpawnFailed(WEB, 1, "libvirt", text, is_permanent=True))
+        assert not host.domains.has(WEB)
+
+
+async def test_what_libvirt_refuses_is_tried_again_by_the_respawn_policy() -> None:
+    refusal = DomainError("failed", "no disk")
+    async with hosting(HandLibvirt({"web1": off("web1")}, refusal=refusal)) as host:
+        host.start()
+        await host.until_posted(SpawnFailed(WEB, 1, "libvirt", "no disk", is_permanent=False))
+
+
+async def test_a_start_waits_for_libvirt_and_says_so() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")}, is_up=False)) as host:
+        host.start()
+        await host.settle()
+        text = "libvirt cannot be reached: not connected yet"
+        assert host.posted == [Told(WEB, 1, "waiting", text)]
+        assert "start web1" not in host.libvirt.asked
+        host.libvirt.return_()
+        await host.until_posted(Spawned(WEB, 1, 4711))
+
+
+async def test_a_guest_is_ready_when_its_agent_answers() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")})) as host:
+        host.start(Readiness(AgentProbe()))
+        await host.until(lambda: len(host.clock.slept) > 2)
+        assert host.news == [Spawned(WEB, 1, 4711)]
+        host.libvirt.agents.add("web1")
+        await host.until_posted(BecameReady(WEB, 1))
+
+
+async def test_a_guest_that_ended_right_after_its_start_has_ended() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")}, doomed={"web1"})) as host:
+        host.start()
+        await host.until(lambda: len(host.news) == 2)
+        crashed = Exited(WEB, 1, ExitStatus(code=1, words="crashed"))
+        assert host.news == [Spawned(WEB, 1, None), crashed]
+
+
+# What libvirt tells
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "status"),
+    [
+        (DomainState.OFF, "shutdown", OWN_SHUTDOWN),
+        (DomainState.OFF, "destroyed", ExitStatus(code=0, words="was destroyed")),
+        (DomainState.OFF, "saved", ExitStatus(code=0, words="was saved")),
+        (DomainState.OFF, "migrated", ExitStatus(code=0, words="was migrated to another host")),
+        (DomainState.OFF, "crashed", ExitStatus(code=1, words="crashed")),
+        (DomainState.CRASHED, "panicked", ExitStatus(code=1, words="crashed")),
+        (DomainState.OFF, "unknown", ExitStatus(code=1, words="ended in an unknown way")),
+        (DomainState.GONE, "shutdown", OWN_SHUTDOWN),
+    ],
+)
+async def test_the_end_of_a_guest_is_told_with_its_reason(
+    state: DomainState, reason: str, status: ExitStatus
+) -> None:
+    async with running_guest() as host:
+        host.libvirt.put("web1", state, reason)
+        await host.until_posted(Exited(WEB, 1, status))
+        assert host.news == [Exited(WEB, 1, status)]
+        host.end()
+        await host.until_posted(Gone(WEB, 1))
+        assert not [call for call in host.libvirt.asked if call.startswith("shutdown")]
+
+
+async def test_old_news_of_an_end_is_not_believed() -> None:
+    async with running_guest() as host:
+        host.libvirt.on_news(off("web1"))
+        await host.settle()
+        assert host.news == []
+
+
+async def test_a_guest_is_not_lost_with_libvirt() -> None:
+    async with running_guest() as host:
+        host.libvirt.lose("it was stopped")
+        text = "not seen since libvirt was lost: it was stopped"
+        await host.until_posted(Told(WEB, 1, "status", text))
+        host.libvirt.return_()
+        await host.until_posted(Told(WEB, 1, "status", ""))
+        assert host.news == []
+
+
+async def test_what_ended_while_libvirt_was_away_is_seen_when_it_returns() -> None:
+    async with running_guest() as host:
+        host.libvirt.lose("it was stopped")
+        host.libvirt.found["web1"] = off("web1")
+        host.libvirt.return_()
+        await host.until_posted(Exited(WEB, 1, OWN_SHUTDOWN))
+
+
+async def test_a_paused_guest_is_shown_as_such() -> None:
+    async with running_guest() as host:
+        host.libvirt.put("web1", DomainState.PAUSED, "user")
+        await host.until_posted(Told(WEB, 1, "status", "paused"))
+
+
+async def test_a_guest_that_somebody_started_appears_once_it_is_sure() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")})) as host:
+        host.domains.attend()
+        await host.settle()
+        host.libvirt.on_news(running("web1"))
+        await host.settle()
+        assert host.posted == []
+        host.libvirt.put("web1", DomainState.RUNNING, "booted")
+        await host.until_posted(Appeared(WEB))
+
+
+async def test_a_guest_that_ran_before_virtsupd_appears() -> None:
+    async with hosting(HandLibvirt({"web1": running("web1"), "other": running("other")})) as host:
+        host.domains.attend()
+        await host.until_posted(Appeared(WEB))
+        assert host.posted == [Appeared(WEB)]
+
+
+# Ending
+
+
+async def test_an_agent_is_asked_before_the_power_button_is_pressed() -> None:
+    async with running_guest() as host:
+        host.end()
+        await host.until_posted(Gone(WEB, 1))
+        shutdowns = [call for call in host.libvirt.asked if call.startswith("shutdown")]
+        assert shutdowns == ["shutdown agent web1", "shutdown acpi web1"]
+        assert host.news == [Exited(WEB, 1, OWN_SHUTDOWN), Gone(WEB, 1)]
+
+
+@pytest.mark.parametrize(
+    ("how", "call"),
+    [
+        (GuestStop.ACPI, "shutdown acpi web1"),
+        (GuestStop.SAVE, "save web1"),
+        (GuestStop.DESTROY, "destroy web1"),
+    ],
+)
+async def test_a_guest_ends_in_the_way_of_its_policy(how: GuestStop, call: str) -> None:
+    async with running_guest() as host:
+        host.end(how)
+        await host.until_posted(Gone(WEB, 1))
+        ends = [c for c in host.libvirt.asked if c.split()[0] in ("shutdown", "save", "destroy")]
+        assert ends == [call]
+
+
+async def test_a_guest_that_does_not_hear_is_asked_again_until_it_is_destroyed() -> None:
+    async with running_guest() as host:
+        host.libvirt.deaf.add("web1")
+        host.end(GuestStop.ACPI)
+        await host.until(lambda: host.libvirt.asked.count("shutdown acpi web1") == 3)
+        assert host.news == []
+        host.end(GuestStop.DESTROY)
+        await host.until_posted(Gone(WEB, 1))
+        assert "destroy web1" in host.libvirt.asked
+
+
+async def test_a_guest_that_cannot_be_saved_is_asked_to_power_off() -> None:
+    async with running_guest() as host:
+        host.libvirt.refusal = DomainError("failed", "a device is passed through")
+        host.end(GuestStop.SAVE)
+        await host.until_posted(Gone(WEB, 1))
+        assert Told(WEB, 1, "denied", "a device is passed through") in host.posted
+        assert "destroy web1" not in host.libvirt.asked
+
+
+async def test_a_guest_that_is_left_runs_on_and_is_not_taken_up_again() -> None:
+    async with running_guest() as host:
+        host.end(GuestStop.LEAVE)
+        await host.until_posted(Gone(WEB, 1))
+        host.libvirt.put("web1", DomainState.PAUSED, "user")
+        host.libvirt.put("web1", DomainState.RUNNING, "unpaused")
+        await host.settle()
+        assert host.news == [Gone(WEB, 1)]
+        host.libvirt.put("web1", DomainState.OFF, "shutdown")
+        host.libvirt.put("web1", DomainState.RUNNING, "booted")
+        await host.until_posted(Appeared(WEB))
+
+
+async def test_an_end_waits_for_libvirt() -> None:
+    async with running_guest() as host:
+        host.libvirt.lose("it was stopped")
+        host.end()
+        await host.settle()
+        assert host.news == []
+        host.libvirt.return_()
+        await host.until_posted(Gone(WEB, 1))
+
+
+async def test_a_start_that_waits_for_libvirt_is_taken_back_by_a_stop() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")}, is_up=False)) as host:
+        host.start()
+        await host.settle()
+        host.end()
+        await host.until_posted(Gone(WEB, 1))
+        host.libvirt.return_()
+        await host.settle()
+        assert "start web1" not in host.libvirt.asked
+
+
+async def test_a_stop_during_a_start_ends_what_was_started() -> None:
+    libvirt = HandLibvirt({"web1": off("web1")}, started=anyio.Event())
+    async with hosting(libvirt) as host:
+        host.start()
+        await host.until(lambda: "start web1" in libvirt.asked)
+        host.end()
+        await host.settle()
+        assert Gone(WEB, 1) not in host.posted
+        assert libvirt.started is not None
+        libvirt.started.set()
+        await host.until_posted(Gone(WEB, 1))
+        assert libvirt.found["web1"].state is DomainState.OFF
+        assert host.news == [Spawned(WEB, 1, 4711), Exited(WEB, 1, OWN_SHUTDOWN), Gone(WEB, 1)]
+
+
+async def test_what_nobody_knows_is_gone() -> None:
+    async with hosting(HandLibvirt({"web1": running("web1")})) as host:
+        host.end()
+        await host.until_posted(Gone(WEB, 1))
+        assert host.libvirt.asked == []
+
+
+# Taking over
+
+
+async def test_a_guest_that_still_runs_is_adopted() -> None:
+    async with hosting(HandLibvirt({"web1": running("web1")})) as host:
+        host.adopt(was_running=True)
+        await host.until_posted(Adopted(WEB, 1, 4711))
+        assert set(host.libvirt.asked) <= {"nudge", "domains"}
+
+
+async def test_a_guest_that_ended_meanwhile_has_ended() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")})) as host:
+        host.adopt(was_running=True)
+        await host.until_posted(Exited(WEB, 1, OWN_SHUTDOWN))
+        assert host.news == [Exited(WEB, 1, OWN_SHUTDOWN)]
+
+
+async def test_a_start_of_which_nothing_came_begins_again() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")})) as host:
+        host.adopt(was_running=False)
+        await host.until_posted(NeverMade(WEB, 1))
+        assert not host.domains.has(WEB)
+
+
+async def test_an_adoption_waits_for_libvirt() -> None:
+    async with hosting(HandLibvirt({"web1": running("web1")}, is_up=False)) as host:
+        host.adopt(was_running=True)
+        await host.settle()
+        assert host.news == []
+        host.libvirt.return_()
+        await host.until_posted(Adopted(WEB, 1, 4711))
+
+
+async def test_an_adopted_guest_is_watched_and_let_go() -> None:
+    async with hosting(HandLibvirt({"web1": running("web1")})) as host:
+        host.adopt(was_running=False)
+        await host.until_posted(Adopted(WEB, 1, 4711))
+        effect = AwaitReady(WEB, 1, Readiness(AgentProbe()))
+        host.domains.watch(effect, host.posted.append)
+        await host.until(lambda: len(host.clock.slept) > 1)
+        host.domains.watch(EndWatches(WEB, 1), host.posted.append)
+        await host.settle()
+        naps = len(host.clock.slept)
+        await host.settle()
+        assert len(host.clock.slept) == naps
+        host.domains.forget(WEB)
+        assert not host.domains.has(WEB)
+        assert "destroy web1" not in host.libvirt.asked

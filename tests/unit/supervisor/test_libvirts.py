@@ -1,0 +1,66 @@
+"""Links to libvirt: as many as are needed, and nobody goes on before the list of domains is told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.support.hand_libvirt import HandLibvirt, running
+
+from virtsupd.supervisor.libvirts import Libvirts
+
+URI = "qemu:///system"
+DEADLINE_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def linked(
+    libvirt: HandLibvirt, sockets: dict[str, str] | None = None
+) -> AsyncIterator[Libvirts]:
+    with anyio.fail_after(DEADLINE_SECONDS):
+        async with anyio.create_task_group() as tasks:
+            yield Libvirts(lambda _uri: libvirt, tasks=tasks, sockets=sockets or {})
+            tasks.cancel_scope.cancel()
+
+
+async def test_the_list_is_told_before_anybody_goes_on() -> None:
+    libvirt, told = HandLibvirt({"web1": running("web1")}), list[str]()
+    async with linked(libvirt) as libvirts:
+        libvirts.on_list = lambda uri, found: told.append(f"{uri} {sorted(found)}")
+        await libvirts.connected(URI, lambda _why: None)
+        assert told == [f"{URI} ['web1']"]
+
+
+async def test_who_waits_is_told_why() -> None:
+    libvirt, notes = HandLibvirt(is_up=False), list[str]()
+    async with linked(libvirt) as libvirts, anyio.create_task_group() as waiting:
+        libvirts.attend([URI])
+        libvirt.lose("there is no socket")
+        waiting.start_soon(libvirts.connected, URI, notes.append)
+        await anyio.wait_all_tasks_blocked()
+        assert notes == ["libvirt cannot be reached: there is no socket"]
+        assert libvirt.asked == ["nudge"]
+        libvirt.return_()
+
+
+async def test_links_that_nobody_needs_any_more_are_closed() -> None:
+    libvirt = HandLibvirt()
+    async with linked(libvirt) as libvirts:
+        libvirts.attend([URI])
+        await anyio.wait_all_tasks_blocked()
+        libvirts.attend([])
+        await anyio.wait_all_tasks_blocked()
+        assert libvirt.asked == ["domains", "close"]
+
+
+@pytest.mark.process
+async def test_a_socket_that_comes_up_makes_the_link_try(tmp_path: Path) -> None:
+    libvirt = HandLibvirt(is_up=False)
+    async with linked(libvirt, {URI: str(tmp_path / "sock")}) as libvirts:
+        libvirts.attend([URI])
+        await anyio.wait_all_tasks_blocked()
+        assert libvirt.asked == []
+        (tmp_path / "sock").touch()
+        while "nudge" not in libvirt.asked:
+            await anyio.lowlevel.checkpoint()
