@@ -148,6 +148,7 @@ def service(name: str, **facts: Any) -> dict[str, Any]:
         "replacement_pending": False,
         "warnings": [],
         "command": ["/usr/sbin/thing", "--foreground"],
+        "domain": None,
         "log_files": [],
         "actions": [],
         "transient": False,

@@ -194,6 +194,7 @@ def _definition_rows(service: Service, text: str) -> list[tuple[str, str]]:
     return [
         ("Kind", _kind_text(service)),
         ("Command", quoted(service["command"])),
+        ("Domain", " of ".join(map(harmless, service["domain"] or ()))),
         *definition.rows(text),
         ("Stop", _STOP_MODES.get(service["stop_mode"], service["stop_mode"]) * has_process),
         ("Actions", ", ".join(action["name"] for action in service["actions"])),

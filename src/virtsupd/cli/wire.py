@@ -129,6 +129,8 @@ class Service(TypedDict):
     replacement_pending: bool
     warnings: list[str]
     command: list[str]
+    domain: list[str] | None
+    """Of a guest of libvirt's: its name, and the URI of the libvirt."""
     log_files: list[str]
     actions: list[Action]
     transient: bool

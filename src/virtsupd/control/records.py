@@ -124,12 +124,13 @@ def _definition(spec: ServiceSpec) -> dict[str, object]:
         "before": spec.before,
         "conflicts": spec.conflicts,
         "command": process.command if process else (),
+        "domain": None if spec.domain is None else [spec.domain.domain, spec.domain.uri],
         "log_files": [process.log.file] if process and process.log.file else [],
         "actions": [
             {"name": action.name, "description": action.description} for action in spec.actions
         ],
         "transient": spec.transient,
-        "respawn": spec.respawn is not None and process is not None,
+        "respawn": spec.respawn is not None and not spec.is_stage,
         "stop_mode": spec.stop.mode,
         "source": spec.source,
     }

@@ -160,3 +160,9 @@ def test_dependents_are_found_by_any_name() -> None:
 def test_sizes_have_three_digits() -> None:
     counts = (0, 999, 1000, 51_234_567, 5 << 30)
     assert [size(count) for count in counts] == ["0 B", "999 B", "0.977 KiB", "48.9 MiB", "5 GiB"]
+
+
+def test_a_guest_of_libvirt_says_which_domain_it_is() -> None:
+    record = service("web", kind="guest", domain=["web1", "qemu:///system"], pid=None)
+    [line] = [line for line in page(record) if line.startswith("  Domain")]
+    assert line.split(maxsplit=1)[1] == "web1 of qemu:///system"

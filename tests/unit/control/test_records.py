@@ -19,6 +19,7 @@ from virtsupd.control.records import (
     service_record,
 )
 from virtsupd.control.varlink import load_interface
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Job, JobRun, Phase
@@ -150,3 +151,10 @@ def test_kinds(spec: ServiceSpec, word: str) -> None:
 def test_an_event_has_the_time_that_its_service_knows(event: str, at: float) -> None:
     assert event_time(Change(event, FULL), 5000.0) == at
     assert event_time(Change("service exited", STAGE), 5000.0) == 5000.0
+
+
+def test_a_guest_of_libvirt_has_a_domain_and_no_command() -> None:
+    spec = ServiceSpec(Name("web"), (Name("web"),), domain=DomainSpec("web1"), is_guest=True)
+    record = service_record(replace(FULL, spec=spec))
+    assert (record["domain"], record["command"]) == (["web1", "qemu:///system"], ())
+    assert (record["kind"], record["respawn"]) == ("guest", True)
