@@ -79,8 +79,8 @@ def test_a_shutdown_ends_by_its_deadline(
         host = step(host, kind, name, what)
         most_at_a_time(host, policy)
         host.effects.clear()
-    # The last successor may have begun the deadline anew; then come two times ten seconds of KILL.
-    host.pass_time(policy.timeout_seconds + 21)
+    # The last successor may have begun the deadline anew; then come thirty seconds of KILL for guests and ten for services.
+    host.pass_time(policy.timeout_seconds + 41)
     assert host.is_finished
     assert not host.processes
     assert not host.timers

@@ -2,7 +2,8 @@
 
 A guest host is asked which guests run: at first, again after it failed to answer, and again when
 those it named are gone, until there are none left to end. At most so many guests end at a time as
-the policy says, services among them included.
+the policy says, services among them included. One that cannot be saved is asked to power off, with its
+whole time once more: losing its memory is no reason to lose its disks.
 
 The guests of a host run on when it is stopped. If it is down and cannot tell of them, it is started
 once for that, whoever stopped it and whatever it failed of, unless it is disabled. One that nobody
@@ -21,8 +22,9 @@ from virtsupd.core.state import HostState
 _ASK_SECONDS = 60.0
 """How long a guest host may take to say which guests run, its own return from a crash included."""
 _ASK_AGAIN_SECONDS = 1.0
-_KILL_SECONDS = 10.0
-"""How long a guest may take to end when it is killed."""
+_KILL_SECONDS = 30.0
+"""How long a guest may take to end when it is killed: libvirt itself goes on from TERM to KILL after
+ten seconds, and the kernel may have to write what QEMU had in hand."""
 
 # What guest hosts tell
 
@@ -100,6 +102,10 @@ def _guest(host: HostState, found: RunningGuest) -> Guest:
 def _take_end(host: HostState, guest_host: GuestHost, event: GuestEnded) -> None:
     guest = guest_host.guests.get(event.guest)
     if guest is None or guest.state is not GuestState.ENDING or guest.end is not event.end:
+        return
+    if event.why is not None and guest.end is GuestEnd.SAVE:
+        guest.why = event.why
+        _end(host, guest_host, guest, GuestEnd.SHUTDOWN)
         return
     if event.why is not None:
         _escalate(host, guest_host, guest, event.why)

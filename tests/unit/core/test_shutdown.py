@@ -233,10 +233,10 @@ def test_a_guest_that_cannot_be_killed_is_left_and_named() -> None:
     host = host_of(virt(), guest_timeout_seconds=30.0)
     host.ask(Verb.SHUTDOWN)
     found(host, "a")
-    host.pass_time(41)
+    host.pass_time(61)
     found(host, "a")
     assert host.is_finished
-    assert left(host) == ("guest a of virt: it did not end within 10 s",)
+    assert left(host) == ("guest a of virt: it did not end within 30 s",)
 
 
 def test_a_guest_may_be_left_after_its_time() -> None:
@@ -271,6 +271,32 @@ def test_a_guest_that_cannot_be_ended_politely_is_killed_at_once() -> None:
     host.post(GuestEnded(VIRT, "a", GuestEnd.KILL, "no permission"))
     found(host, "a")
     assert left(host) == ("guest a of virt: no permission",)
+
+
+@pytest.mark.parametrize("overdue", ["kill", "leave"])
+def test_a_guest_that_cannot_be_saved_is_asked_to_power_off(overdue: str) -> None:
+    host = host_of(virt(), guest_end=GuestEnd.SAVE, guest_timeout_seconds=30.0, overdue=overdue)
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.pass_time(20)
+    host.did()
+    host.post(GuestEnded(VIRT, "a", GuestEnd.SAVE, "it is transient"))
+    assert host.did() == ["shutdown guest a"]
+    host.pass_time(29)
+    assert host.did() == [], "it has its whole time"
+    ended(host, "a", GuestEnd.SHUTDOWN)
+    found(host)
+    assert left(host) == ()
+
+
+def test_a_guest_whose_save_fails_after_the_deadline_of_all_is_killed() -> None:
+    host = host_of(virt(), guest_end=GuestEnd.SAVE, timeout_seconds=20.0)
+    host.ask(Verb.SHUTDOWN)
+    found(host, "a")
+    host.did()
+    host.pass_time(21)
+    host.post(GuestEnded(VIRT, "a", GuestEnd.SAVE, "no space"))
+    assert host.did() == ["kill guest a"]
 
 
 def test_a_guest_that_is_said_to_be_gone_and_is_not_is_killed() -> None:
@@ -505,7 +531,7 @@ def test_a_second_shutdown_changes_nothing() -> None:
     host.did()
     second = host.ask(Verb.SHUTDOWN)
     assert host.did() == []
-    host.pass_time(20)
+    host.pass_time(40)
     assert {first, second} <= set(host.answers)
     assert sum(isinstance(effect, Finish) for effect in host.effects) == 1
 

@@ -55,7 +55,7 @@ def test_guests_that_end_are_waited_for_and_counted() -> None:
     view = seen(host)
     assert view.waits == (
         Waiting("a", "shutdown", 1300.0, "kill", host=VIRT, is_guest=True),
-        Waiting("b", "kill", 1010.0, "left", host=VIRT, is_guest=True),
+        Waiting("b", "kill", 1030.0, "left", host=VIRT, is_guest=True),
     )
     assert (view.guests, view.guests_ended) == (3, 1)
     host.post(GuestEnded(VIRT, "b", GuestEnd.KILL))
