@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from virtsupd.config.settings import HostSettings
 from virtsupd.config.show import definition_text
 from virtsupd.config.values import duration, size
 from virtsupd.core import spec
+from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.names import Name
 
 HOST = HostSettings()
@@ -52,14 +54,15 @@ healths = st.builds(
     spec.Health, stage_probes, positive, positive, st.integers(1, 9), st.just("degrade")
 ) | st.builds(spec.Health, st.just(spec.NotifyProbe()), positive)
 respawns = st.builds(
-    lambda delay, extra, factor, limit, window: spec.Respawn(
-        delay, factor, delay + extra, limit, window
+    lambda delay, extra, factor, limit, window, only_failures: spec.Respawn(
+        delay, factor, delay + extra, limit, window, only_failures
     ),
     seconds,
     seconds,
     st.integers(1, 9).map(float),
     st.integers(0, 99),
     positive,
+    st.booleans(),
 )
 limits = st.one_of(
     st.builds(lambda n: spec.Limit("nofile", n, n), st.none() | st.integers(0, 2**40)),
@@ -178,8 +181,42 @@ def services(draw: st.DrawFn) -> spec.ServiceSpec:
     )
 
 
+domain_probes = st.one_of(
+    st.builds(spec.AgentProbe),
+    st.builds(spec.TcpProbe, port=ports, host=st.just("192.0.2.7")),
+    st.builds(spec.BannerProbe, expect=words, port=ports),
+    st.builds(spec.HttpProbe, url=st.just("http://192.0.2.7/")),
+)
+
+
+@st.composite
+def guests(draw: st.DrawFn) -> spec.ServiceSpec:
+    name = draw(names)
+    healths_of_guests = st.builds(
+        spec.Health, domain_probes, positive, positive, on_failure=st.just("restart")
+    )
+    return spec.ServiceSpec(
+        name,
+        (name,),
+        source="unit",
+        requires=draw(name_lists),
+        domain=DomainSpec(draw(words)),
+        ready=spec.Readiness(draw(st.none() | domain_probes), draw(seconds)),
+        health=draw(st.none() | healths_of_guests),
+        respawn=draw(st.none() | respawns.filter(lambda respawn: respawn.delay_seconds >= 1)),
+        stop=spec.Stop(delay_seconds=draw(seconds), how=draw(st.sampled_from(GuestStop))),
+        autostart=draw(st.booleans()),
+        is_guest=True,
+        actions=draw(st.lists(actions, max_size=1).map(tuple)),
+    )
+
+
 @settings(deadline=None)  # other tests share the processor
-@given(services() | jobs().filter(lambda job: job.process is not None and not job.process.sockets))
+@given(
+    services()
+    | guests()
+    | jobs().filter(lambda job: job.process is not None and not job.process.sockets)
+)
 def test_a_shown_definition_makes_the_same_service(service: spec.ServiceSpec) -> None:
     table = ServiceTable.model_validate(tomllib.loads(definition_text(service, ["/etc/unit.toml"])))
     assert not list(service_problems(table))
@@ -192,6 +229,8 @@ def test_a_shown_condition_makes_the_same_condition(
     probe: spec.Probe, timeout: float, respawn: spec.Respawn | None
 ) -> None:
     name = Name("condition")
+    if respawn is not None:
+        respawn = replace(respawn, only_failures=False)
     ready = spec.Readiness(probe, timeout)
     condition = spec.ServiceSpec(name, (name,), ready=ready, respawn=respawn)
     table = ServiceTable.model_validate(tomllib.loads(definition_text(condition, [])))

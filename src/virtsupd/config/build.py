@@ -7,6 +7,7 @@ and only a table without any may be built.
 from collections.abc import Iterator
 from pathlib import Path
 
+from virtsupd.config.domains import DEFAULT_RESPAWN, READY_SECONDS, domain_faults, domain_spec
 from virtsupd.config.model import (
     LogTable,
     ReloadTable,
@@ -28,6 +29,7 @@ from virtsupd.config.probes import (
 from virtsupd.config.problems import SECRET, Fault, Keys
 from virtsupd.config.settings import HostSettings
 from virtsupd.config.timer import timer_faults, timer_spec
+from virtsupd.core.domain import GuestStop
 from virtsupd.core.names import Name, file_name
 from virtsupd.core.spec import (
     ActionSpec,
@@ -70,7 +72,8 @@ _NOT_WITH_TIMER = {
 
 def service_problems(table: ServiceTable) -> Iterator[Fault]:
     """Yield what keys of the table, each fine by itself, make wrong together."""
-    if table.command is None:
+    yield from domain_faults(table)
+    if table.command is None and table.domain is None:
         yield from _stage_faults(table)
     else:
         yield from _one_shot_faults(table)
@@ -109,16 +112,17 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         before=table.before,
         conflicts=table.conflicts,
         process=_process(canonical, table, host),
+        domain=domain_spec(table.domain) if table.domain is not None else None,
         ready=_readiness(table, host),
-        health=_health(table.health, host),
+        health=_health(table, host),
         respawn=_respawn(table),
-        stop=_stop(table.stop),
+        stop=_stop(table, host),
         reload=_reload(table.reload),
         timer=timer_spec(table.timer, canonical) if table.timer is not None else None,
         one_shot=table.one_shot,
         transient=table.transient,
         autostart=table.autostart,
-        is_guest=table.guest,
+        is_guest=table.guest or table.domain is not None,
         success_exit=frozenset(table.success_exit),
         not_needed_exit=frozenset(table.not_needed_exit),
         actions=tuple(
@@ -264,20 +268,23 @@ def _socket(name: Name, socket: SocketTable) -> SocketSpec:
 
 def _readiness(table: ServiceTable, host: HostSettings) -> Readiness:
     ready: ReadyTable | None = table.ready
+    is_domain = table.domain is not None
     if ready is None:
-        return default_readiness(ExitProbe() if table.one_shot else None)
+        return default_readiness(ExitProbe() if table.one_shot else None, is_domain=is_domain)
     probe = _probe(ready.probe, host)
-    return default_readiness(probe) if ready.timeout is None else Readiness(probe, ready.timeout)
+    if ready.timeout is None:
+        return default_readiness(probe, is_domain=is_domain)
+    return Readiness(probe, ready.timeout)
 
 
-def default_readiness(probe: Probe | None) -> Readiness:
+def default_readiness(probe: Probe | None, *, is_domain: bool = False) -> Readiness:
     """Return a readiness with the timeout it has unless the file says one.
 
-    A one-shot may take as long as it needs.
+    A one-shot may take as long as it needs, and a guest boots before it is ready.
     """
     if isinstance(probe, ExitProbe):
         return Readiness(probe, timeout_seconds=0.0)
-    return Readiness(probe)
+    return Readiness(probe, READY_SECONDS) if is_domain else Readiness(probe)
 
 
 def _probe(table: ProbeTable, host: HostSettings) -> Probe | None:
@@ -288,11 +295,13 @@ def _probe(table: ProbeTable, host: HostSettings) -> Probe | None:
     return table.probe()
 
 
-def _health(table: HealthTable | None, host: HostSettings) -> Health | None:
-    probe = _probe(table.probe, host) if table is not None else None
-    if table is None or probe is None:
+def _health(table: ServiceTable, host: HostSettings) -> Health | None:
+    health = table.health
+    probe = _probe(health.probe, host) if health is not None else None
+    if health is None or probe is None:
         return None
-    return Health(probe, table.interval, table.timeout, table.failures, table.on_failure)
+    on_failure = health.on_failure or ("restart" if table.domain is None else "degrade")
+    return Health(probe, health.interval, health.timeout, health.failures, on_failure)
 
 
 def _respawn(table: ServiceTable) -> Respawn | None:
@@ -300,13 +309,26 @@ def _respawn(table: ServiceTable) -> Respawn | None:
     if found is None:
         runs_on = not table.one_shot and table.timer is None
         is_default = runs_on and not table.says("respawn")
-        return Respawn() if is_default else None
-    longest = max(found.max_delay, found.delay)
-    return Respawn(found.delay, found.factor, longest, found.limit, found.window)
+        return default_respawn(is_domain=table.domain is not None) if is_default else None
+    plain = default_respawn(is_domain=table.domain is not None)
+    delay = found.delay if "delay" in found.model_fields_set else plain.delay_seconds
+    longest = max(found.max_delay, delay)
+    only_failures = plain.only_failures if found.on is None else found.on == "failure"
+    return Respawn(delay, found.factor, longest, found.limit, found.window, only_failures)
 
 
-def _stop(table: StopTable | None) -> Stop:
-    return Stop(table.signal, table.delay, StopMode(table.mode)) if table is not None else Stop()
+def default_respawn(*, is_domain: bool = False) -> Respawn:
+    """Return how something that runs on is started again unless the file says it."""
+    return DEFAULT_RESPAWN if is_domain else Respawn()
+
+
+def _stop(table: ServiceTable, host: HostSettings) -> Stop:
+    found = table.stop or StopTable()
+    if table.domain is None:
+        return Stop(found.signal, found.delay, StopMode(found.mode))
+    says_delay = "delay" in found.model_fields_set
+    delay = found.delay if says_delay else host.shutdown.guest_timeout_seconds
+    return Stop(delay_seconds=delay, how=GuestStop(found.how or GuestStop.SHUTDOWN))
 
 
 def _reload(table: ReloadTable | None) -> Reload | None:

@@ -19,7 +19,7 @@ _REPLACED_BY: Final = {
     "reload": frozenset({"signal", "command"}),
 }
 """Tables that a later one replaces whole when it has one of these keys: another kind has other keys."""
-_WORD_KEYS: Final = {"ready": "kind", "reload": "signal"}
+_WORD_KEYS: Final = {"ready": "kind", "reload": "signal", "domain": "name"}
 """Tables that may be written as the bare value of one key."""
 
 

@@ -19,9 +19,11 @@ from virtsupd.config.values import (
     Capability,
     Command,
     Count,
+    DomainName,
     EnvironmentFile,
     ExitCode,
     Flag,
+    LibvirtUri,
     LimitName,
     LimitPair,
     ListenAddress,
@@ -107,6 +109,8 @@ class RespawnTable(Table):
     max_delay: Seconds = 30.0
     limit: Count = 5
     window: PositiveSeconds = 30.0
+    on: Literal["end", "failure"] | None = None
+    """None: end; failure for a guest of libvirt's."""
 
 
 class StopTable(Table):
@@ -115,6 +119,7 @@ class StopTable(Table):
     signal: SignalName = "SIGTERM"
     delay: Seconds = 5.0
     mode: Literal["cgroup", "group", "process"] = "cgroup"
+    how: Literal["shutdown", "agent", "acpi", "save", "destroy", "leave"] | None = None
 
 
 class ReloadTable(Table):
@@ -157,6 +162,13 @@ class ActionTable(Table):
     timeout: PositiveSeconds = 60.0
 
 
+class DomainTable(Table):
+    """`domain`."""
+
+    name: DomainName
+    uri: LibvirtUri = "qemu:///system"
+
+
 class ServiceTable(Table):
     """`[service.NAME]`, or a unit file."""
 
@@ -169,6 +181,7 @@ class ServiceTable(Table):
     before: ServiceNames = ()
     conflicts: ServiceNames = ()
     command: Command | None = None
+    domain: Annotated[DomainTable, _word_or_table("name")] | None = None
     user: Account | None = None
     group: Account | None = None
     supplementary_groups: tuple[Account, ...] | None = None

@@ -42,6 +42,10 @@ class ProbeTable(Table):
     """Whether a target or condition, which has no process, may wait for it."""
     for_health: ClassVar[bool] = True
     """Whether it can be asked again and again."""
+    for_domain: ClassVar[bool] = False
+    """Whether it can be asked of a guest that libvirt runs."""
+    for_process: ClassVar[bool] = True
+    """Whether it can be asked of anything else."""
 
     def probe(self) -> spec.Probe | None:
         """Return the probe; None if there is nothing to wait for."""
@@ -54,6 +58,7 @@ class NoneTable(ProbeTable):
     kind: Literal["none"]
     for_stage = True
     for_health = False
+    for_domain = True
 
     def probe(self) -> None:
         """Return None."""
@@ -110,6 +115,7 @@ class TcpTable(ProbeTable):
 
     kind: Literal["tcp"]
     for_stage = True
+    for_domain = True
     port: Port
     host: Host = "127.0.0.1"
 
@@ -123,6 +129,7 @@ class BannerTable(ProbeTable):
 
     kind: Literal["banner"]
     for_stage = True
+    for_domain = True
     expect: Pattern
     port: Port | None = None
     host: Host = "127.0.0.1"
@@ -141,6 +148,7 @@ class HttpTable(ProbeTable):
 
     kind: Literal["http"]
     for_stage = True
+    for_domain = True
     url: HttpUrl
     statuses: Annotated[
         tuple[Annotated[int, Field(strict=True, ge=100, le=599)], ...], NotEmpty
@@ -222,6 +230,18 @@ class HostTable(ProbeTable):
         return spec.HostProbe(check=spec.HostCheck(self.check))
 
 
+class AgentTable(ProbeTable):
+    """`agent`: the guest agent of a libvirt domain answers."""
+
+    kind: Literal["agent"]
+    for_domain = True
+    for_process = False
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.AgentProbe()
+
+
 AnyProbe = Annotated[
     NoneTable
     | NotifyTable
@@ -236,7 +256,8 @@ AnyProbe = Annotated[
     | ExitTable
     | MountTable
     | PathTable
-    | HostTable,
+    | HostTable
+    | AgentTable,
     Field(discriminator="kind"),
 ]
 
@@ -246,7 +267,7 @@ class ReadyTable(Table):
 
     probe: AnyProbe
     timeout: Seconds | None = None
-    """None: 60 s, and no limit for `exit`."""
+    """None: 60 s, 5 min for a guest of libvirt's, and no limit for `exit`."""
 
 
 class HealthTable(Table):
@@ -256,7 +277,8 @@ class HealthTable(Table):
     interval: PositiveSeconds = 30.0
     timeout: PositiveSeconds = 10.0
     failures: PositiveCount = 3
-    on_failure: Literal["restart", "degrade"] = "restart"
+    on_failure: Literal["restart", "degrade"] | None = None
+    """None: restart; degrade for a guest of libvirt's."""
 
 
 def _split(model: type[Table]) -> Callable[[object], object]:

@@ -25,6 +25,7 @@ _KNOWN_SHOWN = 12
 _ALLOWED_BY_KEY: Final = {
     "command": 'a list of strings, such as ["/usr/bin/program", "argument"]; '
     "a command line in one string is not split",
+    "domain": "the name of a libvirt domain, or a table with name",
     "respawn": "true, false or a table",
     "log": "false or a table",
     "ready": 'a word such as "notify", or a table with kind',

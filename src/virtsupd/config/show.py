@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from virtsupd.config.build import default_readiness
+from virtsupd.config.build import default_readiness, default_respawn
 from virtsupd.config.toml_text import key_text, string_text, value_text
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.spec import (
     ActionSpec,
+    AgentProbe,
     BannerProbe,
     ExecProbe,
     ExitProbe,
@@ -53,6 +55,7 @@ _KINDS: Final[dict[type[Probe], str]] = {
     MountProbe: "mount",
     PathProbe: "path",
     HostProbe: "host",
+    AgentProbe: "agent",
 }
 _PROBE_KEYS: Final = (
     "fd variable url statuses command pattern expect port host path send file_system check"
@@ -83,9 +86,13 @@ def definition(spec: ServiceSpec) -> Iterator[Entry]:
     if spec.process is not None:
         yield from _process(spec.process)
         yield from _policies(spec)
+    if spec.domain is not None:
+        yield "domain", _domain(spec.domain)
+        yield from _filled("health", dict(_health(spec.health)) if spec.health else {})
+        yield "stop", {"how": str(spec.stop.how), "delay": spec.stop.delay_seconds}
     if not spec.is_stage or spec.ready.probe is not None:
         yield from _respawning(spec)
-    ready = _ready(spec.ready)
+    ready = _ready(spec.ready, is_domain=spec.domain is not None)
     if ready is not None and not (spec.one_shot and ready == "exit"):
         yield "ready", ready
     if not spec.autostart:
@@ -108,6 +115,11 @@ def _process(process: ProcessSpec) -> Iterator[Entry]:
     yield "log", dict(_log(process.log)) if process.log.file else False
 
 
+def _domain(domain: DomainSpec) -> object:
+    plain = DomainSpec(domain.domain)
+    return domain.domain if domain == plain else {"name": domain.domain, "uri": domain.uri}
+
+
 def _policies(spec: ServiceSpec) -> Iterator[Entry]:
     yield from _filled("health", dict(_health(spec.health)) if spec.health else {})
     if spec.stop != Stop():
@@ -123,8 +135,9 @@ def _policies(spec: ServiceSpec) -> Iterator[Entry]:
 
 
 def _respawning(spec: ServiceSpec) -> Iterator[Entry]:
-    if spec.respawn != (None if spec.one_shot or spec.timer else Respawn()):
-        yield "respawn", dict(_respawn(spec.respawn)) if spec.respawn else False
+    plain = default_respawn(is_domain=spec.domain is not None)
+    if spec.respawn != (None if spec.one_shot or spec.timer else plain):
+        yield "respawn", dict(_respawn(spec.respawn, plain)) if spec.respawn else False
 
 
 def _unlike(subject: object, plain: object, *keys: str) -> Iterator[Entry]:
@@ -170,12 +183,14 @@ def _log(log: LogSpec) -> Iterator[Entry]:
         yield "mode", f"{log.mode:04o}"
 
 
-def _respawn(respawn: Respawn) -> Iterator[Entry]:
+def _respawn(respawn: Respawn, plain: Respawn) -> Iterator[Entry]:
     yield "delay", respawn.delay_seconds
     yield "factor", respawn.factor
     yield "max_delay", respawn.max_delay_seconds
     yield "limit", respawn.limit
     yield "window", respawn.window_seconds
+    if respawn.only_failures != plain.only_failures:
+        yield "on", "failure" if respawn.only_failures else "end"
 
 
 def _stop(stop: Stop) -> Iterator[Entry]:
@@ -206,9 +221,9 @@ def _action(action: ActionSpec) -> Iterator[Entry]:
     yield "timeout", action.timeout_seconds
 
 
-def _ready(ready: Readiness) -> object:
+def _ready(ready: Readiness, *, is_domain: bool) -> object:
     """Return a bare word where that says it all; None where the default does."""
-    plain = default_readiness(ready.probe)
+    plain = default_readiness(ready.probe, is_domain=is_domain)
     if ready.probe is None:
         return None if ready == plain else {"kind": "none", "timeout": ready.timeout_seconds}
     table = dict(_probe(ready.probe))

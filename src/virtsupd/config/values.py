@@ -283,6 +283,21 @@ def host(value: object) -> str:
     return found
 
 
+def domain_name(value: object) -> str:
+    """Return the name of a libvirt domain."""
+    found = filled_text(value)
+    if "/" in found or not found.isprintable():
+        raise ValueError("the name of a libvirt domain: printable, without a slash")
+    return found
+
+
+def libvirt_uri(value: object) -> str:
+    """Return where a domain is defined: the libvirt of this host alone."""
+    if value != "qemu:///system":
+        raise ValueError('"qemu:///system": guests of this host, run by its libvirtd')
+    return "qemu:///system"
+
+
 def http_url(value: object) -> str:
     """Return an http URL with a host."""
     found = text(value)
@@ -342,6 +357,8 @@ Capability = Annotated[str, PlainValidator(capability)]
 ListenAddress = Annotated[str, PlainValidator(listen_address)]
 Host = Annotated[str, PlainValidator(host)]
 HttpUrl = Annotated[str, PlainValidator(http_url)]
+DomainName = Annotated[str, PlainValidator(domain_name)]
+LibvirtUri = Annotated[str, PlainValidator(libvirt_uri)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
 ExitCode = Annotated[int, Strict(), Field(ge=0, le=255)]
 Count = Annotated[int, Strict(), Field(ge=0, le=1_000_000)]

@@ -33,6 +33,7 @@ def ready(value: object) -> spec.Probe | None:
         ({"kind": "mount", "path": "/srv"}, spec.MountProbe("/srv")),
         ({"kind": "path", "path": "/dev/kvm"}, spec.PathProbe("/dev/kvm")),
         ({"kind": "host", "check": "udev"}, spec.HostProbe(spec.HostCheck.UDEV)),
+        ({"kind": "agent"}, spec.AgentProbe()),
     ],
 )
 def test_every_kind_of_probe(value: object, probe: spec.Probe | None) -> None:
