@@ -7,8 +7,11 @@ from typing import Final
 from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.settings import GeneratedDirectory, GeneratedFile
 from virtsupd.config.values import AbsolutePath, ServiceNames
+from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd
 from virtsupd.services.firmware import FirmwareDescriptions
 from virtsupd.services.libvirt_actions import actions
+from virtsupd.services.libvirt_guests import LibvirtGuests, local_uri
 from virtsupd.services.libvirt_host import connection_refusals, log_refusals
 from virtsupd.services.libvirt_limits import (
     AdminTable,
@@ -81,6 +84,21 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
         ),
         warnings=(*gone_warnings(table), *unsafe(table, listening), *lost_logs(table)),
         host_faults=lambda: (*connection_refusals(table, listening), *log_refusals(table)),
+        guest_hosts={Name("libvirtd"): _guests(table, context)},
+    )
+
+
+def _guests(table: LibvirtTable, context: KindContext) -> LibvirtGuests:
+    """Return how a shutdown ends guests.
+
+    A paused one does not hear that it is to power off, and somebody paused it for a reason: it is
+    saved as it is, unless `[host]` wants another end than the polite one anyway.
+    """
+    is_asked = context.host.shutdown.guest_end is GuestEnd.SHUTDOWN
+    return LibvirtGuests(
+        program("virsh", table.libvirt),
+        local_uri(table.unix_sock_dir),
+        paused_end=GuestEnd.SAVE if is_asked else None,
     )
 
 

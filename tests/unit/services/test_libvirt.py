@@ -6,7 +6,10 @@ from pydantic import ValidationError
 
 from virtsupd.config.kinds import Built, KindContext
 from virtsupd.config.settings import GeneratedDirectory, HostSettings
+from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd, ShutdownPolicy
 from virtsupd.services.libvirt import LibvirtTable, build
+from virtsupd.services.libvirt_guests import LibvirtGuests
 
 CONTEXT = KindContext(
     HostSettings(run_dir=Path("/r")), {"libvirtd": {"requires": ["user-processes"]}}
@@ -239,3 +242,17 @@ def test_what_libvirtd_would_end_over_is_refused_before(key: str, value: object)
 )
 def test_what_libvirtd_takes_is_taken(key: str, value: object) -> None:
     assert getattr(LibvirtTable.model_validate({key: value}), key) == value
+
+
+@pytest.mark.parametrize(
+    ("policy", "paused"),
+    [(GuestEnd.SHUTDOWN, GuestEnd.SAVE), (GuestEnd.SAVE, None), (GuestEnd.KILL, None)],
+)
+def test_guests_end_through_its_own_socket_and_paused_ones_are_saved_where_others_are_asked(
+    policy: GuestEnd, paused: GuestEnd | None
+) -> None:
+    host = HostSettings(run_dir=Path("/r"), shutdown=ShutdownPolicy(guest_end=policy))
+    table = LibvirtTable.model_validate({"libvirt": "/opt/l", "unix_sock_dir": "/srv/virt"})
+    found = build(table, KindContext(host, CONTEXT.units)).guest_hosts[Name("libvirtd")]
+    uri = "qemu+unix:///system?socket=/srv/virt/libvirt-sock"
+    assert found == LibvirtGuests("/opt/l/sbin/virsh", uri, paused_end=paused)
