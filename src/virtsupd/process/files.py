@@ -155,7 +155,27 @@ def demand_own(path: Path) -> None:
             message says what to do.
         OSError: it is not there.
     """
-    found = path.lstat()
+    _demand_own(path, path.lstat())
+
+
+def open_own(path: Path) -> int:
+    """Open a directory for work in it by its descriptor, whatever becomes of its name meanwhile.
+
+    Raises:
+        UnsafeDirectoryError: as `demand_own`.
+        OSError: it is not there, or is no directory.
+    """
+    demand_own(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _demand_own(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _demand_own(path: Path, found: os.stat_result) -> None:
     name = shlex.quote(str(path))
     if stat.S_ISLNK(found.st_mode):
         fault = f"it is a symbolic link; name {path.resolve()} instead"
