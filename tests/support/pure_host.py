@@ -375,12 +375,17 @@ class PureHost:
             self.post(Fired(first.name, first.generation, first.timer))
         self.now = end
 
-    def reload(self, *specs: ServiceSpec, absent: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    def reload(
+        self,
+        *specs: ServiceSpec,
+        absent: frozenset[str] = frozenset(),
+        spared: Iterable[Name] = (),
+    ) -> tuple[str, ...]:
         graph = ServiceGraph.build(specs, absent=absent)
         problems = self.engine.reload_problems(graph)
         if not problems:
             self.specs = specs
-            self.post(Reloaded(graph))
+            self.post(Reloaded(graph, spared=frozenset(spared)))
         return problems
 
     def add(self, spec: ServiceSpec) -> None:

@@ -200,7 +200,7 @@ class Engine:
             reload.add(host, event.spec)
             return
         host.shutdown_policy = event.shutdown_policy or host.shutdown_policy
-        reload.take_over(host, event.graph)
+        reload.take_over(host, event.graph, spared=event.spared)
 
     def _surroundings_changed(self, event: OutputChanged | ClockSet | Appeared) -> None:
         if isinstance(event, ClockSet):

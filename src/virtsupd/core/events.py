@@ -53,6 +53,8 @@ class Reloaded:
     graph: ServiceGraph
     shutdown_policy: ShutdownPolicy | None = None
     """None: as before."""
+    spared: frozenset[Name] = frozenset()
+    """Services that must not be told that their files have changed: they would end over it."""
 
 
 @dataclass(frozen=True, slots=True)

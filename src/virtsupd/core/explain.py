@@ -244,6 +244,7 @@ def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
         respawns=service.respawns,
         start_failures=service.start_failures,
         is_replacement_pending=service.has_replacement,
+        is_reload_pending=service.has_unread,
         warnings=service.warnings,
         timer=_timer(host, service) if service.spec.timer is not None else None,
     )

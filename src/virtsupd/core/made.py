@@ -39,6 +39,8 @@ class Made:
     """What was started, if it is no process of ours but a guest of libvirt's."""
     stop: Stop = field(default_factory=Stop)
     """How it is ended if its definition is gone."""
+    reread: tuple[str, ...] = ()
+    """Digests of what it read last of what a reload makes it read again (`Reload.files`)."""
 
 
 def made_from(spec: ServiceSpec) -> Made:
@@ -55,6 +57,7 @@ def made_from(spec: ServiceSpec) -> Made:
         is_guest=spec.is_guest,
         domain=spec.domain,
         stop=spec.stop,
+        reread=spec.reload.files if spec.reload is not None else (),
     )
 
 

@@ -15,6 +15,7 @@ from virtsupd.core.effects import (
     EndWatches,
     Kill,
     Release,
+    RunReload,
     Spawn,
     StartDomain,
     Terminate,
@@ -105,6 +106,14 @@ def _begin_run(host: HostState, service: Service) -> None:
     service.is_asked_again = False
     watch_health(host, service)
     host.retry_not_needed(host.graph.needed_by[service.spec.name])
+    tell_to_reload(host, service)
+
+
+def tell_to_reload(host: HostState, service: Service) -> None:
+    """Have a service read its changed files again, if it is to and can; if not, once it runs."""
+    reload = service.spec.reload
+    if service.is_to_reload and service.can_reload and reload is not None:
+        host.emit(RunReload(service.spec.name, service.generation, reload))
 
 
 def watch_health(host: HostState, service: Service) -> None:

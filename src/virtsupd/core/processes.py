@@ -4,6 +4,7 @@ An end that nobody asked for is judged when it is seen, while it is known what t
 doing; what follows from it is decided when nothing is left (`moves`).
 """
 
+from dataclasses import replace
 from typing import assert_never
 
 from virtsupd.core import restore, timing
@@ -276,6 +277,9 @@ def _health_changed(host: HostState, service: Service, why: str | None) -> None:
 
 def _reload_ended(host: HostState, service: Service, event: ReloadEnded) -> None:
     name = service.spec.name
+    service.is_to_reload = False
+    if event.why is None and service.made is not None:
+        service.made = replace(service.made, reread=service.definition.reread)
     host.announce(name, "service reload failed" if event.why else "service reloaded")
     for ticket in host.tickets.values():
         if ticket.verb is Verb.RELOAD and name in ticket.open:

@@ -1,16 +1,16 @@
 """Another configuration takes over: what it may not do, and how the services pass into it.
 
 Edges, names and policies of a definition hold at once; what makes the process is compared later
-(`Service.has_replacement`) and takes effect at the next start, whatever causes it. A service that
-is no longer configured stays in the graph, unwanted and needed by nobody, until it has stopped.
+(`Service.has_replacement`) and takes effect at the next start, whatever causes it; a file that a
+service reads again when it is told to is one that it is told of. A service that is no longer configured stays in the graph, unwanted and needed by nobody, until it has stopped.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from virtsupd.core.effects import EndWatches
 from virtsupd.core.graph import GraphError, ServiceGraph
-from virtsupd.core.moves import watch_health
+from virtsupd.core.moves import tell_to_reload, watch_health
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.snapshot import State
@@ -66,8 +66,8 @@ def _will_hold(host: HostState, name: Name, graph: ServiceGraph) -> bool:
     return all(_will_hold(host, bond, graph) for bond in graph.binds[name])
 
 
-def take_over(host: HostState, graph: ServiceGraph) -> None:
-    """Put a graph in force that `reload_problems` has nothing against."""
+def take_over(host: HostState, graph: ServiceGraph, *, spared: Collection[Name] = ()) -> None:
+    """Put a graph in force that `reload_problems` has nothing against; `spared` are told nothing."""
     leaving = [s for n, s in host.services.items() if n not in graph.spec_by_name]
     # A guest of libvirt's runs on, as those that never were services do.
     last = {s.spec.name: s for s in leaving if s.is_alive and s.origin.domain is None}
@@ -80,6 +80,10 @@ def take_over(host: HostState, graph: ServiceGraph) -> None:
         _leave(host, service, behind=tuple(staying))
     fresh = [n for n, spec in graph.spec_by_name.items() if _replace_spec(host, n, spec)]
     host.graph = with_leftovers(graph, [s.spec for s in last.values()])
+    for name in graph.spec_by_name:
+        service = host.services[name]
+        service.is_to_reload = service.has_unread and name not in spared
+        tell_to_reload(host, service)
     kept = (name for name, service in host.services.items() if service.wanted)
     want_along(host, (*fresh, *kept), who=RELOAD)
     host.retry_not_needed(host.services)

@@ -21,7 +21,7 @@ from virtsupd.core.effects import Adopt, AdoptDomain, ArmTimer, AwaitReady
 from virtsupd.core.events import Adopted, Timer
 from virtsupd.core.jobs import FRESH
 from virtsupd.core.lifecycle import Move
-from virtsupd.core.moves import arm_deadline, end_again, move, watch_health
+from virtsupd.core.moves import arm_deadline, end_again, move, tell_to_reload, watch_health
 from virtsupd.core.names import Name
 from virtsupd.core.reload import LOST, with_leftovers
 from virtsupd.core.service import Death, Service
@@ -139,6 +139,7 @@ def take_found(host: HostState, service: Service, event: Adopted) -> None:
         host.dirty.add(service.spec.name)
         if service.state is State.RUNNING:
             watch_health(host, service)
+            tell_to_reload(host, service)
 
 
 def start_anew(host: HostState, service: Service) -> None:

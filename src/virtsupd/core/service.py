@@ -109,6 +109,8 @@ class Service:
     """What its readiness probe saw last."""
     unhealthy: str | None = None
     output_trouble: str | None = field(default=None, compare=False)
+    is_to_reload: bool = False
+    """It is to be told that its files have changed: now, or as soon as it runs."""
     warnings: tuple[str, ...] = ()
     exits: tuple[ExitRecord, ...] = ()
     changes: tuple[tuple[State, float], ...] = ()
@@ -208,6 +210,16 @@ class Service:
         return made.fingerprint != self.definition.fingerprint
 
     @property
+    def has_unread(self) -> bool:
+        """Whether its files have changed since it read them, and a reload would make it read them."""
+        made = self.made
+        return (
+            made is not None
+            and self.spec.reload is not None
+            and (made.reread != self.definition.reread)
+        )
+
+    @property
     def has_process(self) -> bool:
         """Whether something was started for it that may still be there."""
         if self.origin.is_timer:
@@ -285,6 +297,7 @@ class Service:
         self.made = self.definition
         self.adopted_at = None
         self.due = None
+        self.is_to_reload = False
         self.kills = 0
         self.denied = ""
         self.status_text = ""

@@ -101,6 +101,9 @@ class ServiceSnapshot:
     start_failures: tuple[float, ...] = ()
     """At most 10."""
     is_replacement_pending: bool = False
+    """Its process was made from another definition: it takes a restart."""
+    is_reload_pending: bool = False
+    """Its files have changed since it read them, and a reload of it makes it read them."""
     warnings: tuple[str, ...] = ()
     timer: TimerView | None = None
     """None: it has none."""

@@ -217,6 +217,8 @@ class Reload:
     signal: str | None = None
     command: tuple[str, ...] = ()
     timeout_seconds: float = 30.0
+    files: tuple[str, ...] = ()
+    """Digests of what it then reads again of the files that are written for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,8 @@ class ProcessSpec:
     sockets: tuple[SocketSpec, ...] = ()
     secret_environment: frozenset[str] = field(default=frozenset())
     """Names of variables whose values never appear in status, `cat` or logs."""
+    files: tuple[str, ...] = ()
+    """Digests of what it reads once of the files that are written for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
     "wanted_since": float,
     "is_marked": bool,
     "is_asked_again": bool,
+    "is_to_reload": bool,
     "adopted_at": float,
     "setback": str,
     "rests_as": str,
@@ -104,6 +105,8 @@ def _of_made(made: Made) -> dict[str, Any]:
         found["domain"] = [made.domain.domain, made.domain.uri]
     if made.stop.how is not None:
         found["how"] = made.stop.how
+    if made.reread:
+        found["reread"] = list(made.reread)
     return found | flags
 
 
@@ -149,6 +152,7 @@ def _made(content: Mapping[str, Any]) -> Made:
         is_guest=bool(content.get("is_guest")),
         domain=DomainSpec(*map(str, content["domain"])) if "domain" in content else None,
         stop=Stop(str(signal), float(delay), StopMode(mode), GuestStop(how) if how else None),
+        reread=tuple(map(str, content.get("reread", ()))),
     )
 
 

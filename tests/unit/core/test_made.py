@@ -18,6 +18,7 @@ from virtsupd.core.spec import (
     Probe,
     ProcessSpec,
     Readiness,
+    Reload,
     Respawn,
     ServiceSpec,
     SocketSpec,
@@ -38,6 +39,7 @@ FINGERPRINT = "02ec42a53ecd598cbf848481"
         replace(DB, process=replace(process("db"), log=LogSpec("/var/log/db.log"))),
         replace(DB, process=replace(process("db"), sockets=(SocketSpec("a", "/run/a"),))),
         replace(DB, process=replace(process("db"), secret_environment=frozenset({"A"}))),
+        replace(DB, process=replace(process("db"), files=("digest",))),
         replace(DB, ready=NOTIFY),
         replace(DB, process=None),
     ],
@@ -52,6 +54,7 @@ def test_what_makes_another_process_has_another_fingerprint(change: ServiceSpec)
         replace(DB, name=Name("database"), provides=(Name("database"),)),
         replace(DB, requires=(Name("net"),), stop=Stop("SIGINT"), respawn=Respawn(limit=1)),
         replace(DB, ready=Readiness(timeout_seconds=7), description="of customers"),
+        replace(DB, reload=Reload("SIGHUP", files=("digest",))),
     ],
 )
 def test_names_edges_and_policies_leave_the_fingerprint_as_it_is(change: ServiceSpec) -> None:

@@ -1,5 +1,8 @@
 """A new configuration: what holds at once, what is pending, what leaves, and what is refused."""
 
+from dataclasses import replace
+from typing import Any
+
 from tests.support.pure_host import CLEAN, NOTIFY, PureHost, process, service, target
 
 from virtsupd.core.effects import Remember, Terminate
@@ -13,7 +16,9 @@ from virtsupd.core.spec import (
     Health,
     NotifyProbe,
     Readiness,
+    Reload,
     Respawn,
+    ServiceSpec,
     Stop,
 )
 
@@ -88,6 +93,94 @@ def test_what_makes_the_process_is_pending_until_its_next_start_of_any_cause() -
             host.restart("base")
         assert not pending(host)
         assert host.running() == ["base", "db"]
+
+
+def reads(digest: str, once: str = "", **fields: Any) -> ServiceSpec:
+    """A service that reads one file again when it gets SIGUSR1, but for what it reads `once`."""
+    made = replace(process("db"), files=(once,) if once else ())
+    return service("db", process=made, reload=Reload("SIGUSR1", files=(digest,)), **fields)
+
+
+def unread(host: PureHost) -> bool:
+    return host.engine.snapshot(DB).is_reload_pending
+
+
+def test_a_service_is_told_of_changed_files_that_it_reads_again() -> None:
+    host = PureHost.of(reads("old", once="a"))
+    host.did()
+    host.reload(reads("new", once="a"))
+    assert host.did() == ["reload db"]
+    assert not unread(host)
+    assert not pending(host)
+    host.reload(reads("new", once="a"))
+    assert host.did() == []
+    host.reload(reads("newest", once="b"))
+    assert host.did() == ["reload db"]
+    assert not unread(host)
+    assert pending(host)
+
+
+def test_what_is_not_told_of_changed_files_waits_for_a_reload_or_restart_of_it() -> None:
+    for verb in (Verb.RELOAD, Verb.RESTART):
+        host = PureHost.of(reads("old"))
+        host.did()
+        host.reload(reads("new"), spared=[DB])
+        assert host.did() == []
+        assert unread(host)
+        host.ask(verb, "db")
+        assert not unread(host)
+
+
+def test_a_reload_that_fails_is_not_repeated_by_itself() -> None:
+    host = PureHost.of(reads("old"))
+    host.reload_fails = "it said no"
+    host.did()
+    host.reload(reads("new"))
+    assert host.did() == ["reload db"]
+    assert unread(host)
+    host.pass_time(100)
+    assert host.did() == []
+    host.reload_fails = None
+    host.reload(reads("new"))
+    assert host.did() == ["reload db"]
+    assert not unread(host)
+
+
+def test_a_service_that_starts_is_told_of_changed_files_once_it_runs() -> None:
+    host = PureHost.of(reads("old", ready=NOTIFY))
+    host.did()
+    host.reload(reads("new", ready=NOTIFY))
+    assert host.did() == []
+    host.ready("db")
+    assert host.did() == ["reload db"]
+    assert not unread(host)
+
+
+def test_one_that_is_started_afterwards_has_read_its_files() -> None:
+    host = PureHost.of(reads("old", ready=NOTIFY))
+    host.reload(reads("new", ready=NOTIFY))
+    host.exits("db")
+    host.pass_time(1)
+    host.did()
+    host.ready("db")
+    assert host.did() == []
+    assert not unread(host)
+
+
+def test_a_successor_tells_of_changed_files_what_was_to_be_told() -> None:
+    host = PureHost.of(reads("old"))
+    host.held_reloads = True
+    host.reload(reads("new"))
+    heir = host.successor(reads("new"))
+    assert "reload db" in heir.did()
+    assert not unread(heir)
+
+
+def test_a_successor_with_changed_files_tells_nobody_by_itself() -> None:
+    host = PureHost.of(reads("old"))
+    heir = host.successor(reads("new"))
+    assert "reload db" not in heir.did()
+    assert unread(heir)
 
 
 def test_a_changed_readiness_is_pending_and_the_running_start_is_judged_by_its_own() -> None:

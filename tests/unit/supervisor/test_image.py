@@ -69,6 +69,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
         is_guest=st.booleans(),
         domain=st.none() | domains,
         stop=stops,
+        reread=st.lists(st.text()).map(tuple),
     ),
     "adopted_at": st.none() | times,
     "due": st.none() | instants,
@@ -78,6 +79,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "is_marked": st.booleans(),
     "rest": st.none() | rests,
     "is_asked_again": st.booleans(),
+    "is_to_reload": st.booleans(),
     "retry_at": st.none() | instants,
     "setback": st.text(),
     "rests_as": st.text(),
@@ -120,6 +122,7 @@ def test_every_field_of_what_is_nested_is_tried() -> None:
         "is_guest",
         "domain",
         "stop",
+        "reread",
     }
     shapes = (RespawnRecord, ExitRecord, ExitStatus, Death, Rest, Stop, Instant)
     assert [len(fields(shape)) for shape in shapes] == [3, 2, 4, 2, 2, 4, 2]
