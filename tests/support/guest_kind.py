@@ -6,7 +6,7 @@ found and ended through the service alone, which has to be up: it holds DIRECTOR
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import anyio
 
 from virtsupd.config.kinds import Built, Kind, KindContext, KindParts, RunCommand
 from virtsupd.config.model import KindTable
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
 from virtsupd.errors import GuestError
@@ -37,7 +38,9 @@ class PretendHost:
 
     table: PretendTable
 
-    async def running(self, run: RunCommand) -> Sequence[RunningGuest]:
+    async def running(
+        self, run: RunCommand, services: Collection[DomainSpec]
+    ) -> Sequence[RunningGuest]:
         """List the pid files of living processes."""
         if self.table.hangs:
             await anyio.sleep_forever()

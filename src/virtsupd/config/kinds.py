@@ -4,7 +4,7 @@
 and a function that says what the table changes in the built-in units and which files it becomes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from virtsupd.config.problems import Fault
 from virtsupd.config.settings import GeneratedDirectory, GeneratedFile, HostSettings
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
 
@@ -26,6 +27,18 @@ class KindContext:
     host: HostSettings
     units: Mapping[str, UnitKeys]
     """The kind's built-in units by name, before any change."""
+    tables: frozenset[str] = frozenset()
+    """All tables of the host file and its drop-ins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One table of an array."""
+
+    table: Any
+    """A checked instance of the kind's model."""
+    keys: UnitKeys
+    """The same as TOML holds it."""
 
 
 class RunCommand(Protocol):
@@ -49,8 +62,10 @@ class GuestHost(Protocol):
     are virtsupd's, which cancels a call whose time is over. Whatever it raises costs its own guests.
     """
 
-    async def running(self, run: RunCommand) -> Sequence[RunningGuest]:
-        """Return the guests that run now.
+    async def running(
+        self, run: RunCommand, services: Collection[DomainSpec]
+    ) -> Sequence[RunningGuest]:
+        """Return the guests that run now, but for those that are `services`: these end as such.
 
         Raises:
             GuestError: that cannot be known now; it is asked again while its service is up.
@@ -73,11 +88,23 @@ def _no_faults() -> Iterable[Fault]:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """A service that an element of an array makes."""
+
+    element: int
+    """Its position among those the kind was given."""
+    name: str
+    keys: UnitKeys
+
+
+@dataclass(frozen=True, slots=True)
 class Built:
-    """What a table becomes."""
+    """What a table becomes; for an array all faults begin with the position of an element."""
 
     changes: Mapping[str, UnitKeys]
     """By name of the unit: keys set over the built-in ones."""
+    services: tuple[Made, ...] = ()
+    """Of an array alone: what it makes, each with another name."""
     files: tuple[GeneratedFile, ...] = ()
     directories: tuple[GeneratedDirectory, ...] = ()
     problems: tuple[Fault, ...] = ()
@@ -98,7 +125,9 @@ class KindParts:
 
     model: type[BaseModel]
     build: Callable[[Any, KindContext], Built]
-    """Called with a checked instance of `model`."""
+    """Called with a checked instance of `model`; of an array with a list of `Element`."""
+    identity: tuple[str, ...] = ()
+    """Of an array: the keys that tell one element from another, the first being what it is known by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +138,8 @@ class Kind:
     """Names of the built-in units that the table's presence turns on."""
     parts: Callable[[], KindParts]
     """Imports the kind's module: a host that does not have the table does not pay for it."""
+    is_array: bool = False
+    """It is an array of tables, each of which makes services of its own."""
 
     @property
     def model(self) -> type[BaseModel]:

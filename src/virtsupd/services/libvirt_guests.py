@@ -9,17 +9,20 @@ named "--all" for an option.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 from urllib.parse import quote
 
 from virtsupd.config.kinds import RunCommand
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
 from virtsupd.errors import GuestError
 from virtsupd.process.clock import Clock, SystemClock
 
+_URI: Final = "qemu:///system"
+"""What services call it whose domains run in it, wherever it has its sockets."""
 _LISTED: Final = re.compile(r"([0-9a-f]{8}-[0-9a-f-]{27})(?: (.+))?")
 _ANSWER_SECONDS: Final = 30.0
 """For what libvirtd answers by itself: after its start it looks at every QEMU first."""
@@ -51,17 +54,17 @@ _STATE_BY_NUMBER: Final = {state.value: state for state in _State}
 
 @dataclass(frozen=True, slots=True)
 class LibvirtGuests:
-    """The domains that run in one libvirtd, but for those that are services."""
+    """The domains that run in one libvirtd."""
 
     virsh: str
     uri: str
-    declared: frozenset[str] = frozenset()
-    """Domains that are services of their own, and end as those."""
     paused_end: GuestEnd | None = None
     """How a paused guest is ended, which does not hear when it is asked; None: as any other."""
     clock: Clock = field(default_factory=SystemClock, compare=False)
 
-    async def running(self, run: RunCommand) -> Sequence[RunningGuest]:
+    async def running(
+        self, run: RunCommand, services: Collection[DomainSpec]
+    ) -> Sequence[RunningGuest]:
         """Return the domains that are active, paused ones included, persistent or not.
 
         Raises:
@@ -70,10 +73,11 @@ class LibvirtGuests:
         listed = await self._virsh(run, "list --uuid --name; list --uuid --state-paused")
         found = [match.groups() for match in map(_LISTED.fullmatch, listed.splitlines()) if match]
         paused = {uuid for uuid, name in found if name is None}
+        ending_as_services = {service.domain for service in services if service.uri == _URI}
         return [
             RunningGuest(name, self.paused_end if uuid in paused else None)
             for uuid, name in found
-            if name is not None and name not in self.declared
+            if name is not None and name not in ending_as_services
         ]
 
     async def end(self, guest: str, end: GuestEnd, run: RunCommand) -> None:

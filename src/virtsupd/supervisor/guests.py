@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from virtsupd.config.kinds import GuestHost, RunCommand
 from virtsupd.config.load import Loaded
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.effects import EndGuest, FindGuests
 from virtsupd.core.events import GuestEnded, GuestsFound
 from virtsupd.core.names import Name
@@ -77,7 +78,7 @@ class Guests:
     async def _find(self, effect: FindGuests, post: Post) -> None:
         name = effect.name
         try:
-            found = await self._host(name).running(self._runner(name))
+            found = await self._host(name).running(self._runner(name), self._services())
         except Exception as error:  # noqa: BLE001  (a fault of a kind costs its guests alone)
             post(GuestsFound(name, why=_reason(error, f"cannot ask {name} for its guests")))
         else:
@@ -103,6 +104,10 @@ class Guests:
         if host is None:
             raise GuestError("no longer in the configuration")
         return host
+
+    def _services(self) -> frozenset[DomainSpec]:
+        specs = self._loaded().graph.spec_by_name.values()
+        return frozenset(spec.domain for spec in specs if spec.domain is not None)
 
     def _runner(self, name: Name) -> RunCommand:
         async def run(command: Sequence[str], timeout_seconds: float) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.events import Instant
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
 from virtsupd.errors import GuestError
@@ -103,10 +104,8 @@ class HandLibvirt:
         self.on_event(seconds)
         raise GuestError("events received: 0")
 
-    def guests(
-        self, declared: frozenset[str] = frozenset(), paused_end: GuestEnd | None = None
-    ) -> LibvirtGuests:
-        return LibvirtGuests("virsh", URI, declared, paused_end, self.clock)
+    def guests(self, paused_end: GuestEnd | None = None) -> LibvirtGuests:
+        return LibvirtGuests("virsh", URI, paused_end, self.clock)
 
 
 def libvirt(**states: str) -> HandLibvirt:
@@ -127,19 +126,19 @@ def ends(found: HandLibvirt, at_request: int = 1) -> Callable[[str, str], None]:
 async def test_active_domains_are_found_but_for_services() -> None:
     names = ("a b", "--all", "5", "ünï\"q'", " x ")
     found = HandLibvirt(states=dict.fromkeys((*names, "service"), RUNNING))
-    guests = found.guests(declared=frozenset({"service"}))
-    assert await guests.running(found) == [RunningGuest(name) for name in names]
+    services = [DomainSpec("service"), DomainSpec("5", uri="qemu:///elsewhere")]
+    assert await found.guests().running(found, services) == [RunningGuest(name) for name in names]
 
 
 async def test_paused_guests_end_in_their_own_way() -> None:
     found = libvirt(a=RUNNING, b=PAUSED)
     guests = found.guests(paused_end=GuestEnd.SAVE)
-    assert await guests.running(found) == [RunningGuest("a"), RunningGuest("b", GuestEnd.SAVE)]
+    assert await guests.running(found, ()) == [RunningGuest("a"), RunningGuest("b", GuestEnd.SAVE)]
 
 
 async def test_a_libvirtd_that_does_not_answer_is_not_one_without_guests() -> None:
     with pytest.raises(GuestError, match="connect"):
-        await HandLibvirt().guests().running(HandLibvirt(is_down=True))
+        await HandLibvirt().guests().running(HandLibvirt(is_down=True), ())
 
 
 @pytest.mark.parametrize("end", GuestEnd)

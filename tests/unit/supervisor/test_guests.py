@@ -1,6 +1,6 @@
 """Guest hosts are asked and told in child tasks; what comes of it is posted, whatever it is."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from tests.support.whole_daemon import SERVICE, write_host
 
 from virtsupd.config.kinds import GuestHost, RunCommand
 from virtsupd.config.load import Loaded, load
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.effects import EndGuest, FindGuests
 from virtsupd.core.events import GuestEnded, GuestsFound
 from virtsupd.core.names import Name
@@ -24,6 +25,7 @@ from virtsupd.supervisor.guests import Guests, NoGuests
 pytestmark = pytest.mark.process
 
 WEB = Name("web")
+_GUEST = '\n[service.db]\ndomain = "db1"\n'
 Posted = list[GuestsFound | GuestEnded]
 
 
@@ -38,8 +40,13 @@ class HandHost:
     holds: bool = False
     """`end` does not return by itself."""
     ended: list[tuple[str, GuestEnd]] = field(default_factory=list)
+    services: Collection[DomainSpec] = ()
+    """What `running` was told."""
 
-    async def running(self, run: RunCommand) -> Sequence[RunningGuest]:
+    async def running(
+        self, run: RunCommand, services: Collection[DomainSpec]
+    ) -> Sequence[RunningGuest]:
+        self.services = services
         if self.failure is not None:
             raise self.failure
         return [RunningGuest(name) for name in (await run(self.command, self.seconds)).split()]
@@ -53,7 +60,7 @@ class HandHost:
 
 
 def loaded(directory: Path, host: GuestHost | None) -> Loaded:
-    found = load(write_host(directory, SERVICE), KINDS)
+    found = load(write_host(directory, SERVICE + _GUEST), KINDS)
     return replace(found, guest_hosts={WEB: host} if host is not None else {})
 
 
@@ -88,6 +95,7 @@ async def test_what_a_host_says_is_posted(tmp_path: Path) -> None:
     assert await posted_by(tmp_path, host, FIND) == [
         GuestsFound(WEB, (RunningGuest("vm1"), RunningGuest("vm2")))
     ]
+    assert set(host.services) == {DomainSpec("db1")}
 
 
 @pytest.mark.parametrize(
