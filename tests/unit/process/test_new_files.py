@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.outputs import fill, small_disk
+from tests.support.outputs import small_disk
 
 from virtsupd.process.files import UnsafeDirectoryError
 from virtsupd.process.new_files import LeftBehindError, new_files
@@ -14,6 +14,13 @@ from virtsupd.process.new_files import LeftBehindError, new_files
 def content_of(tree: Path) -> dict[str, int]:
     """Return every path below a directory with its mode."""
     return {str(p.relative_to(tree)): p.lstat().st_mode & 0o7777 for p in tree.rglob("*")}
+
+
+def make(*paths: Path, content: bytes = b"new") -> None:
+    with new_files() as made:
+        for path in paths:
+            made.add_directory(path.parent, mode=0o755)
+            made.add(path, content, mode=0o644)
 
 
 def test_all_are_there_with_their_modes_whatever_the_umask(tmp_path: Path) -> None:
@@ -34,11 +41,8 @@ def test_all_are_there_with_their_modes_whatever_the_umask(tmp_path: Path) -> No
 def test_a_file_that_is_there_stays_and_nothing_is_made_beside_it(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("old")
     before = content_of(tmp_path)
-    with pytest.raises(FileExistsError, match=str(tmp_path / "b")), new_files() as made:
-        made.add_directory(tmp_path / "new/sub", mode=0o755)
-        made.add(tmp_path / "new/sub/a", b"new", mode=0o644)
-        made.add_directory(tmp_path, mode=0o755)
-        made.add(tmp_path / "b", b"new", mode=0o644)
+    with pytest.raises(FileExistsError, match=str(tmp_path / "b")):
+        make(tmp_path / "new/sub/a", tmp_path / "b")
     assert content_of(tmp_path) == before
     assert (tmp_path / "b").read_text() == "old"
 
@@ -46,25 +50,21 @@ def test_a_file_that_is_there_stays_and_nothing_is_made_beside_it(tmp_path: Path
 def test_a_link_to_nowhere_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "here/file").symlink_to(tmp_path / "target")
-    with pytest.raises(FileExistsError), new_files() as made:
-        made.add_directory(tmp_path / "here", mode=0o755)
-        made.add(tmp_path / "here/file", b"new", mode=0o644)
+    with pytest.raises(FileExistsError):
+        make(tmp_path / "here/file")
     assert not (tmp_path / "target").exists()
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", kib=64) as disk:
-        with pytest.raises(OSError, match="No space left") as caught, new_files() as made:
-            made.add_directory(disk / "new", mode=0o755)
-            made.add(disk / "new/a", b"a", mode=0o644)
-            fill(disk)
-            made.add(disk / "new/b", b"b" * 100_000, mode=0o644)
+        with pytest.raises(OSError, match="No space left") as caught:
+            make(disk / "new/a", disk / "new/b", content=b"x" * 40_000)
         assert caught.value.filename == str(disk / "new/b")
         assert not (disk / "new").exists()
 
 
 def test_what_took_the_place_of_a_file_meanwhile_is_not_removed(tmp_path: Path) -> None:
-    def make() -> None:
+    def make_and_fail() -> None:
         with new_files() as made:
             made.add_directory(tmp_path / "new", mode=0o755)
             made.add(tmp_path / "new/a", b"ours", mode=0o644)
@@ -73,7 +73,7 @@ def test_what_took_the_place_of_a_file_meanwhile_is_not_removed(tmp_path: Path) 
             raise KeyError
 
     with pytest.raises(KeyError):
-        make()
+        make_and_fail()
     assert (tmp_path / "new/a").read_text() == "theirs"
 
 
@@ -81,7 +81,7 @@ def test_what_could_not_be_removed_is_named(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", kib=64) as disk:
         disk.chmod(0o755)
 
-        def make() -> None:
+        def make_and_fail() -> None:
             with new_files() as made:
                 made.add_directory(disk, mode=0o755)
                 made.add(disk / "a", b"ours", mode=0o644)
@@ -89,7 +89,7 @@ def test_what_could_not_be_removed_is_named(tmp_path: Path) -> None:
                 raise ValueError("over")
 
         with pytest.raises(LeftBehindError, match=f"^over; left behind: {disk / 'a'}$"):
-            make()
+            make_and_fail()
 
 
 def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
