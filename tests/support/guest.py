@@ -38,6 +38,12 @@ class Guest:
 
     def start(self) -> None:
         """Define and start it with virsh, and return once its userland runs."""
+        self.define()
+        self._host.run("virsh", "--quiet", "start", self.name)
+        eventually(lambda: self.ticks() > 0, f"a tick of {self.name}", seconds=BOOT_SECONDS)
+
+    def define(self) -> None:
+        """Define it with virsh."""
         boot = self._host.root / "var/lib/libvirt/boot"
         boot.mkdir(exist_ok=True)
         for file in ("vmlinuz", "initrd.gz"):
@@ -46,8 +52,6 @@ class Guest:
         definition = self._host.shared / f"{self.name}.xml"
         definition.write_text(_DOMAIN.format(name=self.name))
         self._host.run("virsh", "--quiet", "define", str(definition))
-        self._host.run("virsh", "--quiet", "start", self.name)
-        eventually(lambda: self.ticks() > 0, f"a tick of {self.name}", seconds=BOOT_SECONDS)
 
     def ticks(self) -> int:
         """Return the number of the last whole tick in the console's log, 0 before the first."""
