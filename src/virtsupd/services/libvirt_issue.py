@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.new_files import new_files
@@ -186,7 +187,7 @@ def _virsh(places: Places, hosts: Sequence[str], directory: Path | None) -> str:
     host = next(iter(hosts), own_name())
     address = f"[{host}]" if ":" in host else host
     port = "" if places.port in ("", _USUAL_PORT) else f":{_number(places.port)}"
-    where = f"?pkipath={directory}" if directory is not None else ""
+    where = f"?pkipath={quote(str(directory))}" if directory is not None else ""
     uri = f"qemu+tls://{address}{port}/system{where}"
     return shlex.join(["virsh", "-c", uri, "list", "--all"])
 
