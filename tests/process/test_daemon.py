@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from virtsupd.config.load import load
-from virtsupd.daemon.daemon import Daemon, Processes
+from virtsupd.daemon.daemon import Daemon
+from virtsupd.daemon.domains import Processes
 from virtsupd.errors import AlreadyRunningError, VirtsupdError
 from virtsupd.process.cgroup import place_of
 from virtsupd.process.clock import SystemClock

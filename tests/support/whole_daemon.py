@@ -12,7 +12,8 @@ from virtsupd.config.load import load
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.daemon.backend import DaemonBackend
-from virtsupd.daemon.daemon import Daemon, Processes
+from virtsupd.daemon.daemon import Daemon
+from virtsupd.daemon.domains import Processes
 from virtsupd.process.clock import SystemClock
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.spawn import best_spawner

@@ -14,7 +14,8 @@ import anyio
 from virtsupd import __version__
 from virtsupd.cli.daemon_log import configure_log
 from virtsupd.config.load import Loaded, load
-from virtsupd.daemon.daemon import Daemon, Processes
+from virtsupd.daemon.daemon import Daemon
+from virtsupd.daemon.domains import Processes
 from virtsupd.daemon.past import nofile_of
 from virtsupd.daemon.prerequisites import refusals
 from virtsupd.daemon.reexecution import READS

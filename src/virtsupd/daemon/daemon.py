@@ -4,7 +4,6 @@ import contextlib
 import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -22,6 +21,7 @@ from virtsupd.core.events import Booted, ClockSet, OutputChanged
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.daemon.backend import Beginning, DaemonBackend
+from virtsupd.daemon.domains import Processes, domains_over
 from virtsupd.daemon.ending import Ending, meant_by_interrupt, meant_by_term
 from virtsupd.daemon.past import facts_of, past_of
 from virtsupd.daemon.reexecution import WRITTEN, Estate, Reexecution, same_directories
@@ -37,8 +37,6 @@ from virtsupd.process.lives import epoch
 from virtsupd.process.lock import RUN_LOCK, RunLock, StateLock
 from virtsupd.process.output import Outputs
 from virtsupd.process.own_notify import OwnNotify
-from virtsupd.process.plan import Spawner
-from virtsupd.process.reaper import Reaper
 from virtsupd.process.reexec import Handover, unblock_signals
 from virtsupd.process.signals import handling
 from virtsupd.process.stop import GoneWatch
@@ -60,14 +58,6 @@ log = structlog.get_logger()
 _LAST_ANSWERS_SECONDS = 1.0
 _LAST_CGROUP_SECONDS = 1.0
 _CGROUP_PAUSE_SECONDS = 0.004
-
-
-@dataclass(frozen=True, slots=True)
-class Processes:
-    """Makes them, and waits for them."""
-
-    spawner: Spawner
-    reaper: Reaper
 
 
 class Daemon:
@@ -173,6 +163,7 @@ class Daemon:
                     _keep_for_good()
                     await self._ending.complete()
                     self._supervisor.close()
+                    await self._domains.leave()
                     await self._server.finish(_LAST_ANSWERS_SECONDS)
                     tasks.cancel_scope.cancel()
                 await self._let_go()
@@ -207,12 +198,17 @@ class Daemon:
             tasks=tasks,
         )
         guests = Guests(lambda: self._configuration.loaded, commands=machine.commands, tasks=tasks)
+        self._domains = domains_over(
+            self._processes, lambda: self._supervisor, clock=self._clock, tasks=tasks
+        )
+        self._configuration.changed = self._domains.attend
         self._interpreter = Interpreter(
             machine=machine,
             records=self._records,
             memory=self._memory,
             timers=timers,
             guests=guests,
+            domains=self._domains,
         )
         machine.told = self._interpreter.told
         self._interpreter.forgot = self._scheduled.forget
@@ -315,6 +311,7 @@ class Daemon:
         for warning in self._backend.facts().warnings:
             log.warning("configuration or host", reason=warning)
         self._supervisor.post(Booted())
+        self._domains.attend()
         self._own_notify.say("READY=1", f"STATUS=supervising {len(loaded.specs)} services")
         log.info("virtsupd ready", socket=str(loaded.host.socket), pid=os.getpid())
         self._ending.go_on()

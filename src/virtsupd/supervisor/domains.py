@@ -37,6 +37,7 @@ from virtsupd.core.events import (
     SpawnFailed,
     Told,
 )
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Readiness
 from virtsupd.process.clock import Clock
@@ -73,6 +74,12 @@ class _Guest:
     said: str = ""
 
 
+def domains_of(graph: ServiceGraph) -> Mapping[DomainSpec, Name]:
+    """Return the domains that services stand for, by the definitions in force."""
+    specs = graph.spec_by_name.items()
+    return {spec.domain: name for name, spec in specs if spec.domain is not None}
+
+
 class Domains:
     """Carries out what is to be done with guests of libvirt (`DomainWork`)."""
 
@@ -102,11 +109,11 @@ class Domains:
         """Listen to what becomes of all domains that services stand for, whether these run or not."""
         self._libvirts.attend({domain.uri for domain in self._declared()})
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Listen no more; guests run on."""
         for guest in tuple(self._guests.values()):
             self._drop(guest)
-        self._libvirts.close()
+        await self._libvirts.close()
 
     # What the interpreter asks for
 

@@ -54,7 +54,9 @@ class Libvirts:
     def attend(self, uris: Collection[str]) -> None:
         """Have links to these, and to no others."""
         for uri in self._libvirts.keys() - set(uris):
-            self._close(self._libvirts.pop(uri))
+            libvirt = self._libvirts.pop(uri)
+            libvirt.scope.cancel()
+            self._tasks.start_soon(libvirt.link.close)
         for uri in sorted(set(uris)):
             self._get(uri)
 
@@ -70,11 +72,12 @@ class Libvirts:
             libvirt.link.nudge()
         await libvirt.connected.wait()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of all."""
-        for libvirt in self._libvirts.values():
-            self._close(libvirt)
-        self._libvirts.clear()
+        while self._libvirts:
+            _, libvirt = self._libvirts.popitem()
+            libvirt.scope.cancel()
+            await libvirt.link.close()
 
     def _get(self, uri: str) -> _Libvirt:
         found = self._libvirts.get(uri)
@@ -88,10 +91,6 @@ class Libvirts:
             if uri in self._sockets:
                 self._tasks.start_soon(self._nudge, libvirt, self._sockets[uri])
         return found
-
-    def _close(self, libvirt: _Libvirt) -> None:
-        libvirt.scope.cancel()
-        self._tasks.start_soon(libvirt.link.close)
 
     def _changed(self, libvirt: _Libvirt, why: str, *, is_up: bool) -> None:
         if is_up:

@@ -9,7 +9,8 @@ from tests.support.whole_daemon import write_host
 
 from virtsupd.config.load import Loaded, load
 from virtsupd.control.listener import Listener
-from virtsupd.daemon.daemon import Daemon, Processes
+from virtsupd.daemon.daemon import Daemon
+from virtsupd.daemon.domains import Processes
 from virtsupd.daemon.prerequisites import refusals
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.clock import SystemClock

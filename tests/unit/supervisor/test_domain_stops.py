@@ -44,7 +44,7 @@ async def stop(
             while not ended.is_set():
                 meanwhile(libvirt, clock)
                 await anyio.lowlevel.checkpoint()
-            libvirts.close()
+            await libvirts.close()
     return notes
 
 

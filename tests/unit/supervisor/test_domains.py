@@ -83,7 +83,7 @@ async def hosting(libvirt: HandLibvirt) -> AsyncIterator[Host]:
             libvirts, declared=lambda: PAIRS, post=posted.append, clock=clock, tasks=tasks
         )
         yield Host(libvirt, domains, clock, posted)
-        domains.leave()
+        await domains.leave()
         tasks.cancel_scope.cancel()
 
 

@@ -1,0 +1,1 @@
+"""The libvirt link: the one process of virtsupd's that speaks with a libvirt."""

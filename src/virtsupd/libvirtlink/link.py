@@ -1,0 +1,122 @@
+"""The link itself: stays connected, and does what virtsupd asks, each request in a thread of its own.
+
+It lives as long as its connection to virtsupd (standard input and output): at the end of that it
+takes all it runs along. Its threads are few and short but for one that connects, and while nothing
+happens all of them sleep.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from virtsupd.libvirtlink.backend import Backend
+from virtsupd.libvirtlink.messages import BadLineError, LinkError, News, checked, line, parsed
+
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class Link:
+    """Between virtsupd, on two descriptors, and one libvirt."""
+
+    def __init__(self, backend: Backend, *, reading: int = 0, writing: int = 1) -> None:
+        self._backend = backend
+        self._reading = reading
+        self._writing = writing
+        self._write_lock = threading.Lock()
+        self._nudged = threading.Event()
+        self._lost = threading.Event()
+
+    def run(self) -> None:
+        """Serve until virtsupd is gone, or says what cannot be understood."""
+        threading.Thread(target=self._stay_connected, daemon=True).start()
+        try:
+            for text in self._lines():
+                self._take(parsed(text))
+        except BadLineError as error:
+            sys.stderr.write(f"libvirt link: {error}\n")
+
+    def _lines(self) -> Iterator[bytes]:
+        pending = b""
+        while part := os.read(self._reading, 65536):
+            *whole, rest = (pending + part).split(b"\n")
+            yield from whole
+            pending = checked(rest)
+
+    def _take(self, request: dict[str, Any]) -> None:
+        if request.get("do") == "nudge":
+            self._nudged.set()
+            return
+        threading.Thread(target=self._answer, args=(request,), daemon=True).start()
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        number = request.get("id")
+        try:
+            found = self._done(request)
+        except LinkError as error:
+            self._say(id=number, error=[error.kind, str(error)])
+        except Exception as error:  # noqa: BLE001  (the one guard of a request's thread)
+            self._say(id=number, error=["failed", f"a defect of the link: {error!r}"])
+        else:
+            self._say(id=number, ok=found)
+
+    def _done(self, request: dict[str, Any]) -> object:
+        backend, domain = self._backend, str(request.get("domain"))
+        match request.get("do"):
+            case "domains":
+                return backend.domains()
+            case "start":
+                backend.start(domain)
+            case "shutdown":
+                backend.shutdown(domain, str(request["how"]))
+            case "save":
+                backend.save(domain)
+            case "destroy":
+                backend.destroy(domain)
+            case "ping":
+                backend.ping(domain, float(request["seconds"]))
+            case other:
+                raise LinkError("failed", f"{other!r} is nothing that a link can do")
+        return None
+
+    def _stay_connected(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            self._nudged.clear()
+            self._lost.clear()
+            try:
+                self._backend.connect(self._tell, self._lose)
+            except LinkError as error:
+                self._say(lost=str(error))
+                pause = _FIRST_PAUSE_SECONDS if self._nudged.wait(pause) else pause * 2
+                pause = min(pause, _LONGEST_PAUSE_SECONDS)
+                continue
+            self._say(up=self._backend.name)
+            pause = _FIRST_PAUSE_SECONDS
+            self._lost.wait()
+
+    def _tell(self, news: News) -> None:
+        self._say(news=news)
+
+    def _lose(self, why: str) -> None:
+        self._say(lost=why)
+        self._lost.set()
+
+    def _say(self, **fields: object) -> None:
+        text = line(**fields)
+        try:
+            with self._write_lock:
+                while text:
+                    text = text[os.write(self._writing, text) :]
+        except OSError:
+            end()  # nobody hears us any more
+
+
+def end() -> None:
+    """End with all that this process has started and not left."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
