@@ -46,7 +46,8 @@ def connection_faults(table: ConnectionTable, listening: Remote) -> Iterator[Fau
     if table.listen is True and listening.missing:
         yield (
             ("listen",),
-            f"found true, but {listening.why_no_tls}; see key_file, cert_file, ca_file",
+            f'found true, but {listening.why_no_tls}; see key_file, cert_file, ca_file, or set "auto"'
+            " until virtsupctl make-pki libvirtd has made them",
         )
     if table.listen_tls and table.listen_tcp and table.tls_port == table.tcp_port:
         yield ("tcp_port",), f"found {table.tcp_port!r}, which is tls_port already"

@@ -28,7 +28,8 @@ def unsafe(table: ConnectionTable, listening: Remote) -> Iterator[Fault]:
 
 def _network(table: ConnectionTable, listening: Remote) -> Iterator[Fault]:
     if listening.why_no_tls and table.listen == "auto":
-        yield ("listen_tls",), f"{listening.why_no_tls}; listen_tls = false says that it is meant"
+        text = "virtsupctl make-pki libvirtd makes certificates, listen_tls = false does without"
+        yield ("listen_tls",), f"{listening.why_no_tls}; {text}"
     if table.listen is True and not (table.listen_tls or table.listen_tcp):
         yield ("listen",), "has no effect: neither listen_tls nor listen_tcp is true"
     if table.listen is False and table.listen_tcp:

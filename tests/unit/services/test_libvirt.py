@@ -145,7 +145,8 @@ def test_without_certificates_libvirtd_starts_on_its_local_sockets_and_says_so()
 
 
 WHY_NO_TLS = (
-    f"TLS is off: {NONE} is not there or not readable; listen_tls = false says that it is meant"
+    f"TLS is off: {NONE} is not there or not readable; virtsupctl make-pki libvirtd makes"
+    " certificates, listen_tls = false does without"
 )
 
 
