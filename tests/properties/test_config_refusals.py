@@ -76,6 +76,10 @@ values = st.recursive(
     max_leaves=12,
 )
 tables = st.dictionaries(st.sampled_from(KEYS), values, max_size=6)
+guests = st.fixed_dictionaries(
+    {"domain": st.sampled_from(["web", "b", "c d"])},
+    optional={key: values for key in KINDS["guest"].model.model_fields if key != "domain"},
+)
 files = st.fixed_dictionaries(
     {},
     optional={
@@ -83,6 +87,7 @@ files = st.fixed_dictionaries(
         "access": values | tables,
         "virtlog": values | tables,
         "libvirt": values | tables,
+        "guest": values | st.lists(guests, max_size=3),
         "service": values
         | st.dictionaries(st.sampled_from(["web", "b", "networking"]), tables | values),
     },

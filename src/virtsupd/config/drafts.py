@@ -7,15 +7,17 @@ file and of its drop-ins. A `[service.NAME]` named like a built-in target or con
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from virtsupd.config.files import drop_ins, merged, read_toml, toml_files
+from virtsupd.config.arrays import Array, read_array
+from virtsupd.config.files import drop_ins, read_toml, toml_files
 from virtsupd.config.kinds import Built, Kind, KindContext, Registry
+from virtsupd.config.layers import below, combined
 from virtsupd.config.problems import (
+    Keys,
     Layer,
     problem,
     problem_at,
@@ -53,6 +55,8 @@ class Draft:
     name: Name
     """Of its table or unit file."""
     layers: tuple[Layer, ...]
+    is_refused: bool = False
+    """There is no more of it than a name, which others may refer to."""
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -62,28 +66,7 @@ class Draft:
     @property
     def sources(self) -> tuple[str, ...]:
         """Each layer's file, and the table in it."""
-        return tuple(
-            f"{layer.file} [{dotted(layer.prefix)}]" if layer.prefix else layer.file
-            for layer in self.layers
-        )
-
-
-def combined(layers: Sequence[Layer]) -> Mapping[str, Any]:
-    """Return what the layers say together."""
-    tables = (layer.data for layer in layers)
-    return reduce(merged, tables) if layers else {}
-
-
-def below(layers: Iterable[Layer], *keys: str) -> tuple[Layer, ...]:
-    """Return the tables at `keys` of those layers that have one."""
-    found: list[Layer] = []
-    for layer in layers:
-        data: object = layer.data
-        for key in keys:
-            data = data.get(key) if isinstance(data, Mapping) else None
-        if isinstance(data, Mapping):
-            found.append(Layer(layer.file, data, (*layer.prefix, *keys)))
-    return tuple(found)
+        return tuple(f"{layer.file} {layer.table}".rstrip() for layer in self.layers)
 
 
 def host_layers(path: Path, findings: Findings) -> tuple[Layer, ...]:
@@ -120,9 +103,24 @@ def check_top_level(layers: Sequence[Layer], kinds: Registry, findings: Findings
             if key not in known:
                 text = unknown_key(key, known).replace("key", "table", 1)
                 findings.problems.append(problem(layer.file, (key,), text))
-            elif not isinstance(value, Mapping):
-                text = f"found {value_text(value)[:60]}, must be a table: [{key}]"
-                findings.problems.append(problem(layer.file, (key,), text))
+            else:
+                findings.problems.extend(_shape_problems(layer.file, key, value, kinds))
+
+
+def _shape_problems(file: str, key: str, value: object, kinds: Registry) -> Iterator[str]:
+    if key not in kinds or not kinds[key].is_array:
+        if not isinstance(value, Mapping):
+            yield problem(file, (key,), _must_be(value, f"a table: [{key}]"))
+    elif not isinstance(value, list):
+        yield problem(file, (key,), _must_be(value, f"an array of tables: [[{key}]]"))
+    else:
+        for index, item in enumerate(value):
+            if not isinstance(item, Mapping):
+                yield problem(file, (key, index), _must_be(item, f"a table: [[{key}]]"))
+
+
+def _must_be(value: object, what: str) -> str:
+    return f"found {value_text(value)[:60]}, must be {what}"
 
 
 def service_layers(layers: Sequence[Layer], findings: Findings) -> dict[Name, list[Layer]]:
@@ -137,7 +135,7 @@ def service_layers(layers: Sequence[Layer], findings: Findings) -> dict[Name, li
             if isinstance(value, Mapping):
                 found.setdefault(name, []).append(Layer(layer.file, value, prefix))
             else:
-                text = f"found {value_text(value)[:60]}, must be a table: [{dotted(prefix)}]"
+                text = _must_be(value, f"a table: [{dotted(prefix)}]")
                 findings.problems.append(problem(layer.file, prefix, text))
     return found
 
@@ -148,6 +146,8 @@ class TurnedOn:
 
     layers: dict[Name, tuple[Layer, ...]] = field(default_factory=dict)
     """By name of the unit: the built-in one, and what the table changes."""
+    refused: dict[Name, tuple[Layer, ...]] = field(default_factory=dict)
+    """What elements of arrays that were refused would have turned on, as far as that can be told."""
     built: list[Built] = field(default_factory=list)
 
 
@@ -156,11 +156,17 @@ def turned_on(
 ) -> TurnedOn:
     """Return the built-in services that tables of the host file turn on."""
     result = TurnedOn()
+    present = frozenset(key for layer in layers for key in layer.data)
     for table, kind in kinds.items():
+        if kind.is_array:
+            if table in present:
+                context = KindContext(host, {}, present)
+                _take_array(result, read_array(table, kind.parts(), layers, context), findings)
+            continue
         found = below(layers, table)
         if found:
             units = {name: read_unit(name) for name in kind.units}
-            built = _built(kind, found, KindContext(host, units), findings)
+            built = _built(kind, found, KindContext(host, units, present), findings)
             result.built.append(built)
             for name, data in units.items():
                 changes = Layer(found[-1].file, built.changes.get(name, {}), (table,))
@@ -183,6 +189,17 @@ def _built(kind: Kind, layers: Sequence[Layer], context: KindContext, findings: 
     return built
 
 
+def _take_array(result: TurnedOn, array: Array, findings: Findings) -> None:
+    built = array.built
+    result.built.append(built)
+    result.refused.update(array.refused)
+    findings.problems.extend(array.problems)
+    findings.problems.extend(map(array.at, built.problems))
+    findings.warnings.extend(map(array.at, built.warnings))
+    findings.host_faults.append(lambda: map(array.at, built.host_faults()))
+    result.layers.update(array.services)
+
+
 def make_drafts(
     on: TurnedOn,
     units: Mapping[Name, Sequence[Layer]],
@@ -193,12 +210,16 @@ def make_drafts(
     """Return every service that something turns on, without the targets that are merely named."""
     of_kinds = {name for kind in kinds.values() for name in kind.units}
     drafts: dict[Name, Draft] = {}
-    for name in dict.fromkeys((*on.layers, *units, *services)):
+    for name in dict.fromkeys((*on.layers, *on.refused, *units, *services)):
         own = services.get(name, ())
         if name in of_kinds and name not in on.layers and not own:
             findings.warnings.extend(_idle_unit(name, units[name], kinds))
             continue
         base = on.layers.get(name, ())
+        if name in on.refused and not base:
+            layers = (*on.refused[name], *units.get(name, ()), *own)
+            drafts[name] = Draft(name, layers, is_refused=True)
+            continue
         if not base and not own and name in unit_names():
             base = built_in(name).layers
         draft = Draft(name, (*base, *units.get(name, ()), *own))
@@ -241,7 +262,7 @@ def _readable(paths: Iterable[Path], findings: Findings) -> Iterator[Layer]:
             findings.lost(error)
 
 
-def _checked_name(text: str, file: str, keys: tuple[str, ...], findings: Findings) -> Name | None:
+def _checked_name(text: str, file: str, keys: Keys, findings: Findings) -> Name | None:
     try:
         return parse_name(text)
     except ValueError as error:

@@ -17,10 +17,8 @@ from virtsupd.config.drafts import (
     Draft,
     Findings,
     TurnedOn,
-    below,
     built_in,
     check_top_level,
-    combined,
     host_layers,
     make_drafts,
     service_layers,
@@ -29,6 +27,7 @@ from virtsupd.config.drafts import (
 )
 from virtsupd.config.host import access_problems, access_settings, host_problems, host_settings
 from virtsupd.config.kinds import GuestHost, Registry
+from virtsupd.config.layers import below, combined
 from virtsupd.config.model import AccessTable, HostTable, ServiceTable
 from virtsupd.config.problems import Layer, problem_at, validation_problems
 from virtsupd.config.settings import (
@@ -38,6 +37,7 @@ from virtsupd.config.settings import (
     HostSettings,
 )
 from virtsupd.config.units import unit_names
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.graph import GraphError, ServiceGraph
 from virtsupd.core.names import Name, parse_name
 from virtsupd.core.spec import ServiceSpec
@@ -100,6 +100,7 @@ class _Loading:
         on = self._build_all(layers, host)
         guest_hosts = self._guest_hosts(on)
         self._check_logs()
+        self._check_domains()
         self._check_addresses(host)
         absent = unit_names() - self._provided()
         graph = self._graph(absent)
@@ -157,6 +158,9 @@ class _Loading:
 
     def _build(self, draft: Draft, host: HostSettings) -> None:
         data, layers = draft.data, draft.layers
+        if draft.is_refused:
+            self._add(draft, _stand_in(draft.name, data, ""), is_refused=True)
+            return
         source = layers[-1].file
         try:
             table = ServiceTable.model_validate(data)
@@ -200,6 +204,15 @@ class _Loading:
                 if first != name:
                     text = f"{file} is already the log of {first}; each service needs its own"
                     self._note([problem_at(self._drafts[name].layers, ("log", "file"), text)])
+
+    def _check_domains(self) -> None:
+        owner: dict[DomainSpec, Name] = {}
+        for name, spec in self._specs.items():
+            if spec.domain is not None and name not in self._refused:
+                first = owner.setdefault(spec.domain, name)
+                if first != name:
+                    text = f"{spec.domain.domain!r} is already the domain of {first}"
+                    self._note([problem_at(self._drafts[name].layers, ("domain",), text)])
 
     def _check_addresses(self, host: HostSettings) -> None:
         sound = (spec for name, spec in self._specs.items() if name not in self._refused)

@@ -122,6 +122,10 @@ class StopTable(Table):
     how: Literal["shutdown", "agent", "acpi", "save", "destroy", "leave"] | None = None
 
 
+Respawning = Annotated[RespawnTable | None, BeforeValidator(_true_is_empty)]
+"""None for false; true is the table with nothing in it."""
+
+
 class ReloadTable(Table):
     """`reload`: exactly one of signal and command."""
 
@@ -196,7 +200,7 @@ class ServiceTable(Table):
     nice: Annotated[int, Field(strict=True, ge=-20, le=19)] | None = None
     ready: Ready | None = None
     health: Health | None = None
-    respawn: Annotated[RespawnTable | None, BeforeValidator(_true_is_empty)] = None
+    respawn: Respawning = None
     stop: StopTable | None = None
     log: Annotated[LogTable | None, BeforeValidator(_false_is_none)] = None
     one_shot: Flag = False

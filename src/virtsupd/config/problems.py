@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from virtsupd.config.toml_text import dotted, value_text
+from virtsupd.config.toml_text import dotted, string_text, value_text
 
 Keys = tuple[str | int, ...]
 """A path in a table; numbers are positions in arrays, from 0."""
@@ -49,6 +49,7 @@ _ALLOWED_BY_TYPE: Final = {
     "model_attributes_type": "a table",
 }
 _HINTS: Final = {
+    "binds_to": "say requires: only what [service.NAME] defines falls with something else",
     "guests": "write guest = true for a service that is a virtual machine",
     "restart": "respawn says how a service is started again",
     "depends": "requires, binds_to, wants and after are the edges",
@@ -62,8 +63,17 @@ class Layer:
 
     file: str
     data: Mapping[str, Any]
-    prefix: tuple[str, ...] = ()
+    prefix: Keys = ()
     """Keys from the file's root to `data`."""
+    entry: str = ""
+    """What an element of an array is known by, where its position says little."""
+
+    @property
+    def table(self) -> str:
+        """The table as a file heads it: [service.web]; "" for the file itself."""
+        if self.entry:
+            return f"[[{dotted(self.prefix[:-1])}]] {string_text(self.entry)}"
+        return f"[{dotted(self.prefix)}]" if self.prefix else ""
 
 
 def problem(file: str, keys: Sequence[str | int], text: str) -> str:
@@ -80,7 +90,10 @@ def blame(layers: Sequence[Layer], keys: Keys) -> Layer:
 def problem_at(layers: Sequence[Layer], keys: Keys, text: str) -> str:
     """Return one line about a key of a table that `layers` make up, naming the deciding file."""
     layer = blame(layers, keys)
-    return problem(layer.file, (*layer.prefix, *keys), text)
+    if not layer.entry:
+        return problem(layer.file, (*layer.prefix, *keys), text)
+    entry = f"{layer.file}: {dotted(layer.prefix[:-1])} {string_text(layer.entry)}"
+    return problem(entry, keys, text)
 
 
 def validation_problems(

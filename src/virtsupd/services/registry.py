@@ -24,8 +24,15 @@ def _virtlock() -> KindParts:
     return VIRTLOCK
 
 
+def _guest() -> KindParts:
+    from virtsupd.services.guest import GUEST  # noqa: PLC0415 - see above
+
+    return GUEST
+
+
 KINDS: Registry = {
     "virtlog": Kind(("virtlogd",), _virtlog),
     "virtlock": Kind(("virtlockd",), _virtlock),
     "libvirt": Kind(("libvirtd",), _libvirt),
+    "guest": Kind((), _guest, is_array=True),
 }

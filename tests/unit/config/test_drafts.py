@@ -3,9 +3,7 @@ from tests.support.config_folder import Folder
 from virtsupd.config.drafts import (
     Draft,
     Findings,
-    below,
     built_in,
-    combined,
     host_layers,
     turned_on,
 )
@@ -41,12 +39,6 @@ def toys(data: dict[str, object]) -> tuple[dict[Name, tuple[Layer, ...]], Findin
     findings = Findings()
     found = turned_on([Layer("host.toml", data)], TOYS, HostSettings(), findings)
     return found.layers, findings
-
-
-def test_layers_below_a_key_keep_their_place_in_the_file() -> None:
-    layers = [Layer("a", {"x": {"y": {"z": 1}}}), Layer("b", {"x": 3}), Layer("c", {})]
-    assert below(layers, "x", "y") == (Layer("a", {"z": 1}, ("x", "y")),)
-    assert combined(()) == {}
 
 
 def test_a_draft_knows_where_it_is_from() -> None:

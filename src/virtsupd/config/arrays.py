@@ -1,0 +1,169 @@
+"""Arrays of tables that turn services on: `[[guest]]`.
+
+The entries of the host file and of its drop-ins are one array. One with the same identity in a later
+file is the same entry, which wins key by key; twice in one file is a slip. Each makes services of its
+own, in place of the built-in unit that other tables change.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from virtsupd.config.kinds import Built, Element, KindContext, KindParts, UnitKeys
+from virtsupd.config.layers import combined
+from virtsupd.config.problems import (
+    Fault,
+    Layer,
+    problem,
+    problem_at,
+    validation_problems,
+)
+from virtsupd.config.units import unit_names
+from virtsupd.core.names import Name, parse_name
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One element of the array, before validation."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The layers, merged."""
+        return combined(self.layers)
+
+    def at(self, keys: Sequence[str | int], text: str) -> str:
+        """Return one line about a key of it."""
+        return problem_at(self.layers, tuple(keys), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A whole array, as far as it is sound."""
+
+    built: Built
+    services: Mapping[Name, tuple[Layer, ...]]
+    """The layers of each service that it makes."""
+    refused: Mapping[Name, tuple[Layer, ...]]
+    """The same of what was refused, as far as its name can be told: others may refer to it."""
+    problems: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    """Those that `built` was made of, in order."""
+
+    def at(self, fault: Fault) -> str:
+        """Return one line about what `built` says of an entry, or of the array if it names no key."""
+        keys, text = fault
+        if keys:
+            return self.entries[int(keys[0])].at(keys[1:], text)
+        first = self.entries[0].layers[0]
+        return problem(first.file, first.prefix[:1], text)
+
+
+def read_array(
+    table: str, parts: KindParts, layers: Sequence[Layer], context: KindContext
+) -> Array:
+    """Return what the arrays of that name in all files become."""
+    return _Reading(table, parts).run(layers, context)
+
+
+class _Reading:
+    """One run of `read_array`."""
+
+    def __init__(self, table: str, parts: KindParts) -> None:
+        self._table = table
+        self._parts = parts
+        self._problems: list[str] = []
+        self._refused: dict[Name, tuple[Layer, ...]] = {}
+
+    def run(self, layers: Sequence[Layer], context: KindContext) -> Array:
+        sound: list[Entry] = []
+        elements: list[Element] = []
+        for entry in self._entries(layers):
+            checked = self._checked(entry)
+            if checked is not None:
+                sound.append(entry)
+                elements.append(checked)
+        built = self._parts.build(elements, context) if elements else Built({})
+        services = self._services(built, sound)
+        return Array(built, services, self._refused, tuple(self._problems), tuple(sound))
+
+    def _services(self, built: Built, entries: Sequence[Entry]) -> dict[Name, tuple[Layer, ...]]:
+        found: dict[Name, tuple[Layer, ...]] = {}
+        for made in built.services:
+            name, layers = Name(made.name), entries[made.element].layers
+            if name in unit_names():
+                text = f"{name!r} is a built-in service; say another name"
+                self._problems.append(problem_at(layers, ("name",), text))
+            elif name in found:
+                first = found[name][0]
+                text = f"{name!r} is already the name of {first.table} in {first.file}"
+                self._problems.append(problem_at(layers, ("name",), text))
+            else:
+                found[name] = _spread(made.keys, layers)
+        return found
+
+    def _entries(self, layers: Sequence[Layer]) -> Iterator[Entry]:
+        found: dict[tuple[str, ...], list[Layer]] = {}
+        for layer in layers:
+            in_this_file: set[tuple[str, ...]] = set()
+            for index, item in enumerate(_tables(layer.data.get(self._table))):
+                key = self._identity(item)
+                prefix = (*layer.prefix, self._table, index)
+                here = Layer(layer.file, item, prefix, entry=key[0] if key else "")
+                key = key or (layer.file, str(index))
+                if key in in_this_file:
+                    text = "stands in this file twice; another file may add to it"
+                    self._problems.append(problem_at([here], (), text))
+                    continue
+                in_this_file.add(key)
+                found.setdefault(key, []).append(here)
+        return (Entry(tuple(parts)) for parts in found.values())
+
+    def _identity(self, item: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return what makes it the same entry in two files; None if it does not say."""
+        fields = self._parts.model.model_fields
+        values = [item.get(key, fields[key].default) for key in self._parts.identity]
+        return tuple(values) if all(isinstance(value, str) for value in values) else None
+
+    def _checked(self, entry: Entry) -> Element | None:
+        model, data = self._parts.model, entry.data
+        try:
+            return Element(model.model_validate(data), data)
+        except ValidationError as error:
+            self._problems += validation_problems(error, model, data, entry.layers)
+            for name in _names(model, data, self._parts.identity):
+                self._refused[name] = entry.layers
+            return None
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    """Return the tables of an array; what else stands in it was refused already."""
+    items = value if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, Mapping)]
+
+
+def _names(
+    model: type[BaseModel], data: Mapping[str, Any], identity: Sequence[str]
+) -> Iterator[Name]:
+    """Yield what an entry that was refused may be called: as `name` says, or as it is known."""
+    for key in ("name", *identity):
+        if key in model.model_fields and isinstance(data.get(key), str):
+            try:
+                yield parse_name(data[key])
+            except ValueError:
+                continue  # it was reported already, or is no name that another could refer to
+            return
+
+
+def _spread(keys: UnitKeys, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the keys of a service as layers of the files that decide them, for messages and `cat`."""
+    said = {key for layer in layers for key in layer.data}
+    computed = {key: value for key, value in keys.items() if key not in said}
+    made: list[Layer] = []
+    for layer in layers:
+        own = {key: value for key, value in keys.items() if key in layer.data}
+        made.append(replace(layer, data=own if made else computed | own))
+    return tuple(made)
