@@ -25,6 +25,7 @@ from virtsupd.config.drafts import (
     turned_on,
     unit_layers,
 )
+from virtsupd.config.generated import reading
 from virtsupd.config.host import access_problems, access_settings, host_problems, host_settings
 from virtsupd.config.kinds import GuestHost, Registry
 from virtsupd.config.layers import below, combined
@@ -99,6 +100,7 @@ class _Loading:
         host = self._host(below(layers, "host"))
         on = self._build_all(layers, host)
         guest_hosts = self._guest_hosts(on)
+        self._note_files(on)
         self._check_logs()
         self._check_domains()
         self._check_addresses(host)
@@ -194,6 +196,13 @@ class _Loading:
                     found[name] = named[provided]
                     self._specs[name] = replace(spec, hosts_guests=True)
         return found
+
+    def _note_files(self, on: TurnedOn) -> None:
+        """Let services differ when what they read of generated files does."""
+        for file in (file for built in on.built for file in built.files):
+            for name, spec in self._specs.items():
+                if file.reader in spec.provides:
+                    self._specs[name] = reading(spec, file)
 
     def _check_logs(self) -> None:
         owner: dict[str, Name] = {}

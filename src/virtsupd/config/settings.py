@@ -1,9 +1,12 @@
 """What `[host]` and `[access]` say, checked and resolved: frozen, no pydantic, for every layer above."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from virtsupd.config.problems import Fault
+from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import ShutdownPolicy
 
 Role = Literal["viewer", "operator", "admin"]
@@ -68,13 +71,25 @@ class AccessSettings:
     rules: tuple[AccessRule, ...] = ()
 
 
+def _no_refusals() -> Iterable[Fault]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratedFile:
     """A file that a service's table becomes; written before the service's first start."""
 
     path: Path
     mode: int
+    """Values in a file that is not for everybody to read are shown to nobody."""
     content: str
+    reader: Name | None = None
+    """The service that has read it since its start. None: whoever reads it does so when he needs it."""
+    reread: frozenset[str] = frozenset()
+    """The keys in it that the reader reads again when it is told to reload."""
+    refusals: Callable[[], Iterable[Fault]] = field(default=_no_refusals, compare=False)
+    """What in it would end its reader on this host as it is now, at a start or when it reads it again.
+    May ask the host, but not the network."""
 
 
 @dataclass(frozen=True, slots=True)

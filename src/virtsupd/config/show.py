@@ -39,7 +39,8 @@ from virtsupd.core.spec import (
 Entry = tuple[str, object]
 """A key, and its value as TOML holds it."""
 
-_HIDDEN: Final = "(hidden)"
+HIDDEN: Final = "(hidden)"
+"""In place of a secret."""
 _EDGES: Final = ("requires", "binds_to", "wants", "after", "before", "conflicts")
 _KINDS: Final[dict[type[Probe], str]] = {
     NotifyProbe: "notify",
@@ -155,7 +156,7 @@ def _filled(key: str, value: object) -> Iterator[Entry]:
 
 def _environment(process: ProcessSpec) -> dict[str, str]:
     hidden = process.secret_environment
-    return {key: _HIDDEN if key in hidden else value for key, value in process.environment}
+    return {key: HIDDEN if key in hidden else value for key, value in process.environment}
 
 
 def _limit(limit: Limit) -> object:

@@ -60,6 +60,7 @@ from virtsupd.core.events import (
     Timer,
     Verb,
 )
+from virtsupd.core.forecast import Forecast, forecast
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.host_scope import ShutdownOrder
 from virtsupd.core.jobs import NO_TIMERS, Calendar
@@ -144,6 +145,13 @@ class Engine:
         to another one.
         """
         return reload.reload_problems(self._host, graph)
+
+    def forecast(self, event: Reloaded) -> Mapping[Name, Forecast]:
+        """Return what a new configuration would do to each service now, and change nothing.
+
+        `reload_problems` has nothing against it.
+        """
+        return forecast(self._host, event)
 
     # The one way in
 

@@ -1,8 +1,9 @@
 """Another configuration takes over: what it may not do, and how the services pass into it.
 
 Edges, names and policies of a definition hold at once; what makes the process is compared later
-(`Service.has_replacement`) and takes effect at the next start, whatever causes it; a file that a
-service reads again when it is told to is one that it is told of. A service that is no longer configured stays in the graph, unwanted and needed by nobody, until it has stopped.
+(`Service.has_replacement`) and takes effect at the next start, whatever causes it. A service that
+reads changed files again when it is told to is told. One that is no longer configured stays in the
+graph, unwanted and needed by nobody, until it has stopped.
 """
 
 from collections.abc import Collection, Iterable, Iterator

@@ -74,7 +74,7 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
     listening, firmware = remote(table), FirmwareDescriptions.read(table.firmwares)
     return Built(
         {"libvirtd": _keys(table, unit.get("requires", []), file, listening)},
-        files=(GeneratedFile(file, 0o644, conf_text(effective(table, listening))), *firmware.files),
+        files=(_conf(file, table, listening), *firmware.files),
         directories=tuple(_directories(table)),
         problems=(
             *client_faults(table),
@@ -100,6 +100,11 @@ def _guests(table: LibvirtTable, context: KindContext) -> LibvirtGuests:
         local_uri(table.unix_sock_dir),
         paused_end=GuestEnd.SAVE if is_asked else None,
     )
+
+
+def _conf(file: Path, table: LibvirtTable, listening: Remote) -> GeneratedFile:
+    """Return libvirtd.conf. At HUP libvirtd reads no key of it again (measured with libvirt 9.0)."""
+    return GeneratedFile(file, 0o644, conf_text(effective(table, listening)), Name("libvirtd"))
 
 
 def effective(table: LibvirtTable, listening: Remote) -> LibvirtTable:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
-from virtsupd.services.libvirt_small import SmallTable, small_daemon
+from virtsupd.services.libvirt_small import LOG_KEYS, SmallTable, small_daemon
 from virtsupd.services.libvirt_values import Unsigned
 from virtsupd.services.render import ConfKey
 
@@ -19,7 +19,7 @@ class VirtlockTable(SmallTable):
 
 def build(table: VirtlockTable, context: KindContext) -> Built:
     """Return what the table changes in the unit virtlockd, and its virtlockd.conf."""
-    return small_daemon("virtlockd", "virtlock", table, context)
+    return small_daemon("virtlockd", "virtlock", table, context, reread=LOG_KEYS)
 
 
 VIRTLOCK = KindParts(VirtlockTable, build)

@@ -1,12 +1,15 @@
 """`[virtlog]`: the daemon that keeps the logs of virtual machine consoles."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.values import Bytes
-from virtsupd.services.libvirt_small import SmallTable, small_daemon
+from virtsupd.services.libvirt_small import LOG_KEYS, SmallTable, small_daemon
 from virtsupd.services.libvirt_values import Unsigned
 from virtsupd.services.render import ConfKey
+
+_REREAD: Final = LOG_KEYS | {"max_size", "max_backups"}
+"""Also for the logs that are open already (measured with libvirt 9.0); max_clients is read once."""
 
 
 class VirtlogTable(SmallTable):
@@ -24,7 +27,7 @@ class VirtlogTable(SmallTable):
 
 def build(table: VirtlogTable, context: KindContext) -> Built:
     """Return what the table changes in the unit virtlogd, and its virtlogd.conf."""
-    return small_daemon("virtlogd", "virtlog", table, context)
+    return small_daemon("virtlogd", "virtlog", table, context, reread=_REREAD)
 
 
 VIRTLOG = KindParts(VirtlogTable, build)

@@ -1,0 +1,139 @@
+"""What a reload would do to each service, by doing it to a copy of the state.
+
+What the copy asks for is never carried out. It takes one event and settles, so it shows what would be
+started and stopped first, and what would follow of that by itself once it has come to pass.
+"""
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from enum import StrEnum
+
+from virtsupd.core import reload
+from virtsupd.core.events import Reloaded
+from virtsupd.core.names import Name
+from virtsupd.core.service import Service
+from virtsupd.core.settle import settle
+from virtsupd.core.state import HostState
+
+
+class Fate(StrEnum):
+    """What becomes of a service in a reload; of several, the one that stands first here."""
+
+    STOPPED = "stopped"
+    """It ends; one that leaves the configuration is forgotten then."""
+    FORGOTTEN = "forgotten"
+    """It leaves the configuration, and nothing ends: it was down, or is a guest that runs on."""
+    STARTED = "started"
+    ADDED = "added"
+    """It is new, and stays down until a command."""
+    PENDING = "pending"
+    """It runs on as the process it is; the definition in force holds from its next start on."""
+    RELOADED = "reloaded"
+    """It is told to read its files again."""
+    UNREAD = "unread"
+    """It would have to be told to read its files again, and is not."""
+    UNCHANGED = "unchanged"
+    """Nothing of it starts or stops; what changed of its definition, if anything, holds at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What becomes of one service, and of what it belongs with."""
+
+    fate: Fate
+    is_guest: bool = False
+    is_up: bool = False
+    """It is up now."""
+    for_others: tuple[Name, ...] = ()
+    """Of one that is started: those that are started too and need or want it. Of one that is stopped:
+    those that it is bound to."""
+
+
+def forecast(host: HostState, event: Reloaded) -> Mapping[Name, Forecast]:
+    """Return what the event would do to each service that there is or would be; nothing changes.
+
+    What stops comes first, in the order of a stop, then what starts, in the order of a start, then
+    the others by name.
+    """
+    after = _copy_of(host)
+    reload.take_over(after, event.graph, spared=event.spared)
+    settle(after)
+    fates = {
+        name: _fate(host.services.get(name), after.services.get(name), event)
+        for name in sorted({*host.services, *event.graph.spec_by_name})
+    }
+    return {name: _told(host, after, name, fates) for name in _in_order(host, after, fates)}
+
+
+def _copy_of(host: HostState) -> HostState:
+    """Return a state that may be changed; what the two share is never written."""
+    return HostState(
+        host.graph,
+        dict(host.remembered),
+        host.calendar,
+        services={name: copy(service) for name, service in host.services.items()},
+        shutdown_policy=host.shutdown_policy,
+        now=host.now,
+        generations=host.generations,
+        sought=set(host.sought),
+        kept=dict(host.kept),
+    )
+
+
+def _fate(before: Service | None, after: Service | None, event: Reloaded) -> Fate:
+    if after is None:
+        return Fate.FORGOTTEN
+    if _ends(after) and not (before is not None and _ends(before)):
+        return Fate.STOPPED
+    if _comes(after) and not (before is not None and _comes(before)):
+        return Fate.STARTED
+    if before is None:
+        return Fate.ADDED
+    if after.spec.name not in event.graph.spec_by_name:
+        return Fate.UNCHANGED  # it had left before
+    return _fate_of_running(after)
+
+
+def _fate_of_running(after: Service) -> Fate:
+    if after.has_replacement:
+        return Fate.PENDING
+    if after.is_to_reload:
+        return Fate.RELOADED
+    return Fate.UNREAD if after.has_unread else Fate.UNCHANGED
+
+
+def _ends(service: Service) -> bool:
+    """Whether it is going down, or will as soon as it may."""
+    return service.is_alive and (not service.is_up or service.view.must_stop)
+
+
+def _comes(service: Service) -> bool:
+    """Whether it is up, or will be without another command."""
+    return (service.is_up and not service.view.must_stop) or service.view.is_coming
+
+
+def _in_order(host: HostState, after: HostState, fates: Mapping[Name, Fate]) -> tuple[Name, ...]:
+    def place(name: Name) -> tuple[int, int, Name]:
+        match fates[name]:
+            case Fate.STOPPED:
+                return 0, -host.rank(name), name
+            case Fate.STARTED:
+                return 1, after.rank(name), name
+            case _:
+                return 2, 0, name
+
+    return tuple(sorted(fates, key=place))
+
+
+def _told(host: HostState, after: HostState, name: Name, fates: Mapping[Name, Fate]) -> Forecast:
+    fate, before = fates[name], host.services.get(name)
+    spec = (before or after.services[name]).spec
+    graph, others = after.graph, set[Name]()
+    if fate is Fate.STARTED:
+        others = {n for n in fates if name in (*graph.needs.get(n, ()), *graph.wants.get(n, ()))}
+    elif fate is Fate.STOPPED:
+        others = {n for n in graph.binds.get(name, ()) if not after.services[n].view.holds}
+        return Forecast(fate, spec.is_guest, is_up=True, for_others=tuple(sorted(others)))
+    alike = tuple(sorted(n for n in others if fates[n] is fate))
+    return Forecast(fate, spec.is_guest, before is not None and before.is_up, alike)
