@@ -30,9 +30,9 @@ _PAUSE_SECONDS: Final = 0.5
 """Between two tries with a libvirtd that cannot be reached, or that refuses."""
 _FIRST_ASK_SECONDS: Final = 10.0
 _WAIT_SECONDS: Final = 10
-"""For one event at most, since the event may come just before virsh listens for it."""
+"""For one event at most, since it may come just before virsh listens for it."""
 _NEARLY_OFF_SECONDS: Final = 1
-"""The same for a guest that has powered off, whose QEMU only has to finish."""
+"""The same where the end is near: something just happened, or QEMU only has to finish."""
 _REFUSALS: Final = 2
 """One may stem from a libvirtd that died, and was back before it was asked why."""
 
@@ -116,18 +116,20 @@ class LibvirtGuests:
         take the agent and ACPI in turns, for an agent that accepts and does nothing.
         """
         ask_at, pause, modes = self.clock.now().monotonic, _FIRST_ASK_SECONDS, ["", " --mode acpi"]
+        has_stirred = False
         while (uuid := await self._find(guest, run)) is not None:
             state = await self._state(uuid, run)
             is_due = self.clock.now().monotonic >= ask_at
-            wait = _NEARLY_OFF_SECONDS if state is _State.ENDING else _WAIT_SECONDS
+            is_near = has_stirred or state is _State.ENDING
+            wait = _NEARLY_OFF_SECONDS if is_near else _WAIT_SECONDS
             request = _request(state, uuid, modes[0]) if is_due else ""
             if is_due:
                 ask_at, pause = self.clock.now().monotonic + pause, pause * 2
                 modes.reverse()
-            await self._await_event(uuid, request, wait, run)
+            has_stirred = await self._stirs(uuid, request, wait, run)
 
-    async def _await_event(self, uuid: str, request: str, seconds: int, run: RunCommand) -> None:
-        """Ask in one breath with listening, and return at the next event of the guest's life.
+    async def _stirs(self, uuid: str, request: str, seconds: int, run: RunCommand) -> bool:
+        """Ask and listen in one breath; tell whether something happened in the guest's life.
 
         A failure is no more than a reason to look again: virsh fails too when nothing happened.
         """
@@ -138,6 +140,8 @@ class LibvirtGuests:
         except GuestError:
             if self.clock.now().monotonic < begin + seconds:
                 await self.clock.sleep(_PAUSE_SECONDS)
+            return False
+        return True
 
     async def _find(self, guest: str, run: RunCommand) -> str | None:
         """Return the UUID of a guest, None if it is not active, once libvirtd answers."""

@@ -44,8 +44,8 @@ class HandLibvirt:
     """Called with the command and the guest's name; what it raises is virsh's failure."""
     waits: list[int] = field(default_factory=list)
     """For events, in seconds."""
-    on_event: Callable[[int], None] = lambda _seconds: None
-    """Called when such a wait is over."""
+    on_event: Callable[[int], bool] = lambda _number: False
+    """Called when such a wait is over, with its number; tells whether there was an event."""
     is_down: bool = False
 
     def uuid(self, name: str) -> str:
@@ -101,7 +101,8 @@ class HandLibvirt:
     def _event(self, seconds: int) -> str:
         self.clock.at += seconds
         self.waits.append(seconds)
-        self.on_event(seconds)
+        if self.on_event(len(self.waits)):
+            return "event 'lifecycle' for domain 'x': Shutdown Finished\n"
         raise GuestError("events received: 0")
 
     def guests(self, paused_end: GuestEnd | None = None) -> LibvirtGuests:
@@ -188,9 +189,28 @@ async def test_a_guest_that_cannot_hear_is_made_to_first(state: str, before: lis
 
 async def test_a_guest_that_has_powered_off_is_not_asked_and_soon_looked_at_again() -> None:
     found = libvirt(a=ENDING)
-    found.on_event = lambda _seconds: found.states.clear() if len(found.waits) == 3 else None
+
+    def on_event(number: int) -> bool:
+        if number == 3:
+            found.states.clear()
+        return False
+
+    found.on_event = on_event
     await found.guests().end("a", GuestEnd.SHUTDOWN, found)
     assert (found.waits, found.asked) == ([1, 1, 1], [])
+
+
+async def test_the_end_of_a_guest_that_stirs_is_seen_soon_though_its_event_is_missed() -> None:
+    found = libvirt(a=RUNNING)
+
+    def on_event(number: int) -> bool:
+        if number == 2:
+            found.states.clear()
+        return number == 1
+
+    found.on_event = on_event
+    await found.guests().end("a", GuestEnd.SHUTDOWN, found)
+    assert found.waits == [10, 1]
 
 
 async def test_a_crashed_guest_cannot_be_asked() -> None:
