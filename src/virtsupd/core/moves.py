@@ -32,6 +32,8 @@ from virtsupd.core.state import HostState
 
 _KILL_PATIENCE_SECONDS = 10.0
 """How long KILL may take before the stop is reported as stuck."""
+_DESTROY_PATIENCE_SECONDS = 60.0
+"""Likewise for libvirt, which asks QEMU first and kills it after 15 s or so (libvirt 9.0)."""
 
 
 def move(host: HostState, service: Service, kind: Move) -> None:
@@ -166,9 +168,10 @@ def _kill(host: HostState, service: Service) -> None:
     name, domain = service.spec.name, service.origin.domain
     if domain is None:
         host.emit(Kill(name, service.generation, service.spec.stop))
+        host.arm(service, Timer.STOP_DELAY, _KILL_PATIENCE_SECONDS)
     else:
         host.emit(EndDomain(name, service.generation, domain, GuestStop.DESTROY))
-    host.arm(service, Timer.STOP_DELAY, _KILL_PATIENCE_SECONDS)
+        host.arm(service, Timer.STOP_DELAY, _DESTROY_PATIENCE_SECONDS)
 
 
 def end_again(host: HostState, service: Service) -> None:

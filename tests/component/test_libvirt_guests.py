@@ -1,0 +1,175 @@
+"""Domains as services, on real libvirtd with real guests."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from tests.support.checks import eventually
+from tests.support.guest import Guest
+from tests.support.libvirt import LibvirtHost, libvirt_host
+
+pytestmark = [pytest.mark.component, pytest.mark.timeout(240)]
+
+SECONDS = 60.0
+STOP_DELAY_SECONDS = 5.0
+GUESTS = """
+[libvirt]
+
+[[guest]]
+domain = "db"
+
+[[guest]]
+domain = "web"
+requires = ["db"]
+respawn = { delay = 1 }
+stop = { how = "acpi", delay = "5s" }
+"""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibvirtHost]:
+    """A host whose two guests were defined after virtsupd was started, and then came up."""
+    with libvirt_host(tmp_path_factory.mktemp("host")) as host:
+        host.await_running("virtlogd", "libvirtd")
+        for name in ("db", "web"):
+            Guest(host.namespaces, name).define()
+        configuration = host.namespaces.shared / "host.toml"
+        text = configuration.read_text().removesuffix("[libvirt]\n")
+        configuration.write_text(text + GUESTS)
+        host.control("reload")
+        host.control("wait", "--state", "running", "db", "web", seconds=SECONDS)
+        yield host
+
+
+@pytest.fixture
+def db(host: LibvirtHost) -> Guest:
+    return await_up(host, "db")
+
+
+@pytest.fixture
+def web(host: LibvirtHost) -> Guest:
+    return await_up(host, "web")
+
+
+def await_up(host: LibvirtHost, name: str) -> Guest:
+    if host.status(name)["state"] != "running":
+        host.control("start", name, seconds=SECONDS)
+    guest = Guest(host.namespaces, name)
+    eventually(lambda: guest.ticks() > 0, f"a tick of {name}", seconds=SECONDS)
+    return guest
+
+
+def reason(host: LibvirtHost, name: str) -> str:
+    found = host.status(name)["reason"]
+    return str(found["text"]) if found else ""
+
+
+def test_guests_start_in_the_order_of_the_graph(host: LibvirtHost, db: Guest, web: Guest) -> None:
+    (first, _), (second, _) = db.identity(), web.identity()
+    assert first < second
+    assert (host.status("db")["pid"], host.status("web")["pid"]) == (first, second)
+
+
+def test_a_guest_that_powers_itself_off_is_finished_and_seen_at_once(
+    host: LibvirtHost, web: Guest
+) -> None:
+    host.virsh("shutdown", "--mode", "acpi", web.name)
+    eventually(lambda: host.status("web")["state"] == "stopped", "web powered off")
+    assert reason(host, "web") == "the guest powered off"
+    host.control("start", "web", seconds=SECONDS)
+    assert host.virsh("domstate", "web") == "running"
+
+
+def test_a_guest_whose_machine_dies_comes_back(host: LibvirtHost, web: Guest) -> None:
+    before = web.identity()
+    host.namespaces.signal(before[0], "KILL")
+
+    def is_back() -> bool:
+        status = host.status("web")
+        return status["state"] == "running" and status["pid"] not in {None, before[0]}
+
+    eventually(is_back, "another web", seconds=SECONDS)
+    assert host.status("web")["restarts"] >= 1
+
+
+def test_a_guest_that_somebody_starts_by_hand_is_supervised(host: LibvirtHost, web: Guest) -> None:
+    host.control("stop", "web", seconds=SECONDS)
+    assert host.virsh("domstate", "web") == "shut off"
+    host.virsh("start", "web")
+    eventually(lambda: host.status("web")["state"] == "running", "web started by hand")
+    assert host.status("web")["wanted"] is True
+    assert host.virsh("domstate", "web") == "running"
+
+
+def test_guests_live_without_libvirtd_and_are_found_again(
+    host: LibvirtHost, db: Guest, web: Guest
+) -> None:
+    before = db.identity(), web.identity()
+    host.control("stop", "libvirtd")
+    assert [host.status(name)["state"] for name in ("db", "web")] == ["running", "running"]
+    eventually(lambda: "libvirt was lost" in str(host.status("web")), "a word of the loss")
+    host.control("start", "libvirtd")
+    eventually(lambda: "libvirt was lost" not in str(host.status("web")), "web is seen again")
+    assert (db.identity(), web.identity()) == before
+    host.virsh("shutdown", "--mode", "acpi", web.name)
+    eventually(lambda: host.status("web")["state"] == "stopped", "news after the return")
+
+
+def test_what_another_guest_needs_is_not_ended_along_with_it(
+    host: LibvirtHost, db: Guest, web: Guest
+) -> None:
+    refused = host.control("stop", "db", is_ok=False)
+    assert refused.returncode == 1
+    assert "web" in refused.stderr + refused.stdout
+    db.assert_goes_on()
+    web.assert_goes_on()
+
+
+def test_an_entry_that_leaves_the_file_leaves_its_guest_alone(
+    host: LibvirtHost, web: Guest
+) -> None:
+    before = web.identity()
+    configuration = host.namespaces.shared / "host.toml"
+    whole = configuration.read_text()
+    configuration.write_text(whole[: whole.rindex("[[guest]]")])
+    host.control("reload")
+    assert host.control("status", "web", is_ok=False).returncode == 4
+    assert web.identity() == before
+    configuration.write_text(whole)
+    host.control("reload")
+    host.control("wait", "--state", "running", "web", seconds=SECONDS)
+    assert web.identity() == before
+
+
+def test_a_successor_takes_guests_over(host: LibvirtHost, db: Guest, web: Guest) -> None:
+    before = db.identity(), web.identity()
+    since = host.status("web")["since"]
+    host.control("reexec")
+    host.control("wait", "--state", "running", "db", "web", seconds=SECONDS)
+    assert (db.identity(), web.identity()) == before
+    assert host.status("web")["since"] == since
+    web.assert_goes_on()
+
+
+def test_a_guest_is_ended_after_its_delay(host: LibvirtHost, web: Guest) -> None:
+    """It is paused, and hears nothing."""
+    host.virsh("suspend", web.name)
+    eventually(lambda: host.status("web")["status_text"] == "paused", "a word of the pause")
+    began = time.monotonic()
+    host.control("stop", "web", seconds=SECONDS)
+    assert time.monotonic() - began >= STOP_DELAY_SECONDS
+    assert host.virsh("domstate", "web") == "shut off"
+
+
+def test_a_shutdown_ends_guests_politely_and_in_order(
+    host: LibvirtHost, db: Guest, web: Guest
+) -> None:
+    """The last test on this host: nothing runs on it afterwards."""
+    assert db.ticks()
+    assert web.ticks()
+    host.control("shutdown", seconds=SECONDS)
+    assert host.namespaces.wait(seconds=SECONDS) == 0
+    said = [json.loads(line) for line in host.namespaces.output.splitlines() if line[:1] == "{"]
+    ends = [(one["how"], one["service"]) for one in said if one["event"] == "guest has ended"]
+    assert ends[-2:] == [("shutdown", "web"), ("shutdown", "db")]
