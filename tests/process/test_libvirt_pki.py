@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 pytestmark = pytest.mark.process
 
@@ -46,3 +48,21 @@ def test_help_is_that_of_virtsupctl() -> None:
     done = run(*MODULE, *words(Path("/nonexistent")), "--help")
     assert done.returncode == 0
     assert done.stdout.startswith("usage: virtsupctl make-pki libvirtd ")
+
+
+def test_of_many_at_once_at_most_one_makes_anything_and_then_all_of_it(tmp_path: Path) -> None:
+    command = [*MODULE, *words(tmp_path)]
+    runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    errors = [run.communicate(timeout=60)[1] for run in runs]
+    assert not any("Traceback" in error or "left behind" in error for error in errors)
+    if not any(run.returncode == 0 for run in runs):  # each was in another's way
+        assert list(tmp_path.iterdir()) == []
+        return
+    assert sorted(run.returncode for run in runs) == [0, 1, 1, 1, 1, 1]
+    ca = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes())
+    for name in ("cert", "client/clientcert.pem", "client/cacert.pem"):
+        found = x509.load_pem_x509_certificate((tmp_path / name).read_bytes())
+        found.verify_directly_issued_by(ca)
+    key = load_pem_private_key((tmp_path / "private/cakey.pem").read_bytes(), password=None)
+    assert key.public_key() == ca.public_key()
+    assert len(list(tmp_path.rglob("*"))) == 9

@@ -29,6 +29,7 @@ from virtsupd.services.libvirt_places import Pair, Places, authority_in, portabl
 
 DAYS: Final = 1095
 """How long a certificate is valid if nobody says it, and the CA is as long."""
+_KEY_MODE: Final = 0o600
 _USUAL_PORT: Final = "16514"
 
 
@@ -61,7 +62,7 @@ class Term:
 class _File:
     path: Path
     content: bytes
-    mode: int
+    mode: int = 0o644
 
 
 def make_all(places: Places, hosts: Sequence[str], term: Term) -> list[str]:
@@ -110,7 +111,7 @@ def make_client(places: Places, name: str, directory: Path, term: Term) -> list[
     authority = _authority(places.authority)
     client = issue_client(authority, name, term.period(authority))
     files = _pair(portable(directory), client)
-    files.append(_File(authority_in(directory), places.authority.certificate.read_bytes(), 0o644))
+    files.append(_File(authority_in(directory), places.authority.certificate.read_bytes()))
     _write(files)
     return [
         *_listed(files),
@@ -129,10 +130,10 @@ def _authority(pair: Pair) -> Issued:
 
 
 def _pair(pair: Pair, issued: Issued) -> list[_File]:
-    """Return both files, the key first: a certificate without one would look complete to nobody."""
+    """Return both files."""
     return [
-        _File(pair.key, issued.key_pem, 0o600),
-        _File(pair.certificate, issued.certificate_pem, 0o644),
+        _File(pair.key, issued.key_pem, _KEY_MODE),
+        _File(pair.certificate, issued.certificate_pem),
     ]
 
 
@@ -141,21 +142,22 @@ def _copies(places: Places, authority: Issued) -> list[_File]:
     path = authority_in(places.client_directory)
     if places.are_libvirts or path.exists():
         return []
-    return [_File(path, authority.certificate_pem, 0o644)]
+    return [_File(path, authority.certificate_pem)]
 
 
 def _write(files: Sequence[_File]) -> None:
-    """Make all of them, or none, with the directories they need."""
+    """Make all of them, or none, with the directories they need, closed ones for keys.
+
+    They are made from the last to the first, the CA: until that is there, whoever else runs
+    make-pki is refused, and so nobody uses a CA that goes again because another file could not be
+    made.
+    """
+    closed = {file.path.parent for file in files if file.mode == _KEY_MODE}
     with new_files() as made:
-        for file in files:
-            made.add_directory(file.path.parent, mode=_directory_mode(file.path))
+        for directory in sorted({file.path.parent for file in files}):
+            made.add_directory(directory, mode=0o700 if directory in closed else 0o755)
+        for file in reversed(files):
             made.add(file.path, file.content, mode=file.mode)
-
-
-def _directory_mode(file: Path) -> int:
-    """Return the mode of a directory that is made for a file: closed if it is for one user."""
-    is_closed = file.parent.name == "private" or file.name == "clientkey.pem"
-    return 0o700 if is_closed else 0o755
 
 
 def _listed(files: Sequence[_File]) -> list[str]:

@@ -44,10 +44,7 @@ def connection_faults(table: ConnectionTable, listening: Remote) -> Iterator[Fau
     elif table.crl_file:
         yield ("crl_file",), f"libvirt ignores it unless {', '.join(OWN_PLACES)} are set, too"
     if table.listen is True and listening.missing:
-        yield (
-            ("listen",),
-            f'found true, but {listening.why_no_tls}; see key_file, cert_file, ca_file, or set "auto"'
-            " until virtsupctl make-pki libvirtd has made them",
-        )
+        text = f"found true, but {listening.why_no_tls}; see key_file, cert_file, ca_file"
+        yield ("listen",), f'{text}, or set "auto" until virtsupctl make-pki libvirtd has made them'
     if table.listen_tls and table.listen_tcp and table.tls_port == table.tcp_port:
         yield ("tcp_port",), f"found {table.tcp_port!r}, which is tls_port already"

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 from virtsupd.services.libvirt import LibvirtTable
 from virtsupd.services.libvirt_actions import actions
-from virtsupd.services.libvirt_tls import remote
+from virtsupd.services.libvirt_places import Pair, Places
+from virtsupd.services.libvirt_tls import OWN_PLACES, remote
 
 
 def test_every_action_says_what_it_does() -> None:
@@ -8,3 +11,29 @@ def test_every_action_says_what_it_does() -> None:
     for action in actions(table, table.libvirt, remote(table)).values():
         assert isinstance(action, dict)
         assert action["description"]
+
+
+def command_of_make_pki(**keys: object) -> list[str]:
+    """Return what the table says to make-pki."""
+    table = LibvirtTable.model_validate(keys)
+    action = actions(table, table.libvirt, remote(table))["make-pki"]
+    assert isinstance(action, dict)
+    command: list[str] = action["command"]
+    return command[command.index("virtsupd.services.libvirt_pki") + 1 :]
+
+
+def test_certificates_are_made_where_the_table_looks_for_them() -> None:
+    assert command_of_make_pki() == [*OWN_PLACES.values(), "0.0.0.0", "16514"]
+    files = {"key_file": "/p/k", "cert_file": "/p/c", "ca_file": "/p/a"}
+    found = command_of_make_pki(**files, tls_port="16555", listen_addr="::1")
+    assert found == ["/p/k", "/p/c", "/p/a", "::1", "16555"]
+    places = Places.of(found)
+    assert (places.server, places.authority.certificate) == (
+        Pair(Path("/p/c"), Path("/p/k")),
+        Path("/p/a"),
+    )
+
+
+def test_where_tls_is_turned_off_make_pki_knows() -> None:
+    for off in ({"listen": False}, {"listen_tls": False}):
+        assert Places.of(command_of_make_pki(**off)).port == ""

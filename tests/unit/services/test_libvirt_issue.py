@@ -53,6 +53,14 @@ def test_all_is_there_and_keys_are_closed(made: tuple[Path, list[str]]) -> None:
         certificate(root / name).verify_directly_issued_by(certificate(root / "client/cacert.pem"))
 
 
+def test_the_ca_comes_last_so_that_nobody_signs_with_one_that_goes_again(
+    made: tuple[Path, list[str]],
+) -> None:
+    root, _ = made
+    times = {path: path.stat().st_mtime_ns for path in root.rglob("*.pem")}
+    assert max(times, key=times.__getitem__) == root / "private/cakey.pem"
+
+
 def test_it_says_what_is_next(made: tuple[Path, list[str]]) -> None:
     root, lines = made
     text = "\n".join(lines)
@@ -132,3 +140,9 @@ def test_a_directory_that_others_write_to_leaves_nothing_behind(tmp_path: Path) 
 def test_where_the_table_turns_tls_off_it_says_so(tmp_path: Path) -> None:
     lines = make_all(places(tmp_path, port=""), [], TERM)
     assert "TLS is turned off in [libvirt]: see listen and listen_tls" in lines
+
+
+def test_the_path_of_a_directory_is_written_as_a_uri_wants_it(tmp_path: Path) -> None:
+    make_all(places(tmp_path), [], TERM)
+    lines = make_client(places(tmp_path), "alice", tmp_path / "al ice", TERM)
+    assert f"?pkipath={tmp_path}/al%20ice" in lines[-1]
