@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -150,3 +150,35 @@ def test_what_cannot_sign_is_no_ca() -> None:
     ):
         with pytest.raises(CertificateError, match=why):
             read_authority(certificate, private)
+
+
+def plain(*extensions: x509.ExtensionType) -> Issued:
+    """Return a certificate such as other tools make, with few extensions."""
+    own = authority()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(own.certificate.subject)
+        .issuer_name(own.certificate.subject)
+        .public_key(own.key.public_key())
+        .serial_number(1)
+        .not_valid_before(TEN_YEARS.begin)
+        .not_valid_after(TEN_YEARS.end)
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return Issued(builder.sign(own.key, hashes.SHA256()), own.key)
+
+
+def test_a_ca_of_other_tools_that_says_little_signs_too() -> None:
+    other = plain(x509.BasicConstraints(ca=True, path_length=None))
+    read = read_authority(other.certificate_pem, other.key_pem)
+    client = issue_client(read, "alice", YEAR)
+    kind = x509.AuthorityKeyIdentifier
+    found = client.certificate.extensions.get_extension_for_class(kind).value.key_identifier
+    assert found == x509.SubjectKeyIdentifier.from_public_key(other.key.public_key()).digest
+
+
+def test_a_certificate_that_does_not_say_it_is_a_ca_signs_nothing() -> None:
+    other = plain()
+    with pytest.raises(CertificateError, match="it may not sign certificates"):
+        read_authority(other.certificate_pem, other.key_pem)

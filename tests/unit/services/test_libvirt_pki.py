@@ -16,8 +16,7 @@ def test_what_the_system_refuses_names_the_file(
     (tmp_path / "file").touch()
     assert main(words(tmp_path / "file")) == 1
     assert (
-        capsys.readouterr().err
-        == f"cannot make certificates: {tmp_path}/file/private: not a directory\n"
+        capsys.readouterr().err == f"cannot make certificates: {tmp_path}/file: not a directory\n"
     )
 
 
