@@ -151,7 +151,7 @@ def test_so_many_guests_end_at_a_time_as_the_setting_says_and_who_is_told() -> N
             assert seen["by"] == "root"
             assert {daemon.state("virt"), daemon.state("front")} == {"running"}
             status = daemon.ctl("status").stdout
-            assert "waits for guests: a, b (0 of 3 ended)" in status
+            assert "waits for guests: a, b (0 of 3 ended; the first is killed in " in status
             found.release("b")
             found.await_asked("shutdown a", "shutdown b", "save c")
             found.release("a")

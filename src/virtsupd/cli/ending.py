@@ -1,4 +1,4 @@
-"""What a shutdown waits for, in words: "waits for guests: vm1, vm2 (2 of 5 ended)"."""
+"""What a shutdown waits for, in words: "waits for guests: vm1 (2 of 5 ended; it is killed in 50 s)"."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _NAMES = 4
 """How many are named; the others are counted."""
+_DOING = {"kill": "being killed", "SIGKILL": "being killed", "save": "being saved"}
+"""Of guests, where that is another thing than waiting for them to power off."""
 
 
 def heading(shutdown: HostShutdown, now: float) -> str:
@@ -31,7 +33,7 @@ def waits(shutdown: HostShutdown, now: float | None) -> str:
     if guests:
         count = f"{shutdown['guests_ended']} of {shutdown['guests']} ended"
         names = _some(_guest(waiting) for waiting in guests)
-        found.append(f"waits for guests: {names} ({count})")
+        found.append(f"waits for guests: {names} ({count}{_patience(guests, now)})")
     if asked:
         found.append(f"asks for guests: {_some(harmless(w['name']) for w in asked)}")
     if others:
@@ -41,8 +43,19 @@ def waits(shutdown: HostShutdown, now: float | None) -> str:
 
 def _guest(waiting: Waiting) -> str:
     name = harmless(waiting["name"])
-    is_killed = waiting["did"] in ("kill", "SIGKILL")
-    return f"{name} (being killed)" if is_killed else name
+    doing = _DOING.get(waiting["did"])
+    return f"{name} ({doing})" if doing else name
+
+
+def _patience(guests: list[Waiting], now: float | None) -> str:
+    """Return when the first of these guests is no longer waited for, and what comes then."""
+    dues = [(waiting["due"], waiting["then"]) for waiting in guests if waiting["due"] is not None]
+    if now is None or not dues:
+        return ""
+    due, then = min(dues)
+    fate = "given up" if then == "left" else "killed"
+    first = "the first" if len(guests) > 1 else "it"
+    return f"; {first} is {fate} in {elapsed(max(due - now, 0.0))}"
 
 
 def _service(waiting: Waiting, now: float | None) -> str:
