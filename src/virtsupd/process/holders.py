@@ -88,6 +88,15 @@ def program_of(pid: int) -> str:
         return "?"
 
 
+def arguments_of(pid: int) -> tuple[str, ...]:
+    """Return the command line of a process, () if it is gone or has none (a zombie)."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ()
+    return tuple(os.fsdecode(word) for word in raw.split(b"\0")[:-1])
+
+
 def is_running(programs: Collection[str]) -> bool:
     """Return whether a process has one of these short names."""
     return any(program_of(pid) in programs for pid in _pids())

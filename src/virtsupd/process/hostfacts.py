@@ -15,6 +15,7 @@ from os.path import realpath
 from pathlib import Path
 
 from virtsupd.core.spec import HostCheck
+from virtsupd.process import netlink
 from virtsupd.process.holders import is_running, unix_listeners
 
 _SIOCGIFFLAGS = 0x8913
@@ -22,16 +23,11 @@ _IFF_UP = 0x1
 _IF_NAME_BYTES = 16
 _IF_REQUEST = struct.Struct("16sH14x")
 
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr
 _ADDRESS = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, interface
 _RTM_NEWADDR = 20
 _RTM_GETADDR = 22
-_NLMSG_ERROR = 2
-_NLMSG_DONE = 3
-_NLM_F_REQUEST_DUMP = 0x1 | 0x300
 _SCOPE_GLOBAL = 0
 _UNUSABLE = 0x40 | 0x08  # IPv6: tentative, or found to be somebody else's
-_NETLINK_SECONDS = 1.0
 
 UDEV_SOCKET = "/run/udev/control"
 _UDEV_DAEMONS = ("systemd-udevd", "udevd")
@@ -122,33 +118,12 @@ def _missing_udev() -> str | None:
 
 def _interfaces_with_address() -> Iterator[str]:
     seen = set()
-    for content in _dump_addresses():
+    body = _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    for kind, content in netlink.dump(socket.NETLINK_ROUTE, _RTM_GETADDR, body):
+        if kind != _RTM_NEWADDR:
+            continue
         _, _, flags, scope, index = _ADDRESS.unpack_from(content)
         if scope == _SCOPE_GLOBAL and not flags & _UNUSABLE and index not in seen:
             seen.add(index)
             with contextlib.suppress(OSError):  # the interface may be gone by now
                 yield socket.if_indextoname(index)
-
-
-def _dump_addresses() -> Iterator[bytes]:
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
-        kernel.settimeout(_NETLINK_SECONDS)
-        body = _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-        length = _HEADER.size + len(body)
-        kernel.send(_HEADER.pack(length, _RTM_GETADDR, _NLM_F_REQUEST_DUMP, 1, 0) + body)
-        while True:
-            for kind, content in _messages(kernel.recv(65536)):
-                if kind in (_NLMSG_DONE, _NLMSG_ERROR):
-                    return
-                if kind == _RTM_NEWADDR:
-                    yield content
-
-
-def _messages(packet: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _HEADER.size <= len(packet):
-        length, kind, _, _, _ = _HEADER.unpack_from(packet, at)
-        if length < _HEADER.size:
-            return
-        yield kind, packet[at + _HEADER.size : at + length]
-        at += (length + 3) & ~3

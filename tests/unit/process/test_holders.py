@@ -2,10 +2,15 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
+
+from tests.support.checks import eventually
 
 from virtsupd.process.holders import (
     Holder,
+    arguments_of,
     holder_of,
     holds,
     is_held,
@@ -54,3 +59,10 @@ def test_who_is_gone_holds_nothing() -> None:
 
 def test_a_holder_is_shown_as_pid_and_program() -> None:
     assert str(Holder(123, "nginx")) == "pid 123 (nginx)"
+
+
+def test_the_command_line_of_a_process_is_told_word_by_word() -> None:
+    command = [sys.executable, "-c", "input()", "", "two words"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        eventually(lambda: arguments_of(process.pid) == tuple(command), "the program's words")
+    assert arguments_of(NOBODY) == ()

@@ -5,7 +5,6 @@ import pytest
 from virtsupd.core.spec import HostCheck
 from virtsupd.process.hostfacts import (
     Mount,
-    _messages,
     _parse_mount,
     has_global_address,
     is_up,
@@ -45,9 +44,3 @@ def test_each_check_answers_with_a_reason_or_none() -> None:
     assert {check: missing(check) or "" for check in HostCheck}.keys() == set(HostCheck)
     assert (missing(HostCheck.NETWORKING) is None) == has_global_address()
     assert (missing(HostCheck.LOOPBACK) is None) == is_up("lo")
-
-
-def test_a_torn_netlink_packet_ends_the_reading() -> None:
-    assert list(_messages(b"")) == []
-    assert list(_messages(b"\x00" * 16)) == []
-    assert list(_messages(b"\x10\x00\x00\x00\x03\x00" + b"\x00" * 10)) == [(3, b"")]
