@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 _NAMES = 4
 """How many are named; the others are counted."""
-_DOING = {"kill": "being killed", "SIGKILL": "being killed", "save": "being saved"}
+_DOING = {
+    "kill": "being killed",
+    "destroy": "being killed",
+    "SIGKILL": "being killed",
+    "save": "being saved",
+}
 """Of guests, where that is another thing than waiting for them to power off."""
 
 
