@@ -12,14 +12,17 @@ from typing import Any
 
 from tests.support.intervals import INTERVALS
 
+from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.effects import (
     Adopt,
+    AdoptDomain,
     Announce,
     Answer,
     ArmTimer,
     AwaitReady,
     CancelTimer,
     Effect,
+    EndDomain,
     EndGuest,
     FindGuests,
     Finish,
@@ -32,6 +35,7 @@ from virtsupd.core.effects import (
     Report,
     RunReload,
     Spawn,
+    StartDomain,
     Terminate,
     WatchHealth,
 )
@@ -66,11 +70,22 @@ from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.shutdown_policy import ShutdownPolicy
 from virtsupd.core.snapshot import State
-from virtsupd.core.spec import LogSpec, NotifyProbe, ProcessSpec, Readiness, ServiceSpec, TimerSpec
+from virtsupd.core.spec import (
+    LogSpec,
+    NotifyProbe,
+    ProcessSpec,
+    Readiness,
+    Respawn,
+    ServiceSpec,
+    Stop,
+    TimerSpec,
+)
 
 KILLED = ExitStatus(signal=9)
 TERMINATED = ExitStatus(signal=15)
 CLEAN = ExitStatus(code=0)
+POWERED_OFF = ExitStatus(code=0, words="the guest powered off")
+CRASHED = ExitStatus(code=1, words="crashed")
 FAILED = ExitStatus(code=1)
 UNKNOWN = ExitStatus()
 NOTIFY = Readiness(NotifyProbe())
@@ -107,9 +122,22 @@ def target(name: str, **fields: Any) -> ServiceSpec:
     return service(name, process=None, **fields)
 
 
+def domain(name: str, **fields: Any) -> ServiceSpec:
+    """A guest of libvirt's, with the policies that it has unless its file says others."""
+    made: dict[str, Any] = {
+        "domain": DomainSpec(f"{name}-domain"),
+        "is_guest": True,
+        "respawn": Respawn(delay_seconds=1.0, window_seconds=300.0, only_failures=True),
+        "stop": Stop(delay_seconds=300.0, how=GuestStop.SHUTDOWN),
+    }
+    return service(name, process=None, **made | fields)
+
+
 _WORDS: dict[type, str] = {
     Spawn: "spawn",
     Adopt: "adopt",
+    StartDomain: "start guest",
+    AdoptDomain: "adopt guest",
     AwaitReady: "await",
     WatchHealth: "watch",
     Terminate: "terminate",
@@ -130,6 +158,8 @@ def in_words(effect: Effect) -> str:
         return ""
     if isinstance(effect, EndGuest):
         return f"{effect.end} guest {effect.guest}"
+    if isinstance(effect, EndDomain):
+        return f"{effect.how} guest {effect.name}"
     word = _WORDS.get(type(effect))
     return f"{word} {effect.name}" if word is not None else ""
 
@@ -144,6 +174,8 @@ class Process:
     """Its leader has ended; what it left behind may still be there."""
     status: ExitStatus = UNKNOWN
     """How it did, as far as anybody can tell."""
+    is_domain: bool = False
+    """It is a guest of libvirt's, of which no process is known."""
 
 
 def _rename(kept: dict[Name, Any], name: Name, heir: Name) -> None:
@@ -343,6 +375,8 @@ class PureHost:
         """Let a service's leader end by itself, leaving nothing behind."""
         found = self.processes[Name(name)]
         found.is_done, found.status = True, status
+        if found.is_domain:
+            del self.processes[Name(name)]
         self.post(Exited(Name(name), found.generation, status))
 
     def never_ready(self, name: str, why: str = "nobody answers") -> None:
@@ -457,14 +491,14 @@ class PureHost:
                 yield from self._adopt(effect)
             case Terminate() | Kill():
                 yield from self._end(effect)
+            case StartDomain() | AdoptDomain() | EndDomain():
+                yield from self._touch_domain(effect)
             case AwaitReady():
                 self.conditions[effect.name] = effect.generation
             case RunReload():
                 assert not self.processes[effect.name].is_done, "nobody to tell"
                 if not self.held_reloads:
                     yield ReloadEnded(effect.name, effect.generation, self.reload_fails)
-            case ArmTimer():
-                self.timers[effect.name, effect.timer] = effect
             case _:
                 self._note(effect)
 
@@ -472,6 +506,8 @@ class PureHost:
         match effect:
             case Keep() | Remember() | RememberFirings() | Forget():
                 self._remember(effect)
+            case ArmTimer():
+                self.timers[effect.name, effect.timer] = effect
             case CancelTimer():
                 self.timers.pop((effect.name, effect.timer), None)
             case Answer():
@@ -482,7 +518,8 @@ class PureHost:
             case RememberShutdown():
                 self.order = effect.order
             case Finish():
-                assert set(self.processes) <= self.unkillable, "finished with processes"
+                ours = {name for name, found in self.processes.items() if not found.is_domain}
+                assert ours <= self.unkillable, "finished with processes"
                 self.is_finished = True
                 self.order = None
             case _:
@@ -502,7 +539,9 @@ class PureHost:
                 known = self.remembered.get(effect.name, _FORGOTTEN)
                 self.remembered[effect.name] = replace(known, firings=effect.firings)
             case Forget():
-                assert effect.name not in self.processes, "forgotten while it runs"
+                found = self.processes.get(effect.name)
+                is_domain = found is not None and found.is_domain
+                assert found is None or is_domain, "forgotten while it runs"
                 self.forgotten.append(effect.name)
                 self.kept.pop(effect.name, None)
                 self.records.pop(effect.name, None)
@@ -531,6 +570,44 @@ class PureHost:
         made = Process(self.pids, effect.generation)
         self.processes[effect.name] = self.records[effect.name] = made
         yield Spawned(effect.name, effect.generation, self.pids)
+
+    def _touch_domain(self, effect: StartDomain | AdoptDomain | EndDomain) -> Iterable[Event]:
+        match effect:
+            case StartDomain():
+                yield from self._start_domain(effect)
+            case AdoptDomain():
+                yield from self._adopt_domain(effect)
+            case EndDomain():
+                yield from self._end_domain(effect)
+
+    def _start_domain(self, effect: StartDomain) -> Iterable[Event]:
+        """Start it, or find that it runs."""
+        name, generation = effect.name, effect.generation
+        if name in self.held:
+            return
+        found = self.processes.setdefault(name, Process(0, generation, is_domain=True))
+        assert found.is_domain, f"{name} is a process"
+        found.generation = generation
+        yield Spawned(name, generation, None)
+
+    def _adopt_domain(self, effect: AdoptDomain) -> Iterable[Event]:
+        name, generation = effect.name, effect.generation
+        if name in self.processes:
+            yield Adopted(name, generation, None)
+        elif effect.was_running:
+            yield Exited(name, generation, POWERED_OFF)
+        else:
+            yield NeverMade(name, generation)
+
+    def _end_domain(self, effect: EndDomain) -> Iterable[Event]:
+        name, generation = effect.name, effect.generation
+        is_deaf = name in self.stubborn and effect.how is not GuestStop.DESTROY
+        is_left = effect.how is GuestStop.LEAVE
+        if name in self.unkillable or (is_deaf and not is_left):
+            return
+        if not is_left and self.processes.pop(name, None) is not None:
+            yield Exited(name, generation, POWERED_OFF)
+        yield Gone(name, generation)
 
     def _is_there(self, name: Name) -> bool:
         """Whether what should have a process has one that lives."""

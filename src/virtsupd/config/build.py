@@ -314,7 +314,8 @@ def _respawn(table: ServiceTable) -> Respawn | None:
     delay = found.delay if "delay" in found.model_fields_set else plain.delay_seconds
     longest = max(found.max_delay, delay)
     only_failures = plain.only_failures if found.on is None else found.on == "failure"
-    return Respawn(delay, found.factor, longest, found.limit, found.window, only_failures)
+    window = found.window if "window" in found.model_fields_set else plain.window_seconds
+    return Respawn(delay, found.factor, longest, found.limit, window, only_failures)
 
 
 def default_respawn(*, is_domain: bool = False) -> Respawn:

@@ -11,8 +11,11 @@ from virtsupd.core.spec import Respawn
 
 READY_SECONDS: Final = 300.0
 """How long a guest has to become ready unless its file says it."""
-DEFAULT_RESPAWN: Final = Respawn(delay_seconds=1.0, only_failures=True)
-"""How a guest that crashed is started again unless its file says it."""
+DEFAULT_RESPAWN: Final = Respawn(delay_seconds=1.0, window_seconds=300.0, only_failures=True)
+"""How a guest that crashed is started again unless its file says it.
+
+In a shorter window a guest that boots for a while before it crashes would never reach the limit.
+"""
 
 _LEAST_DELAY_SECONDS: Final = 1.0
 _MEANT_KEYS = """

@@ -176,11 +176,20 @@ def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Repo
         return Report(name, Result.DONE, f"{name} is running")
     if _is_given_up(host, ticket, service):
         return _superseded(name, "stopped")
-    if service.is_late:
-        seen = f": {service.not_ready_because}" if service.not_ready_because else ""
-        text = f"not ready within {service.spec.ready.timeout_seconds:g} s{seen}"
-        return Report(name, Result.FAILED, f"{name}: {text}; the guest runs on, and is waited for")
-    return _stuck(service)
+    overdue = _overdue(ticket, service)
+    return Report(name, Result.FAILED, overdue) if overdue is not None else None
+
+
+def _overdue(ticket: Ticket, service: Service) -> str | None:
+    """Say why a service that is on its way should have arrived; None if it may take its time."""
+    name = service.spec.name
+    if service.is_stuck:
+        return _stuck_text(name)
+    if not service.is_late or ticket.verb is Verb.WAIT:
+        return None
+    seen = f": {service.not_ready_because}" if service.not_ready_because else ""
+    text = f"not ready within {service.spec.ready.timeout_seconds:g} s{seen}"
+    return f"{name}: {text}; the guest runs on, and is waited for"
 
 
 def _is_given_up(host: HostState, ticket: Ticket, service: Service) -> bool:
@@ -215,8 +224,9 @@ def _why_not_started(host: HostState, ticket: Ticket, service: Service) -> Repor
         return _verdict(host, service, name)
     for need in host.graph.needed_closure([name]):
         other = host.services[need]
-        if other.is_stuck and other is not service:
-            return Report(name, Result.FAILED, f"{name} needs {_stuck_text(need)}")
+        overdue = _overdue(ticket, other) if other is not service else None
+        if overdue is not None:
+            return Report(name, Result.FAILED, f"{name} needs {overdue}")
         if other is service or other.view.is_satisfied or other.is_alive:
             continue
         found = _verdict(host, other, name)

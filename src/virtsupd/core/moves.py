@@ -119,9 +119,10 @@ def tell_to_reload(host: HostState, service: Service) -> None:
 
 
 def watch_health(host: HostState, service: Service) -> None:
-    """Probe a running service as its definition says, if it has a process."""
+    """Probe a running service as its definition says, if it has a process or is a guest of libvirt's."""
     health = service.spec.health
-    if health is not None and service.pid is not None:
+    has_one = service.pid is not None or service.origin.domain is not None
+    if health is not None and has_one:
         host.emit(WatchHealth(service.spec.name, service.generation, health))
 
 
@@ -146,12 +147,12 @@ def _terminate(host: HostState, service: Service) -> None:
 
 
 def _send_end(host: HostState, service: Service) -> None:
-    stop = service.spec.stop
+    stop = service.stop
     domain = service.origin.domain
     if domain is None:
         host.emit(Terminate(service.spec.name, service.generation, stop))
     else:
-        how = stop.how or service.origin.stop.how or GuestStop.SHUTDOWN
+        how = stop.how or GuestStop.SHUTDOWN
         host.emit(EndDomain(service.spec.name, service.generation, domain, how))
     host.arm(service, Timer.STOP_DELAY, stop.delay_seconds)
 
@@ -167,7 +168,7 @@ def _escalate(host: HostState, service: Service) -> None:
 def _kill(host: HostState, service: Service) -> None:
     name, domain = service.spec.name, service.origin.domain
     if domain is None:
-        host.emit(Kill(name, service.generation, service.spec.stop))
+        host.emit(Kill(name, service.generation, service.stop))
         host.arm(service, Timer.STOP_DELAY, _KILL_PATIENCE_SECONDS)
     else:
         host.emit(EndDomain(name, service.generation, domain, GuestStop.DESTROY))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from virtsupd.core.domain import GuestStop
 from virtsupd.core.explain import Hold, HoldKind, goes_first, hold, stops_after
 from virtsupd.core.jobs import Phase
 from virtsupd.core.names import Name
@@ -226,12 +227,18 @@ def _next_of_end(host: HostState, service: Service) -> Next:
     if service.is_stuck:
         text = "nothing more can be done until the kernel lets its processes go"
         return Next(NextKind.ENDS, text, then=then)
+    return Next(NextKind.ENDS, _end_in_words(service), at=at, then=then)
+
+
+def _end_in_words(service: Service) -> str:
+    stop = service.stop
+    if service.origin.domain is not None:
+        is_destroyed = service.kills or stop.how is GuestStop.DESTROY
+        how = "is destroyed" if is_destroyed else f"is ending ({stop.how or GuestStop.SHUTDOWN})"
+        return f"{how}; what is left {'counts as stuck' if service.kills else 'is destroyed'}"
     if service.kills:
-        return Next(
-            NextKind.ENDS, "is ending on SIGKILL; what is left counts as stuck", at=at, then=then
-        )
-    text = f"is ending on {service.spec.stop.signal}; what is left gets SIGKILL"
-    return Next(NextKind.ENDS, text, at=at, then=then)
+        return "is ending on SIGKILL; what is left counts as stuck"
+    return f"is ending on {stop.signal}; what is left gets SIGKILL"
 
 
 def _afterwards(host: HostState, service: Service) -> str:

@@ -8,7 +8,7 @@ from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase
 from virtsupd.core.made import Made, made_from
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.snapshot import ExitRecord, State
-from virtsupd.core.spec import ServiceSpec, TimerSpec
+from virtsupd.core.spec import ServiceSpec, Stop, TimerSpec
 
 
 class RestKind(StrEnum):
@@ -195,6 +195,15 @@ class Service:
     def origin(self) -> Made:
         """What its present process was made from; what one would be while there is none."""
         return self.made or self.definition
+
+    @property
+    def stop(self) -> Stop:
+        """How what runs of it is ended: as is said now, or was of something of another kind.
+
+        A guest knows no signals, and a process is not saved.
+        """
+        was_guest, is_guest = self.origin.domain is not None, self.spec.domain is not None
+        return self.spec.stop if was_guest == is_guest else self.origin.stop
 
     @property
     def may_have_been_unheard(self) -> bool:

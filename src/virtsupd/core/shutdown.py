@@ -120,9 +120,18 @@ def _go_on_with_guests(host: HostState, found: Shutdown) -> None:
 
 
 def _kept_up(host: HostState, found: Shutdown, hosts: Iterable[Name]) -> frozenset[Name]:
-    """Return these hosts, what they need, and what guests need that are services and still end."""
-    for_guests = host.graph.needed_closure(guests.services_left(host, found))
+    """Return these hosts, what they need, and what guests rely on that are services and still end."""
+    for_guests = host.graph.needed_closure(_relied_on(host, found))
     return frozenset(host.graph.needed_closure(hosts)) | found.kept.intersection(for_guests)
+
+
+def _relied_on(host: HostState, found: Shutdown) -> Iterator[Name]:
+    """Yield guests that still end, and what those of libvirt are ended through."""
+    graph = host.graph
+    for name in guests.services_left(host, found):
+        yield name
+        if host.services[name].origin.domain is not None:
+            yield from (n for n in graph.wants.get(name, ()) if n in graph.earlier[name])
 
 
 def _kill_services(host: HostState, found: Shutdown) -> None:

@@ -94,6 +94,9 @@ def _waits_for_services(host: HostState) -> Iterator[Waiting]:
 
 
 def _stopping(service: Service) -> Waiting:
-    did, then = ("SIGKILL", "left") if service.kills else (service.spec.stop.signal, "SIGKILL")
+    if service.origin.domain is not None:
+        did, then = ("kill", "left") if service.kills else (service.stop.how or "shutdown", "kill")
+    else:
+        did, then = ("SIGKILL", "left") if service.kills else (service.stop.signal, "SIGKILL")
     due = service.due.wall if service.due is not None else None
     return Waiting(service.spec.name, did, due, then, is_guest=service.spec.is_guest)

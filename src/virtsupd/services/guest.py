@@ -61,7 +61,7 @@ class GuestTable(KindTable):
     """The same, again and again: interval, timeout, failures; on_failure = "restart" ends and starts
     it, "degrade" (default) only says so. Default: none."""
     respawn: Respawning = None
-    """Whether it is started again: delay (1s, the least), factor, max_delay, limit, window, and on:
+    """Whether it is started again: delay (1s, the least), factor, max_delay, limit, window (5min), and on:
     "failure" (default) when it crashed, "end" also when it powered itself off; or false."""
     stop: StopTable | None = None
     """How it is ended: how ("shutdown", see below), and delay (guest_timeout of `[host]`), after which it

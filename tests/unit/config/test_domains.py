@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from virtsupd.config.build import build_service, service_problems
-from virtsupd.config.domains import domain_faults, domain_spec
+from virtsupd.config.domains import DEFAULT_RESPAWN, domain_faults, domain_spec
 from virtsupd.config.model import DomainTable, ServiceTable
 from virtsupd.config.settings import HostSettings
 from virtsupd.core.domain import DomainSpec, GuestStop
@@ -45,7 +45,7 @@ def test_a_domain_alone_is_a_guest_with_all_defaults() -> None:
         source="web.toml",
         domain=DomainSpec("web1", "qemu:///system"),
         ready=Readiness(None, 300.0),
-        respawn=Respawn(delay_seconds=1.0, only_failures=True),
+        respawn=DEFAULT_RESPAWN,
         stop=Stop(delay_seconds=77.0, how=GuestStop.SHUTDOWN),
         is_guest=True,
     )
@@ -68,7 +68,7 @@ def test_every_policy_of_a_guest_reaches_its_definition() -> None:
     )
     assert made.ready == Readiness(AgentProbe(), 600.0)
     assert made.health == Health(TcpProbe(22, "192.0.2.7"), on_failure="degrade")
-    assert made.respawn == Respawn(delay_seconds=5.0)
+    assert made.respawn == Respawn(delay_seconds=5.0, window_seconds=300.0)
     assert made.stop == Stop(delay_seconds=120.0, how=GuestStop.SAVE)
     assert not made.autostart
 
@@ -83,7 +83,7 @@ def test_a_part_of_a_policy_leaves_the_rest_as_it_is_for_guests() -> None:
     assert build({"stop": {"delay": 3}}).stop == Stop(delay_seconds=3.0, how=GuestStop.SHUTDOWN)
     assert build({"stop": {"how": "acpi"}}).stop.delay_seconds == 77.0
     assert build({"respawn": {"limit": 2}}).respawn == Respawn(
-        delay_seconds=1.0, limit=2, only_failures=True
+        delay_seconds=1.0, limit=2, window_seconds=300.0, only_failures=True
     )
     assert build({"respawn": False}).respawn is None
     assert build({"ready": "agent"}).ready.timeout_seconds == 300.0

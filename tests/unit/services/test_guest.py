@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.support.config_folder import Folder
 
+from virtsupd.config.domains import DEFAULT_RESPAWN
 from virtsupd.config.kinds import KindContext
 from virtsupd.config.settings import HostSettings
 from virtsupd.config.show import definition_text
@@ -29,7 +30,7 @@ def test_a_domain_is_a_service_that_starts_along_with_libvirt(folder: Folder) ->
     assert (web.is_guest, web.autostart, web.requires) == (True, True, ())
     assert (web.wants, web.after) == (ALONG, ALONG)
     assert web.ready == Readiness(None, 300.0)
-    assert web.respawn == Respawn(delay_seconds=1.0, only_failures=True)
+    assert web.respawn == DEFAULT_RESPAWN
     assert web.stop == Stop(delay_seconds=300.0, how=GuestStop.SHUTDOWN)
 
 
@@ -76,7 +77,7 @@ def test_every_key_reaches_the_definition(folder: Folder) -> None:
     probe = BannerProbe("SSH", port=22, host="192.0.2.7")
     assert web.ready == Readiness(probe, 60.0)
     assert web.health == Health(AgentProbe(), on_failure="restart")
-    assert web.respawn == Respawn(delay_seconds=5.0)
+    assert web.respawn == Respawn(delay_seconds=5.0, window_seconds=300.0)
     assert web.stop == Stop(delay_seconds=20.0, how=GuestStop.SAVE)
     assert [action.name for action in web.actions] == ["shot"]
 
