@@ -83,6 +83,25 @@ class GuestHost(Protocol):
         ...
 
 
+class StopGuard(Protocol):
+    """What a kind knows of harm to guests that lies in the end of a service, though no guest ends by it.
+
+    Asked before a command or a reload of the configuration ends the service; in a thread of its own,
+    since it may look at all processes of the host. What it raises counts as harm.
+    """
+
+    def stop_harm(self, pid: int) -> str | None:
+        """Return what would be lost, and for whom, if this leader of the service ended now; None: nothing.
+
+        A clause that follows "cannot stop NAME: " and names a way without the loss.
+        """
+        ...
+
+    def harm_done(self) -> str | None:
+        """Return what guests have lost by an end of the service that nobody could refuse; None: nothing."""
+        ...
+
+
 def _no_faults() -> Iterable[Fault]:
     return ()
 
@@ -117,6 +136,8 @@ class Built:
     change, and one bad service must not keep the others down. May ask the DNS."""
     guest_hosts: Mapping[Name, GuestHost] = field(default_factory=dict)
     """By name of the service that they run through, which stays up in a shutdown until they are gone."""
+    stop_guards: Mapping[Name, StopGuard] = field(default_factory=dict)
+    """By name of the service whose end they may have something against."""
 
 
 @dataclass(frozen=True, slots=True)

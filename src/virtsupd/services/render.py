@@ -56,15 +56,16 @@ def marked(model: type[BaseModel], mark: type[Mark]) -> Iterator[tuple[str, Mark
                 yield name, item
 
 
-def conf_text(table: BaseModel) -> str:
-    """Return the configuration file of libvirt's daemons: one `key = value` a line.
+def conf_text(table: BaseModel, part: type[BaseModel] | None = None) -> str:
+    """Return the configuration file of one of libvirt's daemons: one `key = value` a line.
 
-    Every field is written, defaults too, so that the file says what is in force whatever the build's
+    It has the fields of `part`, of which the table is a subclass, so that one table can serve several
+    daemons that each read some of it; default: all. Every field is written, defaults too, so that the file says what is in force whatever the build's
     own defaults are. An empty list and what may not be empty are written as comments: libvirt takes
     an empty list of names for one that allows nobody.
     """
     lines = ["# Written by virtsupd from its host file; changes made here are lost."]
-    for name, mark in marked(type(table), ConfKey):
+    for name, mark in marked(part or type(table), ConfKey):
         value = getattr(table, name)
         is_unset = value == () or (mark.omit_empty and value == "")
         lines.append(f"{'# ' if is_unset else ''}{mark.key or name} = {value_text(value)}")

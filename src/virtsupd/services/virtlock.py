@@ -1,8 +1,11 @@
 """`[virtlock]`: the daemon that keeps two guests from writing to one disk."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
+from virtsupd.core.names import Name
+from virtsupd.services.libvirt_held import LockGuard
 from virtsupd.services.libvirt_small import LOG_KEYS, SmallTable, small_daemon
 from virtsupd.services.libvirt_values import Unsigned
 from virtsupd.services.render import ConfKey
@@ -19,7 +22,8 @@ class VirtlockTable(SmallTable):
 
 def build(table: VirtlockTable, context: KindContext) -> Built:
     """Return what the table changes in the unit virtlockd, and its virtlockd.conf."""
-    return small_daemon("virtlockd", "virtlock", table, context, reread=LOG_KEYS)
+    built = small_daemon("virtlockd", "virtlock", table, context, reread=LOG_KEYS)
+    return replace(built, stop_guards={Name("virtlockd"): LockGuard()})
 
 
 VIRTLOCK = KindParts(VirtlockTable, build)

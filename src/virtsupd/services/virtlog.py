@@ -1,9 +1,12 @@
 """`[virtlog]`: the daemon that keeps the logs of virtual machine consoles."""
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.values import Bytes
+from virtsupd.core.names import Name
+from virtsupd.services.libvirt_held import ConsoleGuard
 from virtsupd.services.libvirt_small import LOG_KEYS, SmallTable, small_daemon
 from virtsupd.services.libvirt_values import Unsigned
 from virtsupd.services.render import ConfKey
@@ -27,7 +30,8 @@ class VirtlogTable(SmallTable):
 
 def build(table: VirtlogTable, context: KindContext) -> Built:
     """Return what the table changes in the unit virtlogd, and its virtlogd.conf."""
-    return small_daemon("virtlogd", "virtlog", table, context, reread=_REREAD)
+    built = small_daemon("virtlogd", "virtlog", table, context, reread=_REREAD)
+    return replace(built, stop_guards={Name("virtlogd"): ConsoleGuard()})
 
 
 VIRTLOG = KindParts(VirtlogTable, build)

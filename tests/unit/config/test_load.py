@@ -99,6 +99,11 @@ def test_a_kind_may_know_of_guests_that_run_through_a_service(folder: Folder) ->
     assert loaded.graph.spec_by_name[Name("virt")].hosts_guests
 
 
+def test_whose_end_may_cost_guests_something_is_known_by_canonical_name(folder: Folder) -> None:
+    loaded = folder.load('[virtlog]\n[service.virtlogd]\nprovides = ["consoles", "virtlogd"]\n')
+    assert list(loaded.stop_guards) == ["consoles"]
+
+
 def test_a_built_in_service_stays_off_without_its_table(folder: Folder) -> None:
     loaded = folder.load("[libvirt]\n")
     assert "virtlogd" not in {item.name for item in loaded.specs}

@@ -2,6 +2,7 @@ from typing import Annotated
 
 from pydantic import BaseModel
 
+from virtsupd.services.libvirt_limits import LogTable
 from virtsupd.services.render import (
     ConfKey,
     Gone,
@@ -39,6 +40,29 @@ def test_fields_become_the_keys_they_name() -> None:
         '# uuid = ""',
         'blank = ""',
     ]
+
+
+class MonolithTable(LogTable, Toy):
+    """What one table says to all daemons."""
+
+
+class SplitDaemon(LogTable):
+    """What one of them reads."""
+
+
+def test_one_table_serves_the_files_of_several_daemons() -> None:
+    table = MonolithTable.model_validate({"log_level": 2, "count": 7})
+    assert [
+        line.partition(" = ")[0] for line in conf_text(table, SplitDaemon).splitlines()[1:]
+    ] == [
+        "log_level",
+        "log_filters",
+        "log_outputs",
+    ]
+    for part in (SplitDaemon, Toy):
+        assert set(conf_text(table, part).splitlines()) <= set(conf_text(table).splitlines())
+    assert "log_level = 2" in conf_text(table, SplitDaemon)
+    assert "count = 7" in conf_text(table, Toy)
 
 
 def test_fields_become_the_options_they_name() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from virtsupd.config.kinds import KindContext
 from virtsupd.config.settings import HostSettings
+from virtsupd.services.libvirt_held import LockGuard
 from virtsupd.services.virtlock import VirtlockTable, build
 
 CONTEXT = KindContext(HostSettings(run_dir=Path("/r")), {"virtlockd": {}})
@@ -19,3 +20,7 @@ def test_the_table_becomes_the_daemon_file() -> None:
         "admin_max_clients = 5",
     ]
     assert built.changes["virtlockd"]["command"] == ["virtlockd", "-f", str(file.path)]
+
+
+def test_its_end_is_asked_about_by_name() -> None:
+    assert build(VirtlockTable(), CONTEXT).stop_guards == {"virtlockd": LockGuard()}

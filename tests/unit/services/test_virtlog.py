@@ -2,6 +2,7 @@ from pathlib import Path
 
 from virtsupd.config.kinds import KindContext
 from virtsupd.config.settings import HostSettings
+from virtsupd.services.libvirt_held import ConsoleGuard
 from virtsupd.services.virtlog import VirtlogTable, build
 
 CONTEXT = KindContext(HostSettings(run_dir=Path("/r")), {"virtlogd": {}})
@@ -35,3 +36,7 @@ def test_another_build_is_called_by_its_path() -> None:
         "/r/generated/virtlog/virtlogd.conf",
     ]
     assert str(changes["environment"]).startswith("{'PATH': '/opt/none/sbin:/opt/none/bin:")
+
+
+def test_its_end_is_asked_about_by_name() -> None:
+    assert build(VirtlogTable(), CONTEXT).stop_guards == {"virtlogd": ConsoleGuard()}
