@@ -136,10 +136,10 @@ class Domains:
         guest.is_ending = True
         guest.waiting.cancel()
         guest.ending.cancel()
-        if effect.how is GuestStop.LEAVE:
-            self._left.add(guest.domain)
+        if guest.has_ended:
             self._gone(guest)
-        elif guest.has_ended:
+        elif effect.how is GuestStop.LEAVE:
+            self._left.add(guest.domain)
             self._gone(guest)
         else:
             guest.ending = anyio.CancelScope()
@@ -299,9 +299,10 @@ class Domains:
                 domain = guest.domain.domain
                 lost = DomainNews(domain, DomainState.GONE, "unknown")
                 self._take(guest, found.get(domain, lost))
-        for news in found.values():
-            if not has_ended(news.state):
-                self._appeared(DomainSpec(news.domain, uri))
+        up = {DomainSpec(n.domain, uri) for n in found.values() if not has_ended(n.state)}
+        self._left = {domain for domain in self._left if domain in up or domain.uri != uri}
+        for running in sorted(up, key=lambda spec: spec.domain):
+            self._appeared(running)
 
     def _may_appear(self, domain: DomainSpec) -> bool:
         name = self._declared().get(domain)

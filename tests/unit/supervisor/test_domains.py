@@ -289,6 +289,28 @@ async def test_a_guest_that_is_left_runs_on_and_is_not_taken_up_again() -> None:
         await host.until_posted(Appeared(WEB))
 
 
+async def test_a_guest_that_had_ended_when_it_was_left_appears_when_it_is_started() -> None:
+    async with running_guest() as host:
+        host.libvirt.put("web1", DomainState.OFF, "shutdown")
+        await host.until_posted(Exited(WEB, 1, OWN_SHUTDOWN))
+        host.end(GuestStop.LEAVE)
+        await host.until_posted(Gone(WEB, 1))
+        host.libvirt.put("web1", DomainState.RUNNING, "booted")
+        await host.until_posted(Appeared(WEB))
+
+
+async def test_a_guest_that_was_left_before_it_was_started_appears_when_it_is() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")}, is_up=False)) as host:
+        host.start()
+        await host.settle()
+        host.end(GuestStop.LEAVE)
+        await host.until_posted(Gone(WEB, 1))
+        host.libvirt.return_()
+        await host.settle()
+        host.libvirt.put("web1", DomainState.RUNNING, "booted")
+        await host.until_posted(Appeared(WEB))
+
+
 async def test_an_end_waits_for_libvirt() -> None:
     async with running_guest() as host:
         host.libvirt.lose("it was stopped")
