@@ -2,15 +2,22 @@
 
 import os
 
-RUN_DIR = "/run/libvirt/qemu"
-"""Of qemu:///system."""
+_RUN_DIR = "/run/libvirt/qemu"
+_SYSTEM = ("qemu:///system", "qemu+unix:///system")
 
 
-def qemu_of(domain: str, run_dir: str = RUN_DIR) -> tuple[int | None, float | None]:
+def run_dir_of(uri: str) -> str | None:
+    """Return where a libvirt of this host keeps its pid files; None if that is not known."""
+    return _RUN_DIR if uri.partition("?")[0] in _SYSTEM else None
+
+
+def qemu_of(domain: str, run_dir: str | None) -> tuple[int | None, float | None]:
     """Return the pid of a domain's QEMU and when it began (wall clock); None for what is not known.
 
     The file may be left over: the process it names has to be a QEMU of that guest.
     """
+    if run_dir is None:
+        return None, None
     try:
         with open(f"{run_dir}/{domain}.pid", encoding="ascii") as file:
             pid = int(file.read())

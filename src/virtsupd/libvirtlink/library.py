@@ -1,17 +1,26 @@
 """Speaking with libvirt through its own library, where libvirt-python is installed."""
 
+import queue
 import threading
+from contextlib import suppress
 from typing import Any
 
 import libvirt
 import libvirt_qemu
 
 from virtsupd.libvirtlink.backend import OnLost, OnNews
-from virtsupd.libvirtlink.guests import qemu_of
-from virtsupd.libvirtlink.messages import LinkError, News, state_and_reason
+from virtsupd.libvirtlink.guests import qemu_of, run_dir_of
+from virtsupd.libvirtlink.messages import KEEPALIVE, LinkError, News, state_and_reason
 
 _STOPPED = {0: "shutdown", 1: "destroyed", 2: "crashed", 3: "migrated", 4: "saved", 5: "failed"}
 """virDomainEventStoppedDetailType: why a domain that libvirt forgot at its end was stopped."""
+_LOST = {
+    libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "the connection broke",
+    libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "libvirt closed the connection",
+    libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "libvirt gave no sign of life",
+}
+_Event = tuple[str, int, int, OnNews]
+"""Domain, event, its detail, and who is to be told."""
 _KINDS = {
     "no-such-domain": (libvirt.VIR_ERR_NO_DOMAIN,),
     "denied": (
@@ -37,23 +46,29 @@ class Library:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
+        self._run_dir = run_dir_of(uri)
         self._connection: Any = None
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         libvirt.registerErrorHandler(lambda *_told: None, None)
         libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_run_events, daemon=True).start()
+        for work in (_run_events, self._tell_events):
+            threading.Thread(target=work, daemon=True).start()
 
     def connect(self, on_news: OnNews, on_lost: OnLost) -> None:
         """Return when every change of a domain is told from now on, until `on_lost` is called once."""
+        self._hang_up()
         try:
             connection = libvirt.open(self._uri)
+            _keep_alive(connection)
             connection.registerCloseCallback(
-                lambda _connection, _reason, _opaque: on_lost("the connection was closed"), None
+                lambda _connection, reason, _opaque: on_lost(_LOST.get(reason, "it was closed")),
+                None,
             )
             connection.domainEventRegisterAny(
                 None,
                 libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                lambda _connection, domain, event, detail, _opaque: self._event(
-                    domain, event, detail, on_news
+                lambda _connection, domain, event, detail, _opaque: self._events.put(
+                    (domain.name(), event, detail, on_news)
                 ),
                 None,
             )
@@ -61,20 +76,29 @@ class Library:
             raise LinkError("unreachable", _said(error)) from error
         self._connection = connection
 
-    def _event(self, domain: Any, event: int, detail: int, on_news: OnNews) -> None:
-        """Tell of an event. Libvirt is asked in another thread: here only its events are taken."""
-        threading.Thread(
-            target=self._tell, args=(domain.name(), event, detail, on_news), daemon=True
-        ).start()
+    def _hang_up(self) -> None:
+        """Let go of a connection that was lost: its callbacks keep it from being freed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(libvirt.libvirtError):
+                connection.unregisterCloseCallback()
+            with suppress(libvirt.libvirtError):
+                connection.close()
+
+    def _tell_events(self) -> None:
+        """Tell of events, one after another. Libvirt may not be asked in its own thread of events."""
+        while True:
+            self._tell(*self._events.get())
 
     def _tell(self, name: str, event: int, detail: int, on_news: OnNews) -> None:
         try:
-            news = _news(name, self._domain(name).state())
+            news = self._news(name, self._domain(name).state())
         except (LinkError, libvirt.libvirtError):
             ends = (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED)
             if event not in ends:
                 return  # the loss of the connection is told next
-            news = News(name, "gone", _STOPPED.get(detail, "unknown"))
+            is_end = event == libvirt.VIR_DOMAIN_EVENT_STOPPED
+            news = News(name, "gone", _STOPPED.get(detail, "unknown") if is_end else "unknown")
         on_news(news)
 
     def domains(self) -> list[News]:
@@ -83,7 +107,7 @@ class Library:
             lambda: self._open().getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
         )
         return [
-            _news(domain.name(), (stats.get("state.state", 0), stats.get("state.reason", 0)))
+            self._news(domain.name(), (stats.get("state.state", 0), stats.get("state.reason", 0)))
             for domain, stats in found
         ]
 
@@ -125,6 +149,11 @@ class Library:
         command = '{"execute":"guest-ping"}'
         self._call(lambda: libvirt_qemu.qemuAgentCommand(found, command, limit, 0))
 
+    def _news(self, name: str, numbers: Any) -> News:
+        state, reason = state_and_reason(*numbers)
+        run_dir = None if state in {"off", "crashed"} else self._run_dir
+        return News(name, state, reason, *qemu_of(name, run_dir))
+
     def _domain(self, name: str) -> Any:
         return self._call(lambda: self._open().lookupByName(name))
 
@@ -153,10 +182,10 @@ def _run_events() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-def _news(name: str, numbers: Any) -> News:
-    state, reason = state_and_reason(*numbers)
-    pid, since = (None, None) if state in ("off", "crashed") else qemu_of(name)
-    return News(name, state, reason, pid, since)
+def _keep_alive(connection: Any) -> None:
+    """Notice a libvirtd that hangs, where there is a daemon at all."""
+    with suppress(libvirt.libvirtError):
+        connection.setKeepAlive(*KEEPALIVE)
 
 
 def _said(error: libvirt.libvirtError) -> str:

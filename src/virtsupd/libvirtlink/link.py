@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from virtsupd.libvirtlink.messages import BadLineError, LinkError, News, checked
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
+_STABLE_SECONDS = 5.0
+"""A connection that lasted so long is made again at once when it is lost."""
 
 
 class Link:
@@ -86,16 +89,24 @@ class Link:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             self._nudged.clear()
-            self._lost.clear()
-            try:
-                self._backend.connect(self._tell, self._lose)
-            except LinkError as error:
-                self._say(lost=str(error))
-                pause = _FIRST_PAUSE_SECONDS if self._nudged.wait(pause) else pause * 2
-                pause = min(pause, _LONGEST_PAUSE_SECONDS)
-                continue
+            begun = time.monotonic()
+            self._be_connected()
+            if time.monotonic() - begun >= _STABLE_SECONDS or self._nudged.wait(pause):
+                pause = _FIRST_PAUSE_SECONDS
+            else:
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _be_connected(self) -> None:
+        """Connect, and return when the connection is lost."""
+        self._lost.clear()
+        try:
+            self._backend.connect(self._tell, self._lose)
+        except LinkError as error:
+            self._say(lost=str(error))
+        except Exception as error:  # noqa: BLE001  (without this thread there would be no link, and nobody told)
+            self._say(lost=f"a defect of the link: {error!r}")
+        else:
             self._say(up=self._backend.name)
-            pause = _FIRST_PAUSE_SECONDS
             self._lost.wait()
 
     def _tell(self, news: News) -> None:

@@ -10,6 +10,10 @@ A word of news has the domain, its state, libvirt's reason, and the pid and begi
 import json
 from typing import Any, NamedTuple
 
+KEEPALIVE = (10, 2)
+"""After how many seconds without a word libvirtd is asked for a sign of life, and how often before it
+counts as lost: one that hangs is noticed after 30 s. It asks by itself every 5 s by default, which
+counts as a word: then these cost nothing."""
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode

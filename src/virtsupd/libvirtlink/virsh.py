@@ -1,47 +1,33 @@
-"""Speaking with libvirt through virsh: short commands, and one that stays for the events."""
+"""Speaking with libvirt through virsh: short commands, and one that stays for the events.
+
+In virsh's words a domain comes after "--", so that its name may be anything.
+"""
 
 import ctypes
 import os
-import re
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
+from typing import IO
 
 from virtsupd.libvirtlink.backend import OnLost, OnNews
-from virtsupd.libvirtlink.guests import qemu_of
-from virtsupd.libvirtlink.messages import LinkError, News, state_and_reason
+from virtsupd.libvirtlink.guests import qemu_of, run_dir_of
+from virtsupd.libvirtlink.messages import KEEPALIVE, LinkError, News, state_and_reason
+from virtsupd.libvirtlink.virsh_text import (
+    Event,
+    event_of,
+    kind_of,
+    may_be_mistaken,
+    said,
+    states_of,
+    uuid_of,
+)
 
 _CONNECT_SECONDS = 60.0
+_SECOND_LOOK_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
-_EVENT = re.compile(r"event 'lifecycle' for domain '(.*)': (\w+) ?(.*)")
 _UP = "connected"
-_WORDS = {
-    "Shutdown": "shutdown",
-    "Destroyed": "destroyed",
-    "Crashed": "crashed",
-    "Migrated": "migrated",
-    "Saved": "saved",
-    "Failed": "failed",
-}
-"""Why a domain that libvirt forgot at its end was stopped (virsh event)."""
-_UNREACHABLE = (
-    "failed to connect",
-    "Failed to connect",
-    "Disconnected",
-    "client socket is closed",
-    "End of file",
-    "end of file",
-    "Cannot recv data",
-    "Cannot write data",
-)
-_NO_DOMAIN = ("failed to get domain", "Domain not found")
-_DENIED = ("access denied", "authentication")
-_REFUSED = ("Requested operation is not valid", "gent", "argument unsupported")
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
 
 _libc = ctypes.CDLL(None)
 
@@ -53,134 +39,158 @@ class Virsh:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
+        self._run_dir = run_dir_of(uri)
         self._environment = os.environ | {"LC_ALL": "C"}
+        self._telling = threading.Lock()
+        """Held from asking how a domain is until that is told, so that the newest is told last."""
 
     def connect(self, on_news: OnNews, on_lost: OnLost) -> None:
         """Return when every change of a domain is told from now on, until `on_lost` is called once.
 
-        To be called by a thread that lives as long as the link: virsh ends with it. One keepalive
-        message in five seconds, virsh's default, would be all that an idle host does: it is off.
+        To be called by a thread that lives as long as the link: virsh ends with it.
         """
-        script = f"echo {_UP}; event --event lifecycle --loop"
-        watcher = subprocess.Popen(
-            ["virsh", "-q", "-k", "0", "-c", self._uri, script],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=self._environment,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  (one call into libc, looked up before)
-        )
-        assert watcher.stdout is not None  # noqa: S101  (asked for above)
+        interval, count = (str(number) for number in KEEPALIVE)
+        script = f"echo '{_UP}\n'; event --event lifecycle --loop"
+        watcher = self._begin("-k", interval, "-K", count, script, stderr=subprocess.STDOUT)
+        output = _output_of(watcher)
         expiry = threading.Timer(_CONNECT_SECONDS, watcher.kill)
         expiry.start()
-        head = watcher.stdout.read(len(_UP)).decode(errors="replace")
-        expiry.cancel()
-        if head != _UP:
-            text = head + watcher.stdout.read().decode(errors="replace")
+        complaints = ""
+        for text in _lines(output):
+            if text == _UP:
+                break
+            complaints += text + "\n"
+        else:
             watcher.wait()
-            raise LinkError("unreachable", _said(text) or "virsh did not connect in time")
-        # The events are asked for right after that word; what a list that begins later does not
-        # show has happened since.
+            raise LinkError("unreachable", said(complaints) or "virsh did not connect in time")
+        expiry.cancel()
         threading.Thread(target=self._listen, args=(watcher, on_news, on_lost), daemon=True).start()
+        # virsh asks for the events right after that word, and does not say when that is done. A
+        # guest that ended in between would be missed for good.
+        second_look = threading.Timer(_SECOND_LOOK_SECONDS, self._look_again, (on_news,))
+        second_look.daemon = True
+        second_look.start()
 
-    def _listen(self, watcher: "subprocess.Popen[bytes]", on_news: OnNews, on_lost: OnLost) -> None:
-        assert watcher.stdout is not None  # noqa: S101  (asked for by `connect`)
-        last = ""
-        for raw in watcher.stdout:
-            text = raw.decode(errors="surrogateescape").rstrip("\n")
-            found = _EVENT.fullmatch(text)
-            if found is not None:
-                self._tell(found[1], found[2], found[3], on_news)
-            elif text.startswith("error: "):
-                last = last or _said(text)
+    def _listen(self, watcher: subprocess.Popen[bytes], on_news: OnNews, on_lost: OnLost) -> None:
+        complaints = ""
+        for text in _lines(_output_of(watcher)):
+            event = event_of(text)
+            if event is not None:
+                self._tell(event, on_news)
+            else:
+                complaints = complaints or said(text)
         watcher.wait()
-        on_lost(last or "virsh has ended")
+        on_lost(complaints or "virsh has ended")
 
-    def _tell(self, domain: str, event: str, detail: str, on_news: OnNews) -> None:
+    def _tell(self, event: Event, on_news: OnNews) -> None:
         """Tell how the domain is by now: events come in bursts, and their words are no states."""
-        try:
-            [news] = self._stats("--", domain)
-        except (LinkError, ValueError):
-            if event not in ("Stopped", "Crashed", "Undefined"):
-                return  # the loss of the connection is told next
-            news = News(domain, "gone", _WORDS.get(detail.split(" ", maxsplit=1)[0], "unknown"))
-        on_news(news)
+        domain, last_word = event
+        with self._telling:
+            try:
+                [news] = self._states("--", self._target(domain))
+            except (LinkError, ValueError):
+                if last_word is None:
+                    return  # the loss of the connection is told next
+                news = News(domain, "gone", last_word)
+            on_news(news)
+
+    def _look_again(self, on_news: OnNews) -> None:
+        with self._telling:
+            try:
+                found = self._states()
+            except (LinkError, ValueError):
+                return  # it is lost, which is told
+            for news in found:
+                on_news(news)
 
     def domains(self) -> list[News]:
         """Return how all domains are, whether they run or not."""
-        return self._stats()
-
-    def _stats(self, *names: str) -> list[News]:
-        found: list[News] = []
-        domain, numbers = "", dict[str, int]()
-        for text in [*self._run("domstats", "--state", *names).splitlines(), "Domain: ''"]:
-            if text.startswith("Domain: '"):
-                if domain:
-                    found.append(_news(domain, numbers))
-                domain, numbers = text[len("Domain: '") : -1], {}
-            elif "=" in text:
-                key, _, value = text.strip().partition("=")
-                numbers[key] = int(value)
-        return found
+        return self._states()
 
     def start(self, domain: str) -> None:
         """Start it; one that runs is no error."""
-        self._run("start", "--", domain, harmless="Domain is already active")
+        harmless = ("Domain is already active", "domain is already running")
+        self._ask(domain, "start", harmless=harmless)
 
     def shutdown(self, domain: str, how: str) -> None:
         """Ask the guest to power off: "agent" or "acpi"."""
-        self._run("shutdown", "--mode", how, "--", domain)
+        self._ask(domain, "shutdown", "--mode", how)
 
     def save(self, domain: str) -> None:
         """Save it, and return when that is done."""
-        self._run("managedsave", "--", domain)
+        self._ask(domain, "managedsave")
 
     def destroy(self, domain: str) -> None:
         """End it; one that does not run is no error."""
-        self._run("destroy", "--", domain, harmless="domain is not running")
+        self._ask(domain, "destroy", harmless=("domain is not running",))
 
     def ping(self, domain: str, seconds: float) -> None:
         """Return when its agent has answered."""
-        limit = str(max(1, round(seconds)))
-        command = '{"execute":"guest-ping"}'
-        self._run("qemu-agent-command", "--timeout", limit, "--", domain, command)
+        limit, command = str(max(1, round(seconds))), '{"execute":"guest-ping"}'
+        self._ask(domain, "qemu-agent-command", "--timeout", limit, after=(command,))
 
-    def _run(self, *command: str, harmless: str | None = None) -> str:
+    def _states(self, *which: str) -> list[News]:
+        text = self._run("domstats", "--state", *which)
+        return [self._news(*found) for found in states_of(text)]
+
+    def _news(self, domain: str, *numbers: int) -> News:
+        state, reason = state_and_reason(*numbers)
+        run_dir = None if state in {"off", "crashed"} else self._run_dir
+        return News(domain, state, reason, *qemu_of(domain, run_dir))
+
+    def _ask(
+        self,
+        domain: str,
+        *command: str,
+        after: tuple[str, ...] = (),
+        harmless: tuple[str, ...] = (),
+    ) -> None:
+        target = self._target(domain)
+        self._run(*command, "--", target, *after, domain=domain, harmless=harmless)
+
+    def _target(self, domain: str) -> str:
+        """Return what means this domain and no other to virsh."""
+        if not may_be_mistaken(domain):
+            return domain
+        found = uuid_of(domain, self._run("list", "--all", "--uuid", "--name"))
+        if found is None:
+            raise LinkError("no-such-domain", f"failed to get domain '{domain}'")
+        return found
+
+    def _run(self, *command: str, domain: str = "", harmless: tuple[str, ...] = ()) -> str:
+        with self._begin(*command, stderr=subprocess.PIPE) as running:
+            output, errors = (
+                part.decode(errors="surrogateescape") for part in running.communicate()
+            )
+        if running.returncode and not any(words in errors for words in harmless):
+            words = said(errors) or f"virsh ended with code {running.returncode}"
+            raise LinkError(kind_of(errors, domain), words)
+        return output
+
+    def _begin(self, *words: str, stderr: int) -> subprocess.Popen[bytes]:
+        """Start a virsh that ends with the thread that calls."""
         try:
-            done = subprocess.run(
-                ["virsh", "-q", "-k", "0", "-c", self._uri, *command],
+            return subprocess.Popen(
+                ["virsh", "-q", "-c", self._uri, *words],
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
                 env=self._environment,
-                check=False,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  (one call into libc, looked up before)
             )
         except OSError as error:
             raise LinkError("failed", f"cannot run virsh: {error.strerror}") from error
-        text = done.stderr.decode(errors="surrogateescape")
-        if done.returncode and not (harmless is not None and harmless in text):
-            raise LinkError(_kind(text), _said(text) or f"virsh ended with code {done.returncode}")
-        return done.stdout.decode(errors="surrogateescape")
 
 
-def _news(domain: str, numbers: dict[str, int]) -> News:
-    state, reason = state_and_reason(numbers.get("state.state", 0), numbers.get("state.reason", 0))
-    pid, since = (None, None) if state in ("off", "crashed") else qemu_of(domain)
-    return News(domain, state, reason, pid, since)
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _kind(text: str) -> str:
-    for kind, words in (
-        ("unreachable", _UNREACHABLE),
-        ("no-such-domain", _NO_DOMAIN),
-        ("denied", _DENIED),
-        ("refused", _REFUSED),
-    ):
-        if any(word in text for word in words):
-            return kind
-    return "failed"
+def _output_of(watcher: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert watcher.stdout is not None  # noqa: S101  (always asked for)
+    return watcher.stdout
 
 
-def _said(text: str) -> str:
-    """Return virsh's complaint in one line."""
-    lines = [one.removeprefix("error: ") for one in text.splitlines() if one.startswith("error: ")]
-    return ": ".join(lines)
+def _lines(output: IO[bytes]) -> Iterator[str]:
+    for raw in output:
+        yield raw.decode(errors="surrogateescape").removesuffix("\n")
