@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.checks import eventually
 from tests.support.guest import Guest
-from tests.support.libvirt import LibvirtHost, libvirt_host
+from tests.support.libvirt import COMMANDS, LibvirtHost, libvirt_host
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(240)]
 
@@ -124,6 +124,19 @@ def test_what_another_guest_needs_is_not_ended_along_with_it(
     assert "web" in refused.stderr + refused.stdout
     db.assert_goes_on()
     web.assert_goes_on()
+
+
+def test_a_check_finds_what_libvirt_does_not_know(host: LibvirtHost) -> None:
+    shared = host.namespaces.shared
+    other = shared / "other.toml"
+    text = (shared / "host.toml").read_text()
+    other.write_text(text.replace('domain = "db"', 'domain = "nowhere"\nname = "db"'))
+    check = [str(COMMANDS / "virtsupd"), "--check", "--config", str(other)]
+    said = host.namespaces.run(*check, is_ok=False, seconds=SECONDS).stderr
+    fault = "found 'nowhere', which libvirt does not know (qemu:///system); define it first"
+    assert [line for line in said.splitlines() if "guest" in line] == [
+        f'{other}: guest "nowhere": domain: {fault}'
+    ]
 
 
 def test_an_entry_that_leaves_the_file_leaves_its_guest_alone(
