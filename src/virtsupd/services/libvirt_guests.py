@@ -31,8 +31,8 @@ _PAUSE_SECONDS: Final = 0.5
 _FIRST_ASK_SECONDS: Final = 10.0
 _WAIT_SECONDS: Final = 10
 """For one event at most, since it may come just before virsh listens for it."""
-_NEARLY_OFF_SECONDS: Final = 1
-"""The same where the end is near: something just happened, or QEMU only has to finish."""
+_SHORT_WAIT_SECONDS: Final = 1
+"""The same where something is about to happen: it just stirred, wakes up, or has powered off."""
 _REFUSALS: Final = 2
 """One may stem from a libvirtd that died, and was back before it was asked why."""
 
@@ -71,7 +71,7 @@ class LibvirtGuests:
             GuestError: libvirtd does not answer.
         """
         listed = await self._virsh(run, "list --uuid --name; list --uuid --state-paused")
-        found = [match.groups() for match in map(_LISTED.fullmatch, listed.splitlines()) if match]
+        found = [match.groups() for match in map(_LISTED.fullmatch, listed.split("\n")) if match]
         paused = {uuid for uuid, name in found if name is None}
         ending_as_services = {service.domain for service in services if service.uri == _URI}
         return [
@@ -120,10 +120,10 @@ class LibvirtGuests:
         while (uuid := await self._find(guest, run)) is not None:
             state = await self._state(uuid, run)
             is_due = self.clock.now().monotonic >= ask_at
-            is_near = has_stirred or state is _State.ENDING
-            wait = _NEARLY_OFF_SECONDS if is_near else _WAIT_SECONDS
+            is_near = has_stirred or state in {_State.ENDING, _State.SLEEPING}
+            wait = _SHORT_WAIT_SECONDS if is_near else _WAIT_SECONDS
             request = _request(state, uuid, modes[0]) if is_due else ""
-            if is_due:
+            if is_due and state is not _State.SLEEPING:
                 ask_at, pause = self.clock.now().monotonic + pause, pause * 2
                 modes.reverse()
             has_stirred = await self._stirs(uuid, request, wait, run)
@@ -151,7 +151,7 @@ class LibvirtGuests:
             except GuestError:
                 await self.clock.sleep(_PAUSE_SECONDS)
             else:
-                found = filter(None, map(_LISTED.fullmatch, listed.splitlines()))
+                found = filter(None, map(_LISTED.fullmatch, listed.split("\n")))
                 return next((match[1] for match in found if match[2] == guest), None)
 
     async def _still_runs(self, uuid: str, run: RunCommand) -> bool:
@@ -200,6 +200,6 @@ def _request(state: _State | None, uuid: str, mode: str) -> str:
         case _State.PAUSED:
             return f"resume {uuid}; {ask}"
         case _State.SLEEPING:
-            return f"dompmwakeup {uuid}; {ask}"
+            return f"dompmwakeup {uuid}; "  # it hears when it is awake, which takes it a moment
         case _:
             return ask

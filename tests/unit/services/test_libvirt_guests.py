@@ -125,7 +125,7 @@ def ends(found: HandLibvirt, at_request: int = 1) -> Callable[[str, str], None]:
 
 
 async def test_active_domains_are_found_but_for_services() -> None:
-    names = ("a b", "--all", "5", "ünï\"q'", " x ")
+    names = ("a b", "--all", "u\u2028v", "5", "ünï\"q'", " x ")
     found = HandLibvirt(states=dict.fromkeys((*names, "service"), RUNNING))
     services = [DomainSpec("service"), DomainSpec("5", uri="qemu:///elsewhere")]
     assert await found.guests().running(found, services) == [RunningGuest(name) for name in names]
@@ -140,6 +140,15 @@ async def test_paused_guests_end_in_their_own_way() -> None:
 async def test_a_libvirtd_that_does_not_answer_is_not_one_without_guests() -> None:
     with pytest.raises(GuestError, match="connect"):
         await HandLibvirt().guests().running(HandLibvirt(is_down=True), ())
+
+
+@pytest.mark.parametrize("name", ["a b ", "u\u2028v", "5", "--all", "x\r"])
+async def test_a_guest_is_known_by_its_name_however_odd(name: str) -> None:
+    found = HandLibvirt(states={"other": RUNNING, name: RUNNING})
+    found.on_request = ends(found)
+    [_, guest] = await found.guests().running(found, ())
+    await found.guests().end(guest.name, GuestEnd.KILL, found)
+    assert list(found.states) == ["other"]
 
 
 @pytest.mark.parametrize("end", GuestEnd)
@@ -178,13 +187,23 @@ async def test_a_guest_that_did_not_hear_is_asked_again_in_growing_intervals() -
 
 
 @pytest.mark.parametrize(
-    ("state", "before"), [(PAUSED, ["resume a"]), (SLEEPING, ["dompmwakeup a"]), (OFF, [])]
+    ("state", "before", "at"),
+    [(PAUSED, ["resume a"], 0.0), (SLEEPING, ["dompmwakeup a"], 1.0), (OFF, [], 0.0)],
 )
-async def test_a_guest_that_cannot_hear_is_made_to_first(state: str, before: list[str]) -> None:
+async def test_a_guest_that_cannot_hear_is_made_to_first(
+    state: str, before: list[str], at: float
+) -> None:
     found = libvirt(a=state)
-    found.on_request = ends(found, at_request=len(before) + 1)
+
+    def on_request(command: str, name: str) -> None:
+        found.states[name] = RUNNING
+        if command == "shutdown":
+            del found.states[name]
+
+    found.on_request = on_request
     await found.guests().end("a", GuestEnd.SHUTDOWN, found)
     assert [what for _, what in found.asked] == [*before, "shutdown a"]
+    assert found.asked[-1][0] == at
 
 
 async def test_a_guest_that_has_powered_off_is_not_asked_and_soon_looked_at_again() -> None:
