@@ -20,6 +20,8 @@ def change_line(event: Event) -> str:
     Warnings of the service are left out: they are no news at each of its changes.
     """
     service = event["service"]
+    if event["event"].startswith("guest"):  # one that runs through it: nothing changed of itself
+        return f"{service['name']}: {event['event']}"
     happening, text = _happening(event), _circumstances(event)
     if text.startswith(f"{happening} "):
         return f"{service['name']} {text}"

@@ -31,6 +31,7 @@ LINES: list[tuple[dict[str, Any], str]] = [
         "a degraded, pid 4711, health check: no",
     ),
     (event(service("a"), "output lost"), "a output lost, pid 4711"),
+    (event(service("a"), "guest ended"), "a: guest ended"),
     (
         event(stopped("a", reason=reason("backing-off", "x", retry_at=1_001.5))),
         "a stopped, x in 1.5 s",
