@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 
+from virtsupd.config.kinds import Registry
 from virtsupd.config.load import load
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
@@ -34,9 +35,11 @@ def write_host(directory: Path, services: str, **settings: str) -> Path:
 
 
 @asynccontextmanager
-async def whole_daemon(directory: Path, services: str = SERVICE) -> AsyncIterator[DaemonBackend]:
+async def whole_daemon(
+    directory: Path, services: str = SERVICE, kinds: Registry = KINDS
+) -> AsyncIterator[DaemonBackend]:
     """Yield what the control socket asks of a daemon whose `web` runs; it ends with a shutdown."""
-    loaded = load(write_host(directory, services), KINDS)
+    loaded = load(write_host(directory, services), kinds)
     reaper = Reaper()
     has_ended = anyio.Event()
 
@@ -46,7 +49,7 @@ async def whole_daemon(directory: Path, services: str = SERVICE) -> AsyncIterato
 
     async with reaper.running(), anyio.create_task_group() as tasks:
         daemon = Daemon(
-            loaded, KINDS, processes=Processes(best_spawner(), reaper), clock=SystemClock()
+            loaded, kinds, processes=Processes(best_spawner(), reaper), clock=SystemClock()
         )
         tasks.start_soon(run)
         with anyio.fail_after(SECONDS):

@@ -1,0 +1,93 @@
+"""What guests would lose by the end of a service, asked of its kind before something ends it.
+
+Not asked: a shutdown, in which guests have ended before; the end of virtsupd alone, its becoming
+another program and a crash, which leave the service as it is or come unasked.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from virtsupd.config.kinds import StopGuard
+from virtsupd.config.load import Loaded
+from virtsupd.core.commands import refused
+from virtsupd.core.effects import Answer, Report, Result
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.process.aside import aside
+from virtsupd.supervisor.supervisor import Supervisor
+
+log = structlog.get_logger()
+
+_SECONDS = 5.0
+_FORCE = "--force does it all the same"
+_ENDING = (Verb.START, Verb.STOP, Verb.RESTART)
+"""What ends services: those named, those that need them, and rivals of what is started."""
+
+
+class Guarding:
+    """Asks the guards of services beside the event loop; one that does not answer has something against it."""
+
+    def __init__(self, loaded: Callable[[], Loaded], supervisor: Supervisor) -> None:
+        """Take what returns the configuration in force."""
+        self._loaded = loaded
+        self._supervisor = supervisor
+
+    async def refusal(self, verb: Verb, names: Sequence[Name]) -> Answer | None:
+        """Return the refusal of a command that would end what guests depend on; None: it may be given, at once.
+
+        Whoever may give a command was judged by what it touches: it is refused, too, if that has
+        become more meanwhile.
+        """
+        if verb not in _ENDING:
+            return None
+        engine = self._supervisor.engine
+        before = engine.would_touch(verb, names).stopped
+        if not self._guarded(before):
+            return None
+        harms = await self.harms(before)
+        if harms:
+            return Answer(0, tuple(_report(verb, name, harms) for name in names))
+        if all(name in engine.names() for name in names):  # else the engine says so
+            more = set(engine.would_touch(verb, names).stopped).difference(before)
+            text = f"{', '.join(sorted(more))} would now be stopped, too; ask again"
+            return Answer(0, refused(names, text)) if more else None
+        return None
+
+    async def harms(self, names: Collection[Name]) -> Mapping[Name, str]:
+        """Return what guests would lose by the end of each of these services, where it is something."""
+        found: dict[Name, str] = {}
+        for name, (pid, guard) in self._guarded(names).items():
+            harm = await self._ask(name, partial(guard.stop_harm, pid))
+            if harm is not None:
+                found[name] = harm
+        return found
+
+    def _guarded(self, names: Collection[Name]) -> Mapping[Name, tuple[int, StopGuard]]:
+        """Return the leader and the guard of those of the services that run and have one."""
+        guards = self._loaded().stop_guards
+        found: dict[Name, tuple[int, StopGuard]] = {}
+        for name in names:
+            pid = self._supervisor.engine.service(name).pid if name in guards else None
+            if pid is not None:
+                found[name] = pid, guards[name]
+        return found
+
+    async def _ask(self, name: Name, question: Callable[[], str | None]) -> str | None:
+        try:
+            return await aside(question, _SECONDS)
+        except TimeoutError:
+            return f"no answer within {_SECONDS:g} s whether guests would lose something"
+        except Exception as error:
+            log.exception("guests could not be looked at", service=name)
+            return f"a defect of virtsupd: {error!r}; guests may lose something"
+
+
+def _report(verb: Verb, name: Name, harms: Mapping[Name, str]) -> Report:
+    if name in harms:
+        text = f"cannot {verb} {name}: {harms[name]}; {_FORCE}"
+    else:
+        listed = "; ".join(f"{other} would be stopped: {harm}" for other, harm in harms.items())
+        text = f"cannot {verb} {name}: {listed}; {_FORCE}"
+    return Report(name, Result.REFUSED, text)

@@ -1,0 +1,152 @@
+"""What guests would lose by the end of a service keeps it up, until somebody insists."""
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+from tests.support.whole_daemon import whole_daemon
+
+from virtsupd.config.kinds import Built, Kind, KindParts
+from virtsupd.config.model import KindTable
+from virtsupd.core.effects import Answer, Result
+from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import State
+from virtsupd.daemon.backend import DaemonBackend
+
+pytestmark = pytest.mark.process
+
+SERVICES = """
+[guarded]
+[service.web]
+command = ["/bin/sleep", "1000"]
+[service.base]
+command = ["/bin/sleep", "1000"]
+[service.front]
+command = ["/bin/sleep", "1000"]
+requires = ["base"]
+[service.late]
+command = ["/bin/sleep", "1000"]
+requires = ["base"]
+autostart = false
+[service.rival]
+command = ["/bin/sleep", "1000"]
+conflicts = ["front"]
+autostart = false
+"""
+FRONT = Name("front")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A guard that says what the test says."""
+
+    answer: Callable[[int], str | None]
+
+    def stop_harm(self, pid: int) -> str | None:
+        return self.answer(pid)
+
+    def harm_done(self) -> str | None:
+        return None
+
+
+@asynccontextmanager
+async def guarded(
+    directory: Path, answer: Callable[[int], str | None]
+) -> AsyncIterator[DaemonBackend]:
+    """Yield a daemon that runs `front`, whose end `answer` is asked about with its pid."""
+    built = Built({}, stop_guards={FRONT: Guard(answer)})
+    kind = Kind((), lambda: KindParts(KindTable, lambda table, context: built))
+    async with whole_daemon(directory, SERVICES, {"guarded": kind}) as backend:
+        await backend.ask(Verb.WAIT, [FRONT], who="a test")
+        yield backend
+
+
+async def ask(backend: DaemonBackend, verb: Verb, *names: str, force: bool = False) -> Answer:
+    return await backend.ask(verb, [Name(name) for name in names], who="a test", force=force)
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "words"),
+    [
+        (Verb.STOP, "front", "cannot stop front: the lamp goes out; --force "),
+        (Verb.RESTART, "front", "cannot restart front: the lamp goes out; --force "),
+        (Verb.STOP, "base", "cannot stop base: front would be stopped: the lamp goes out; --force"),
+        (Verb.START, "rival", "cannot start rival: front would be stopped: the lamp goes out"),
+    ],
+)
+async def test_what_would_cost_guests_something_is_refused_whole(
+    tmp_path: Path, verb: Verb, name: str, words: str
+) -> None:
+    asked: list[int] = []
+
+    def answer(pid: int) -> str:
+        asked.append(pid)
+        return "the lamp goes out"
+
+    async with guarded(tmp_path, answer) as backend:
+        before = backend.snapshot(FRONT)
+        [report] = (await ask(backend, verb, name)).reports
+        assert (report.result, report.name) == (Result.REFUSED, name)
+        assert report.message.startswith(words)
+        assert backend.snapshot(FRONT) == before
+        assert asked == [before.pid]
+
+
+async def test_what_is_forced_is_done(tmp_path: Path) -> None:
+    async with guarded(tmp_path, lambda pid: "the lamp goes out") as backend:
+        [report] = (await ask(backend, Verb.STOP, "front", force=True)).reports
+        assert report.result is Result.DONE
+
+
+async def test_what_costs_nobody_anything_is_done(tmp_path: Path) -> None:
+    async with guarded(tmp_path, lambda pid: None) as backend:
+        [report] = (await ask(backend, Verb.STOP, "front")).reports
+        assert report.result is Result.DONE
+        assert (await ask(backend, Verb.START, "front")).reports[0].result is Result.DONE
+
+
+async def test_what_ends_nothing_that_is_guarded_is_not_asked_about(tmp_path: Path) -> None:
+    async with guarded(tmp_path, lambda pid: "the lamp goes out") as backend:
+        [report] = (await ask(backend, Verb.RESTART, "web")).reports
+        assert report.result is Result.DONE
+        [report] = (await ask(backend, Verb.START, "front")).reports
+        assert report.result is Result.ALREADY
+
+
+async def test_a_guard_that_fails_keeps_the_service_up(tmp_path: Path) -> None:
+    def fail(pid: int) -> str | None:
+        raise RuntimeError("no eyes")
+
+    async with guarded(tmp_path, fail) as backend:
+        [report] = (await ask(backend, Verb.STOP, "front")).reports
+        assert "a defect of virtsupd: RuntimeError('no eyes')" in report.message
+        assert backend.snapshot(FRONT).state is State.RUNNING
+
+
+async def test_a_command_that_would_stop_more_by_now_is_refused(tmp_path: Path) -> None:
+    """Whether its sender may give it was judged by what it would have stopped."""
+    goes_on = threading.Event()
+
+    def answer(pid: int) -> str | None:
+        goes_on.wait(10)
+        return None
+
+    answers: list[Answer] = []
+
+    async def stop(backend: DaemonBackend) -> None:
+        answers.append(await ask(backend, Verb.STOP, "base"))
+
+    async with guarded(tmp_path, answer) as backend, anyio.create_task_group() as tasks:
+        tasks.start_soon(stop, backend)
+        await anyio.lowlevel.checkpoint()
+        assert (await ask(backend, Verb.START, "late")).reports[0].result is Result.DONE
+        goes_on.set()
+    [report] = answers[0].reports
+    assert report.result is Result.REFUSED
+    assert report.message == "late would now be stopped, too; ask again"
