@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from xml.sax.saxutils import escape
 
 from tests.support.checks import eventually, text_of
 from tests.support.namespaces import CHECKOUT, Namespaces
@@ -23,16 +24,22 @@ _DOMAIN = """
   <features><acpi/></features>
   <devices>
     <serial type='file'><source path='/var/log/libvirt/qemu/{name}-console.log'/></serial>
+    {devices}
   </devices>
 </domain>
 """
+
+AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+"""A device on which the guest's agent answers, some seconds after its start."""
 
 
 class Guest:
     """One guest; it writes "tick N" to its console twice a second, through virtlogd."""
 
-    def __init__(self, host: Namespaces, name: str = "tiny") -> None:
+    def __init__(self, host: Namespaces, name: str = "tiny", *, devices: str = "") -> None:
+        """Take more devices as XML."""
         assert (BUILT / "initrd.gz").exists(), "no guest is built: scripts/make-guest"
+        self._devices = devices
         self._host = host
         self.name = name
 
@@ -50,7 +57,7 @@ class Guest:
             shutil.copy(BUILT / file, boot / file)
         (self._host.root / "var/log/libvirt/qemu").mkdir(exist_ok=True)
         definition = self._host.shared / f"{self.name}.xml"
-        definition.write_text(_DOMAIN.format(name=self.name))
+        definition.write_text(_DOMAIN.format(name=escape(self.name), devices=self._devices))
         self._host.run("virsh", "--quiet", "define", str(definition))
 
     def ticks(self) -> int:
