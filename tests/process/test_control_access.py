@@ -96,6 +96,7 @@ async def test_a_supplementary_group_gives_its_role(path: Path) -> None:
             await call(path, "Disable", names=["web"]),
             await call(path, "Cat", name="front"),
             await call(path, "Reload"),
+            await call(path, "Plan", names=["web"]),
             await call(path, "Shutdown"),
         ]
     assert daemon.asked == [(Verb.START, ("web",), "uid 12345 via virtsupctl", False)]
@@ -106,6 +107,7 @@ async def test_a_supplementary_group_gives_its_role(path: Path) -> None:
         "disable needs role admin for web",
         "looking needs role viewer for front",
         "reload needs role admin",
+        "plan needs role viewer",
         "shutdown needs role admin",
     ]
 

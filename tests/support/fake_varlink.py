@@ -146,6 +146,7 @@ def service(name: str, **facts: Any) -> dict[str, Any]:
         "exits": [],
         "changes": [],
         "replacement_pending": False,
+        "reload_pending": False,
         "warnings": [],
         "command": ["/usr/sbin/thing", "--foreground"],
         "domain": None,
@@ -156,6 +157,25 @@ def service(name: str, **facts: Any) -> dict[str, Any]:
         "stop_mode": "cgroup",
         "source": "host.toml [service.thing]",
         "timer": None,
+        **facts,
+    }
+
+
+def step(name: str, fate: str, **facts: Any) -> dict[str, Any]:
+    """Return what a reload does to a service that is up."""
+    return {
+        "name": name,
+        "kind": "service",
+        "fate": fate,
+        "new": False,
+        "up": True,
+        "told": False,
+        "changed": False,
+        "keys": [],
+        "for_others": [],
+        "command": [],
+        "touches": [],
+        "guests": [],
         **facts,
     }
 

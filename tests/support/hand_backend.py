@@ -10,11 +10,14 @@ import anyio.lowlevel
 from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
-from virtsupd.control.backend import Change, DaemonFacts, JobOrder, ReloadOutcome
+from virtsupd.config.difference import ChangedKey, When
+from virtsupd.control.backend import Change, DaemonFacts, JobOrder
+from virtsupd.control.plan import Plan, Step
 from virtsupd.core.chain import Explanation, Link
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
+from virtsupd.core.forecast import Fate
 from virtsupd.core.host_scope import Phase
 from virtsupd.core.names import Name
 from virtsupd.core.outlook import Next, NextKind
@@ -44,6 +47,24 @@ def snapshot_of(
         "pid": 4711 if state is State.RUNNING else None,
     }
     return ServiceSnapshot(spec=spec, state=state, **fields | changes)  # type: ignore[arg-type] # as above
+
+
+PLAN = Plan(
+    (
+        Step(Name("new"), "service", Fate.STARTED, is_new=True),
+        Step(
+            Name("web"),
+            "service",
+            Fate.PENDING,
+            is_up=True,
+            is_changed=True,
+            keys=(ChangedKey("user", None, '"www"', When.RESTART),),
+            command=("restart", "web"),
+        ),
+    ),
+    ("it is late",),
+)
+"""What a reload does, and would do."""
 
 
 def link_of(snapshot: ServiceSnapshot, *causes: str, why: str = "as wanted") -> Link:
@@ -81,6 +102,8 @@ class HandBackend:
         self.last_words: dict[Name, tuple[Path, str]] = {}
         """What of the output of a service is not in its log file yet."""
         self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
+        self.was_forced = False
+        """Whether `ask` was told so last."""
         self.held_until: float | None = None
         """What `ask` was told last."""
         self.scheduled: list[tuple[JobOrder, str]] = []
@@ -88,7 +111,7 @@ class HandBackend:
         self.phase: Literal["running", "shutting-down", "re-executing"] = "running"
         self.shutdown: ShutdownView | None = None
         self.failure: VirtsupdError | None = None
-        """What `ask`, `act` and `reload_configuration` raise."""
+        """What `ask`, `act`, `reload_configuration` and `plan_reload` raise."""
         self.holds: anyio.Event | None = None
         """`ask` waits for it, if there is one."""
         self.result = Result.DONE
@@ -153,9 +176,11 @@ class HandBackend:
         *,
         who: str,
         guests: bool = False,
+        force: bool = False,
         until: float | None = None,
     ) -> Answer:
         self.asked.append((verb, tuple(names), who, guests))
+        self.was_forced = force
         self.held_until = until
         self.waiting += 1
         try:
@@ -185,10 +210,15 @@ class HandBackend:
             raise self.failure
         return "0.2"
 
-    async def reload_configuration(self) -> ReloadOutcome:
+    async def reload_configuration(self) -> Plan:
         if self.failure is not None:
             raise self.failure
-        return ReloadOutcome(added=("new",), pending=("web",))
+        return PLAN
+
+    async def plan_reload(self, names: Sequence[str]) -> Plan:
+        if self.failure is not None:
+            raise self.failure
+        return Plan(tuple(step for step in PLAN.steps if not names or step.name in names))
 
     def schedule(self, order: JobOrder, *, who: str) -> Name:
         self.scheduled.append((order, who))

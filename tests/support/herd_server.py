@@ -12,10 +12,11 @@ from pathlib import Path
 from tests.support.herd_services import FACTS, SNAPSHOTS
 
 from virtsupd.control import herd, herd_replies
-from virtsupd.control.backend import ReloadOutcome
+from virtsupd.control.plan import Plan, Step
 from virtsupd.control.sexp import Reader
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
+from virtsupd.core.forecast import Fate
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot
 from virtsupd.errors import (
@@ -104,7 +105,9 @@ class HerdServer:
             case herd.RootStart():
                 return herd_replies.render_root_start(FACTS)
             case herd.ReloadConfiguration():
-                return herd_replies.render_reload(ReloadOutcome(added=("web",)))
+                return herd_replies.render_reload(
+                    Plan((Step(Name("web"), "service", Fate.STARTED),))
+                )
             case herd.Canned():
                 return request.reply
             case herd.Shutdown():

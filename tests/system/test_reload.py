@@ -48,12 +48,88 @@ def test_the_answer_names_what_changed() -> None:
     with virtsupd(service("kept") + service("changed") + service("gone")) as daemon:
         daemon.host.write(service("kept") + service("changed", OTHER) + service("new"))
         answer = daemon.call("Reload")
-        assert answer == {
-            "added": ["new"],
-            "changed": ["changed"],
-            "pending": ["changed"],
-            "removed": ["gone"],
-        }
+        assert [(step["name"], step["fate"]) for step in answer["steps"]] == [
+            ("gone", "stopped"),
+            ("new", "started"),
+            ("changed", "pending"),
+            ("kept", "unchanged"),
+        ]
+
+
+def snapshot_of_files(daemon: Daemon) -> dict[str, tuple[int, int, bytes]]:
+    """Return all that a reload could write, with inode and time; what services write is left out."""
+    root = daemon.host.root
+    files = [path for part in ("run/generated", "state") for path in (root / part).rglob("*")]
+    return {
+        str(path): (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
+        for path in files
+        if path.is_file()
+    }
+
+
+def test_a_plan_changes_nothing_and_the_reload_says_the_same() -> None:
+    tables = "[virtlog]\nautostart = false\n[libvirt]\nautostart = false\n"
+    before = tables + service("kept") + service("changed") + service("gone")
+    with virtsupd(before) as daemon:
+        files = snapshot_of_files(daemon)
+        assert files
+        services = daemon.call("Status", names=[])["services"]
+        assert daemon.ctl("plan").stdout == "a reload would change nothing\n"
+        daemon.host.write(
+            tables.replace(
+                "[libvirt]\n", '[libvirt]\ntcp_port = "16510"\nunix_sock_dir = "/nowhere/x"\n'
+            )
+            + service("kept", SLEEP, "respawn = false")
+            + service("changed", OTHER)
+            + service("new")
+        )
+        planned = daemon.ctl("plan")
+        assert snapshot_of_files(daemon) == files
+        assert daemon.call("Status", names=[])["services"] == services
+        only = daemon.ctl("plan", "kept").stdout
+        done = daemon.ctl("reload")
+        lines = planned.stdout.splitlines()
+        assert lines[:2] == ["gone: is stopped, and is then forgotten", "new: is started"]
+        assert "changed: runs on; in force at its next start: virtsupctl restart changed" in lines
+        assert f"    command = {SLEEP} → {OTHER}" in lines
+        assert '    libvirtd.conf: tcp_port = "16509" → "16510"' in lines
+        assert only.splitlines() == [
+            "kept: runs on; in force at once",
+            "    respawn = (not set) → false",
+        ]
+        told = done.stdout.replace("is being", "is").replace("in force\n", "in force at once\n")
+        assert told == planned.stdout
+
+
+def test_a_reload_restarts_what_needs_it_if_it_is_to() -> None:
+    with virtsupd(
+        service("kept") + service("changed") + service("vm", SLEEP, "guest = true")
+    ) as daemon:
+        kept, vm = daemon.pid("kept"), daemon.pid("vm")
+        text = service("kept") + service("changed", OTHER) + service("vm", OTHER, "guest = true")
+        daemon.host.write(text)
+        done = daemon.ctl("reload", "--restart")
+        assert done.stdout.splitlines()[-1] == "changed is running"
+        assert "2000" in daemon.status("changed")["command"][-1]
+        assert not daemon.status("changed")["replacement_pending"]
+        assert (daemon.pid("kept"), daemon.pid("vm")) == (kept, vm)
+        assert daemon.status("vm")["replacement_pending"]
+        assert "no guest ends" not in daemon.ctl("plan").stdout
+
+
+def test_what_is_pending_is_known_to_a_successor() -> None:
+    tables = "[virtlog]\nautostart = false\n"
+    own = '[service.virtlogd]\ncommand = ["/bin/sleep", "1000"]\nready = "none"\nautostart = true\n'
+    with virtsupd(tables + own) as daemon:
+        daemon.ctl("start", "virtlogd")
+        pid = daemon.pid("virtlogd")
+        daemon.host.write(tables.replace("false", "false\nmax_clients = 7") + own)
+        daemon.kill()
+        with daemon.host.started() as successor:
+            found = successor.status("virtlogd")
+            assert (found["pid"], found["replacement_pending"]) == (pid, True)
+            planned = successor.ctl("plan").stdout
+            assert "virtlogd: runs on; in force at its next start" in planned
 
 
 def test_a_bad_file_is_refused_whole() -> None:

@@ -201,7 +201,7 @@ def test_a_transient_service_is_gone_after_its_stop(daemon: Daemon) -> None:
     assert said(daemon, "start", "fleeting") == "fleeting is running\n"
     assert "gone" in said(daemon, "stop", "fleeting")
     said(daemon, "status", "fleeting", code=4)
-    assert said(daemon, "reload") == "new: fleeting\n"
+    assert said(daemon, "reload") == "fleeting: is new, and stays down until it is started\n"
 
 
 def test_disable_and_enable(daemon: Daemon) -> None:

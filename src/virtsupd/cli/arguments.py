@@ -48,6 +48,8 @@ class Request:
     dot = False
     state = "running"
     seconds: float | None = None
+    all = False
+    restart = False
 
     def __init__(self, verb: Verb, names: Sequence[str]) -> None:
         self.verb = verb

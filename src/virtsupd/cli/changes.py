@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtsupd.cli.overview import restarts_text
+from virtsupd.cli.overview import pending_text, restarts_text
 from virtsupd.cli.style import harmless
 from virtsupd.cli.times import span
 
@@ -88,7 +88,7 @@ def _circumstances(event: Event) -> str:
         _reason(event),
         harmless(service["status_text"]) if is_alive else "",
         f"{restarts} so far" if restarts else "",
-        "changed, restart it to apply" if service["replacement_pending"] else "",
+        pending_text(service),
     ]
     return "; ".join(part for part in parts if part)
 

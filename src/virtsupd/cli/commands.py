@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from virtsupd.cli.arguments import UsageError
 from virtsupd.cli.changes import as_event
 from virtsupd.cli.graph import Graph
 from virtsupd.cli.problems import TIMED_OUT
@@ -11,6 +12,7 @@ from virtsupd.cli.progress import Progress, is_moving
 from virtsupd.cli.status import last_lines
 from virtsupd.cli.style import harmless
 from virtsupd.cli.times import span
+from virtsupd.cli.verbs import VERB_BY_NAME
 from virtsupd.errors import ReexecutingError, UnreachableError, VirtsupdError
 
 TYPE_CHECKING = False
@@ -56,15 +58,21 @@ _LOOK_SECONDS = 0.02
 
 def run(session: Session) -> int:
     """Carry out the command and return 0 if every named service came to what was asked."""
-    verb, names = session.request.verb.name, session.request.names
+    request = session.request
+    verb, names = request.verb.name, request.names
     if verb == "reload" and not names:
         return _reload(session)
-    if verb == "quit":
-        return _quit(session)
-    method, doing = _METHODS[verb]
-    progress = Progress(doing, names)
+    if verb == "reload" and (request.restart or request.all):
+        raise UsageError("reload takes --restart and --all without names only", verb)
+    return _quit(session) if verb == "quit" else _carry_out(session)
+
+
+def _carry_out(session: Session, beside: dict[str, Any] | None = None) -> int:
+    """Carry out the command; `beside` is a document that its own, if JSON is wanted, is added to."""
+    method, doing = _METHODS[session.request.verb.name]
+    progress = Progress(doing, session.request.names)
     try:
-        return _command(session, method, progress)
+        return _command(session, method, progress, beside or {})
     except KeyboardInterrupt:
         progress.close()
         session.complain(f"virtsupctl: {_still(session, 'interrupted')}")
@@ -76,7 +84,7 @@ def run(session: Session) -> int:
         progress.close()
 
 
-def _command(session: Session, method: str, progress: Progress) -> int:
+def _command(session: Session, method: str, progress: Progress, beside: dict[str, Any]) -> int:
     concerned = None
     if _shows_progress(session):
         progress.show_on(session.err, session.err_style, verbose=session.request.verbose)
@@ -85,7 +93,7 @@ def _command(session: Session, method: str, progress: Progress) -> int:
     progress.close()
     if session.request.verb.name == "shutdown":
         return _conclude_shutdown(session, last.get("left") or [])
-    return _conclude(session, last)
+    return _conclude(session, last, beside)
 
 
 def _shows_progress(session: Session) -> bool:
@@ -199,11 +207,11 @@ def _parameters(session: Session) -> dict[str, object]:
     return parameters
 
 
-def _conclude(session: Session, last: dict[str, Any]) -> int:
+def _conclude(session: Session, last: dict[str, Any], beside: dict[str, Any]) -> int:
     reports: list[Report] = last.get("reports") or []
     touched: list[str] = last.get("touched") or []
     if session.request.json:
-        session.say_json({"reports": reports, "touched": touched})
+        session.say_json({**beside, "reports": reports, "touched": touched})
     for report in reports:
         _tell(session, report)
     _tell_touched(session, reports, touched)
@@ -303,22 +311,18 @@ def _still(session: Session, why: str) -> str:
 
 
 def _reload(session: Session) -> int:
-    outcome = session.call("Reload")
-    if session.request.json:
-        session.say_json(outcome)
+    from virtsupd.cli import plan  # noqa: PLC0415  the other commands do without it
+
+    reply = session.call("Reload")
+    names = list(plan.restartable(reply["steps"])) if session.request.restart else []
+    if session.request.json and not names:
+        session.say_json(reply)
+    elif not session.request.json:
+        plan.show(session, reply, is_done=True)
+    if not names:
         return 0
-    phrases = (
-        ("added", "new"),
-        ("changed", "changed"),
-        ("pending", "changed, in force at the next start"),
-        ("removed", "removed"),
-    )
-    for key, phrase in phrases:
-        if outcome.get(key):
-            session.say(f"{phrase}: {', '.join(outcome[key])}")
-    if not any(outcome.get(key) for key, _ in phrases):
-        session.say("the configuration is unchanged")
-    return 0
+    session.request.verb, session.request.names = VERB_BY_NAME["restart"], names
+    return _carry_out(session, beside=reply)
 
 
 def _quit(session: Session) -> int:

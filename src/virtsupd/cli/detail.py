@@ -116,9 +116,11 @@ def _enabled_text(service: Service, style: Style) -> str:
 
 
 def _pending_text(service: Service) -> str:
-    if not service["replacement_pending"]:
-        return ""
-    return f"its definition has changed; apply it with: virtsupctl restart {service['name']}"
+    if service["replacement_pending"]:
+        return f"its definition has changed; apply it with: virtsupctl restart {service['name']}"
+    if service["reload_pending"]:
+        return f"its files have changed; apply them with: virtsupctl reload {service['name']}"
+    return ""
 
 
 def wanted_text(service: Service, now: float) -> str:

@@ -194,11 +194,18 @@ def marks(service: Service) -> str:
     restarts = restarts_text(service)
     parts = [
         restarts,
-        "changed, restart it to apply" if service["replacement_pending"] else "",
+        pending_text(service),
         "disabled" if not service["enabled"] and not _is_about(service, "disabled") else "",
         f"{count} warning{'s' if count > 1 else ''}" if count else "",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def pending_text(service: Service) -> str:
+    """Return what of a changed definition is not in force yet, and how it will be; "" if all is."""
+    if service["replacement_pending"]:
+        return "changed, restart it to apply"
+    return "its files changed, reload it to apply" if service["reload_pending"] else ""
 
 
 def _reason_text(service: Service, now: float) -> str:

@@ -57,18 +57,24 @@ def explain(error: VirtsupdError | TimeoutError, request: Request) -> str:
         return _explain_unknown_action(error, request)
     if isinstance(error, UnreachableError):
         return _explain_unreachable(error)
+    if isinstance(error, ConfigError):
+        return _explain_refused_file(error, request)
     return _explain_refusal(error)
 
 
 def _explain_refusal(error: VirtsupdError) -> str:
     if isinstance(error, PeerDeniedError):
         return _explain_denied(error)
-    if isinstance(error, ConfigError):
-        problems = "".join(f"\n  {problem}" for problem in error.problems)
-        return f"the configuration is refused, nothing has changed:{problems}"
     if isinstance(error, ProtocolError):
         return f"{error}; are virtsupd and virtsupctl of the same version?"
     return str(error)
+
+
+def _explain_refused_file(error: ConfigError, request: Request) -> str:
+    is_plan = request.verb.name == "plan"
+    what = "would be refused" if is_plan else "is refused, nothing has changed"
+    problems = "".join(f"\n  {problem}" for problem in error.problems)
+    return f"the configuration {what}:{problems}"
 
 
 def _explain_unreachable(error: UnreachableError) -> str:

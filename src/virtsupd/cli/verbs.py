@@ -109,6 +109,8 @@ GLOBAL_OPTIONS = (
 
 _GUESTS = Option("--guests", "also when virtual machines end with it", short="-g")
 
+_ALL = Option("--all", "show unchanged services, too", short="-a")
+
 _ONE_OR_MORE = (1, None)
 
 VERBS = (
@@ -151,6 +153,18 @@ VERBS = (
         "reload",
         "[NAME…]",
         "read the configuration again; with names: let those services reload theirs",
+        text="What needs a restart is told, and left to you; plan tells it before.",
+        options=(
+            Option("--restart", "then restart what needs it, as far as no guest ends"),
+            _ALL,
+        ),
+    ),
+    Verb(
+        "plan",
+        "[NAME…]",
+        "say what reload would do to each service, and why; change nothing",
+        text="Exit status 2: it would be refused.",
+        options=(_ALL,),
     ),
     Verb(
         "enable",

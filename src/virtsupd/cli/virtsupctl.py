@@ -97,6 +97,10 @@ def _verb(request: Request) -> Callable[[Session], int]:
 
 
 def _rarer_verb(name: str) -> Callable[[Session], int]:
+    if name == "plan":
+        from virtsupd.cli import plan  # noqa: PLC0415  status does without it
+
+        return plan.run
     if name == "why":
         from virtsupd.cli import why  # noqa: PLC0415  status does without it
 

@@ -127,6 +127,7 @@ class Service(TypedDict):
     exits: list[Exit]
     changes: list[Change]
     replacement_pending: bool
+    reload_pending: bool
     warnings: list[str]
     command: list[str]
     domain: list[str] | None
@@ -138,6 +139,33 @@ class Service(TypedDict):
     stop_mode: str
     source: str
     timer: Timer | None
+
+
+class ChangedKey(TypedDict):
+    """One key of a definition, or of a generated file, before and after."""
+
+    key: str
+    old: str | None
+    new: str | None
+    when: str
+    file: str
+
+
+class Step(TypedDict):
+    """What a reload does to one service."""
+
+    name: str
+    kind: str
+    fate: str
+    new: bool
+    up: bool
+    told: bool
+    changed: bool
+    keys: list[ChangedKey]
+    for_others: list[str]
+    command: list[str]
+    touches: list[str]
+    guests: list[str]
 
 
 class Next(TypedDict):

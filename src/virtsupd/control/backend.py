@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from anyio.abc import ObjectReceiveStream
 
+from virtsupd.control.plan import Plan
 from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer
@@ -15,7 +16,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.shutdown_view import ShutdownView
 from virtsupd.core.snapshot import Change, ServiceSnapshot
 
-__all__ = ["Backend", "Change", "DaemonFacts", "JobOrder", "ReloadOutcome", "Touch"]
+__all__ = ["Backend", "Change", "DaemonFacts", "JobOrder", "Plan", "Touch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,6 @@ class DaemonFacts:
     """How often it has become another program since `since`."""
     shutdown: ShutdownView | None = None
     """What a shutdown has come to; None: there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadOutcome:
-    """What a new configuration changed, by canonical name."""
-
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    """Edges or policies, in force now."""
-    pending: tuple[str, ...] = ()
-    """The process itself: in force at its next start."""
-    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +102,22 @@ class Backend(Protocol):
         """Subscribe to changes; a subscriber who is 1,000 behind loses the subscription's end."""
         ...
 
-    async def reload_configuration(self) -> ReloadOutcome:
+    async def reload_configuration(self) -> Plan:
         """Read the configuration again and apply the difference.
 
         Raises:
             ConfigError: it is refused whole; nothing changed.
+        """
+        ...
+
+    async def plan_reload(self, names: Sequence[str]) -> Plan:
+        """Return what `reload_configuration` would do now; nothing is changed or written.
+
+        `names` limit the steps to services that have, or would have, one of them.
+
+        Raises:
+            ConfigError: it would be refused.
+            UnknownServiceError: nobody has, or would have, one of the names.
         """
         ...
 

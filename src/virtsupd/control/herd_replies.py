@@ -36,16 +36,21 @@ _HELP = """\
 
 
 class Outcome(Protocol):
-    """What a reload changed, by canonical name: `control.backend.ReloadOutcome`, structurally."""
+    """What a reload changed, by canonical name: `control.plan.Plan`, structurally."""
 
     @property
     def added(self) -> Sequence[str]:
-        """Services that are new."""
+        """Services that are new, or start."""
         ...
 
     @property
     def changed(self) -> Sequence[str]:
         """Services whose edges or policies are others, in force now."""
+        ...
+
+    @property
+    def reloaded(self) -> Sequence[str]:
+        """Services that were told to read their files again."""
         ...
 
     @property
@@ -158,6 +163,7 @@ def render_reload(outcome: Outcome) -> bytes:
     changes = {
         "added": outcome.added,
         "changed": outcome.changed,
+        "reloaded": outcome.reloaded,
         "changed at the next start": outcome.pending,
         "removed": outcome.removed,
     }

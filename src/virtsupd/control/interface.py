@@ -11,7 +11,7 @@ from virtsupd.control import commands
 from virtsupd.control.access import Role
 from virtsupd.control.backend import Backend, Change
 from virtsupd.control.commands import Watcher
-from virtsupd.control.records import report_record, shutdown_record
+from virtsupd.control.records import plan_record, report_record, shutdown_record
 from virtsupd.control.rendered import Parts, VarlinkRecords, dumps
 from virtsupd.control.varlink import (
     CallError,
@@ -103,6 +103,7 @@ class _Supervisor:
             "Release": Method(Role.OPERATOR, self._command(Verb.RELEASE)),
             "Enable": Method(Role.ADMIN, self._command(Verb.ENABLE)),
             "Disable": Method(Role.ADMIN, self._command(Verb.DISABLE)),
+            "Plan": Method(Role.VIEWER, self._plan),
             "Reload": Method(Role.ADMIN, self._reload),
             "Wait": Method(Role.VIEWER, self._wait),
             "Why": Method(Role.VIEWER, self._why),
@@ -293,9 +294,13 @@ class _Supervisor:
     async def _reload(self, request: Request) -> Parts:
         request.grant.require(Role.ADMIN, "reload")
         commands.check_phase(self._backend)
-        outcome = await self._backend.reload_configuration()
-        lists = {key: getattr(outcome, key) for key in ("added", "changed", "pending", "removed")}
-        return [dumps(lists)]
+        return [dumps(plan_record(await self._backend.reload_configuration()))]
+
+    async def _plan(self, request: Request) -> Parts:
+        # It is about services that may not be there yet: who may look at some of them only, may not ask.
+        request.grant.require(Role.VIEWER, "plan")
+        commands.check_phase(self._backend)
+        return [dumps(plan_record(await self._backend.plan_reload(request.parameters["names"])))]
 
     async def _shutdown(self, request: Request) -> Parts:
         async def tell(change: Change | None) -> None:

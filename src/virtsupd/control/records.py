@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from virtsupd.control.backend import Change, DaemonFacts
+from virtsupd.control.plan import Plan, Step
 from virtsupd.core.chain import Link
 from virtsupd.core.effects import Report
 from virtsupd.core.exits import ExitStatus, signal_name
@@ -35,6 +37,7 @@ def service_record(snapshot: ServiceSnapshot) -> dict[str, object]:
         "exits": [_exit(record) for record in snapshot.exits],
         "changes": [{"state": state, "at": at} for state, at in snapshot.changes],
         "replacement_pending": snapshot.is_replacement_pending,
+        "reload_pending": snapshot.is_reload_pending,
         "warnings": snapshot.warnings,
         "timer": None if times is None or view is None else _timer(times, view),
     }
@@ -78,6 +81,28 @@ def _waiting(found: Waiting) -> dict[str, object]:
         "did": found.did,
         "due": found.due,
         "then": found.then,
+    }
+
+
+def plan_record(plan: Plan) -> dict[str, object]:
+    """Return what Plan and Reload answer."""
+    return {"steps": [_step(step) for step in plan.steps], "warnings": plan.warnings}
+
+
+def _step(step: Step) -> dict[str, object]:
+    return {
+        "name": step.name,
+        "kind": step.kind,
+        "fate": step.fate,
+        "new": step.is_new,
+        "up": step.is_up,
+        "told": step.is_told,
+        "changed": step.is_changed,
+        "keys": [asdict(key) for key in step.keys],
+        "for_others": step.for_others,
+        "command": step.command,
+        "touches": step.touches,
+        "guests": step.guests,
     }
 
 

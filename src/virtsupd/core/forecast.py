@@ -42,9 +42,10 @@ class Forecast:
     """What becomes of one service, and of what it belongs with."""
 
     fate: Fate
-    is_guest: bool = False
     is_up: bool = False
     """It is up now."""
+    is_told: bool = False
+    """It is told to read its files again, also if its fate is another."""
     for_others: tuple[Name, ...] = ()
     """Of one that is started: those that are started too and need or want it. Of one that is stopped:
     those that it is bound to."""
@@ -63,7 +64,13 @@ def forecast(host: HostState, event: Reloaded) -> Mapping[Name, Forecast]:
         name: _fate(host.services.get(name), after.services.get(name), event)
         for name in sorted({*host.services, *event.graph.spec_by_name})
     }
-    return {name: _told(host, after, name, fates) for name in _in_order(host, after, fates)}
+    others = _companions(after, fates)
+    return {
+        name: _forecast(
+            host.services.get(name), after.services.get(name), fates[name], others.get(name, ())
+        )
+        for name in _in_order(host, after, fates)
+    }
 
 
 def _copy_of(host: HostState) -> HostState:
@@ -126,14 +133,26 @@ def _in_order(host: HostState, after: HostState, fates: Mapping[Name, Fate]) -> 
     return tuple(sorted(fates, key=place))
 
 
-def _told(host: HostState, after: HostState, name: Name, fates: Mapping[Name, Fate]) -> Forecast:
-    fate, before = fates[name], host.services.get(name)
-    spec = (before or after.services[name]).spec
-    graph, others = after.graph, set[Name]()
-    if fate is Fate.STARTED:
-        others = {n for n in fates if name in (*graph.needs.get(n, ()), *graph.wants.get(n, ()))}
-    elif fate is Fate.STOPPED:
-        others = {n for n in graph.binds.get(name, ()) if not after.services[n].view.holds}
-        return Forecast(fate, spec.is_guest, is_up=True, for_others=tuple(sorted(others)))
-    alike = tuple(sorted(n for n in others if fates[n] is fate))
-    return Forecast(fate, spec.is_guest, before is not None and before.is_up, alike)
+def _companions(after: HostState, fates: Mapping[Name, Fate]) -> Mapping[Name, tuple[Name, ...]]:
+    """Return, by name, what a service is started for, or with what it falls."""
+    graph = after.graph
+    found: dict[Name, set[Name]] = {}
+    for name, fate in fates.items():
+        if fate is Fate.STARTED:
+            for needed in (*graph.needs.get(name, ()), *graph.wants.get(name, ())):
+                found.setdefault(needed, set()).add(name)
+    for name in (name for name, fate in fates.items() if fate is Fate.STOPPED):
+        bonds = graph.binds.get(name, ())
+        found[name] = {bond for bond in bonds if not after.services[bond].view.holds}
+    return {name: tuple(sorted(others)) for name, others in found.items()}
+
+
+def _forecast(
+    before: Service | None, after: Service | None, fate: Fate, others: tuple[Name, ...]
+) -> Forecast:
+    return Forecast(
+        fate,
+        is_up=before is not None and before.is_up,
+        is_told=after is not None and after.is_to_reload and after.can_reload,
+        for_others=others if fate in (Fate.STARTED, Fate.STOPPED) else (),
+    )

@@ -10,10 +10,11 @@ from anyio.abc import ObjectReceiveStream
 
 from virtsupd import __version__
 from virtsupd.config.show import definition_text
-from virtsupd.control.backend import DaemonFacts, JobOrder, ReloadOutcome
+from virtsupd.control.backend import DaemonFacts, JobOrder
+from virtsupd.control.plan import Plan
 from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
-from virtsupd.core.effects import Answer
+from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, ServiceSnapshot
@@ -114,16 +115,25 @@ class DaemonBackend:
         guests: bool = False,
         until: float | None = None,
     ) -> Answer:
-        """Carry out a command on the graph and wait for its end."""
+        """Carry out a command on the graph and wait for its end.
+
+        A service that would end if it read its files again is not told to: nothing is reloaded.
+        """
+        if verb is Verb.RELOAD and (unfit := await self._configuration.unfit(names)):
+            return Answer(0, tuple(_unfit_report(name, unfit.get(name)) for name in names))
         return await self._supervisor.ask(verb, names, who=who, guests=guests, until=until)
 
     def changes(self) -> AbstractAsyncContextManager[ObjectReceiveStream[Change]]:
         """Subscribe to changes of all services."""
         return self._supervisor.changes()
 
-    async def reload_configuration(self) -> ReloadOutcome:
+    async def reload_configuration(self) -> Plan:
         """Read the configuration again and apply the difference."""
-        return self._configuration.reload(self._supervisor)
+        return await self._configuration.reload(self._supervisor)
+
+    async def plan_reload(self, names: Sequence[str]) -> Plan:
+        """Return what that would do now."""
+        return await self._configuration.plan(self._supervisor, names)
 
     def schedule(self, order: JobOrder, *, who: str) -> Name:
         """Have a command run once, at its time."""
@@ -186,3 +196,8 @@ class DaemonBackend:
 
     def _spec(self, name: Name) -> ServiceSpec:
         return self._supervisor.engine.graph.spec_by_name[name]
+
+
+def _unfit_report(name: Name, why: str | None) -> Report:
+    text = "nothing was reloaded: see the others" if why is None else f"it would end over {why}"
+    return Report(name, Result.FAILED, f"{name}: {text}")

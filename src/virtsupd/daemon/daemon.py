@@ -23,11 +23,12 @@ from virtsupd.core.names import Name
 from virtsupd.daemon.backend import Beginning, DaemonBackend
 from virtsupd.daemon.domains import Processes, domains_over
 from virtsupd.daemon.ending import Ending, meant_by_interrupt, meant_by_term
+from virtsupd.daemon.guarding import Guarding
 from virtsupd.daemon.past import facts_of, past_of
 from virtsupd.daemon.reexecution import WRITTEN, Estate, Reexecution, same_directories
 from virtsupd.daemon.reloading import Configuration
 from virtsupd.daemon.scheduled import Scheduled
-from virtsupd.errors import ConfigError
+from virtsupd.errors import ConfigError, VirtsupdError
 from virtsupd.process.cgroup import CgroupTree
 from virtsupd.process.clock import Clock
 from virtsupd.process.clock_steps import noticing_steps
@@ -229,6 +230,8 @@ class Daemon:
             records=self._records,
             clock=self._clock,
         )
+        guarding = Guarding(lambda: self._configuration.loaded, self._supervisor)
+        self._supervisor.announced = lambda change: guarding.announced(change, tasks)
         self._inherit(graph, engine)
         self._ending = Ending(self._supervisor, self._own_notify, self._clock)
         self._reexecution = Reexecution(
@@ -363,14 +366,20 @@ class Daemon:
         self._tasks.start_soon(self._reexecution.begin_unasked, "SIGUSR1")
 
     def _on_hangup(self) -> None:
+        if self._ending.how is None:
+            self._tasks.start_soon(self._reload_unasked)
+
+    async def _reload_unasked(self) -> None:
         """Reload; nobody waits for an answer, so what is refused goes to the log."""
-        if self._ending.how is not None:
-            return
         try:
-            self._configuration.reload(self._supervisor)
+            await self._configuration.reload(self._supervisor)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("configuration refused", problem=problem)  # noqa: TRY400  (no defect: no traceback)
+        except VirtsupdError as error:
+            log.info("configuration not reloaded", reason=str(error))
+        except Exception:
+            log.exception("configuration not reloaded")
 
 
 def _keep_for_good() -> None:

@@ -1,20 +1,28 @@
 """The configuration in force, and how another one takes its place: as a whole or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
+import anyio
+import anyio.lowlevel
 import structlog
 
 from virtsupd.config.kinds import Registry
 from virtsupd.config.load import Loaded, load
-from virtsupd.control.backend import JobOrder, ReloadOutcome
+from virtsupd.control.backend import JobOrder
+from virtsupd.control.commands import ShuttingDownError
+from virtsupd.control.plan import Plan, Step
 from virtsupd.control.server import ControlServer
-from virtsupd.core.engine import Engine
 from virtsupd.core.events import Added, Reloaded
+from virtsupd.core.forecast import Fate
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ServiceSpec
+from virtsupd.daemon import surroundings
+from virtsupd.daemon.planning import canonical, planned_steps
 from virtsupd.daemon.scheduled import Scheduled
-from virtsupd.errors import ConfigError
+from virtsupd.errors import ConfigError, ReexecutingError
+from virtsupd.process.aside import aside
 from virtsupd.process.clock import Clock
 from virtsupd.process.files import UnsafeDirectoryError
 from virtsupd.supervisor.host_files import HostFiles
@@ -22,6 +30,7 @@ from virtsupd.supervisor.supervisor import Supervisor
 
 log = structlog.get_logger()
 
+_LOAD_SECONDS = 30.0
 _FIXED = ("run_dir", "state_dir", "socket", "herd_socket", "cgroup", "log_format")
 """Keys of `[host]` that hold from the start of virtsupd to its end."""
 
@@ -48,6 +57,8 @@ class Configuration:
         self._server = server
         self._scheduled = scheduled
         self._clock = clock
+        self._turn = anyio.Lock()
+        """One looks at the files at a time: a second reload judges what the first has made."""
 
     def graph(self) -> ServiceGraph:
         """Return what virtsupd starts with: the configuration and all that is scheduled."""
@@ -65,27 +76,85 @@ class Configuration:
         log.info("job scheduled", service=spec.name, at=order.at, who=who)
         return spec.name
 
-    def reload(self, supervisor: Supervisor) -> ReloadOutcome:
-        """Load the files again and apply the difference.
+    async def plan(self, supervisor: Supervisor, names: Sequence[str] = ()) -> Plan:
+        """Load the files again and return what a reload would do now; nothing is written or changed.
+
+        `names` are what the steps are to be about, as they are or as the files have them; none: all.
+
+        Raises:
+            ConfigError: with every reason for which a reload would be refused.
+            UnknownServiceError: nobody has one of the names.
+            VirtsupdError: virtsupd is ending, or becomes another program.
+        """
+        async with self._turn:
+            new = await self._load()
+            if hindered := await surroundings.hindrances(new):
+                raise ConfigError(hindered)
+            event, plan = await self._prepare(new, supervisor)
+        if not names:
+            return plan
+        wanted = canonical(supervisor.engine, event, names)
+        return replace(plan, steps=tuple(step for step in plan.steps if step.name in wanted))
+
+    async def reload(self, supervisor: Supervisor) -> Plan:
+        """Load the files again and apply the difference; return what that was.
+
+        When cancelled, nothing has changed.
 
         Raises:
             ConfigError: with every reason. The configuration in force stays; generated files
                 may be new already if one of them, or a control socket, was what refused.
+            VirtsupdError: virtsupd is ending, or becomes another program; nothing has changed.
         """
-        new = load(self.loaded.path, self._kinds)
+        async with self._turn:
+            event, plan = await self._prepare(new := await self._load(), supervisor)
+            # Nothing is awaited from here on: what was found out holds until it is done.
+            self._write(new)
+            self._server.change_access(new.access)
+            self.loaded = new
+            supervisor.post(event)
+            self.changed()
+        _log_reload(plan)
+        return plan
+
+    async def unfit(self, names: Collection[Name]) -> Mapping[Name, str]:
+        """Return which services would end if they read their files again now, and why."""
+        canonical_names = self.loaded.graph.canonical
+        readers = {file.reader for file in self.loaded.generated if file.reader and file.reread}
+        if not any(canonical_names.get(reader) in names for reader in readers):
+            return {}
+        found = await surroundings.unfit(self.loaded)
+        return {name: why for name, why in found.items() if name in names}
+
+    async def _load(self) -> Loaded:
+        path = self.loaded.path
+        try:
+            return await aside(partial(load, path, self._kinds), _LOAD_SECONDS)
+        except TimeoutError as error:
+            text = f"{path}: cannot be read within {_LOAD_SECONDS:g} s; the one in force stays"
+            raise ConfigError((text,)) from error
+
+    async def _prepare(self, new: Loaded, supervisor: Supervisor) -> tuple[Reloaded, Plan]:
+        """Return what would put a configuration in force at this moment, and what that would do.
+
+        Raises:
+            ConfigError: it cannot be put in force.
+            VirtsupdError: virtsupd is ending, or becomes another program.
+        """
+        faults = await surroundings.faults(new)
+        unfit = await surroundings.unfit(new)
+        # What is under way may be the end of what a guest is bound to: the verdict comes after it.
+        while not supervisor.is_idle:
+            await anyio.lowlevel.checkpoint()
+        _check_life(supervisor)
         engine = supervisor.engine
         graph = self._scheduled.graph(new, engine.graph.canonical)
         problems = (*_fixed_settings(self.loaded, new), *engine.reload_problems(graph))
         if problems:
             raise ConfigError(problems)
-        self._write(new)
-        self._server.change_access(new.access)
-        outcome = _difference(engine, graph)
-        self.loaded = new
-        supervisor.post(Reloaded(graph, new.host.shutdown))
-        self.changed()
-        log.info("configuration reloaded", changed=outcome.changed, added=outcome.added)
-        return outcome
+        event = Reloaded(graph, new.host.shutdown, frozenset(unfit))
+        steps = planned_steps(engine, self.loaded, new, event)
+        return event, Plan(steps, tuple(_warnings(self.loaded, new, faults, steps, unfit)))
 
     def _write(self, new: Loaded) -> None:
         try:
@@ -114,18 +183,35 @@ def _fixed_settings(old: Loaded, new: Loaded) -> tuple[str, ...]:
     )
 
 
-def _difference(engine: Engine, new: ServiceGraph) -> ReloadOutcome:
-    before, after = engine.graph.spec_by_name, new.spec_by_name
-    both = sorted(set(before) & set(after))
-    return ReloadOutcome(
-        added=tuple(sorted(set(after) - set(before))),
-        changed=tuple(n for n in both if before[n] != after[n]),
-        pending=tuple(
-            n for n in both if engine.service(n).is_alive and _remakes(before[n], after[n])
-        ),
-        removed=tuple(sorted(set(before) - set(after))),
-    )
+def _check_life(supervisor: Supervisor) -> None:
+    """Check that virtsupd goes on.
+
+    Raises:
+        ReexecutingError, ShuttingDownError: it does not, or not as this program.
+    """
+    if supervisor.is_interrupted:
+        raise ReexecutingError
+    if supervisor.engine.is_shutting_down:
+        raise ShuttingDownError
 
 
-def _remakes(before: ServiceSpec, after: ServiceSpec) -> bool:
-    return before.process != after.process or before.ready.probe != after.ready.probe
+def _warnings(
+    old: Loaded,
+    new: Loaded,
+    faults: Iterable[str],
+    steps: Iterable[Step],
+    unfit: Mapping[Name, str],
+) -> Iterator[str]:
+    """Yield what is worth knowing of a configuration before it is put in force."""
+    yield from (warning for warning in new.warnings if warning not in old.warnings)
+    yield from (f"it would not start: {fault}" for fault in faults)
+    for step in steps:
+        if step.fate is Fate.UNREAD and step.name in unfit:
+            yield f"{step.name} is not told of its changed files, over which it would end: {unfit[step.name]}"
+
+
+def _log_reload(plan: Plan) -> None:
+    lists = {key: getattr(plan, key) for key in ("added", "changed", "pending", "removed")}
+    log.info("configuration reloaded", **lists)
+    for warning in plan.warnings:
+        log.warning("configuration or host", reason=warning)

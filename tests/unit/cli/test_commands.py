@@ -2,10 +2,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.fake_varlink import progress, reason, reports, service, stopped
+from tests.support.fake_varlink import progress, reason, reports, service, step, stopped
 from tests.support.scripted_client import Answers, Run
 
 from virtsupd.cli import commands
+from virtsupd.cli.arguments import UsageError
 from virtsupd.errors import PeerDeniedError, UnreachableError
 
 
@@ -199,20 +200,52 @@ def test_a_wait_that_takes_too_long_is_7() -> None:
     assert run.err == "virtsupctl: no end within 5 s; a: not running yet\n"
 
 
-def test_what_a_new_configuration_changes_is_listed() -> None:
-    outcome = {"added": ["a"], "changed": [], "pending": ["b", "c"], "removed": ["d"]}
-    run = Run(["reload"], {"Reload": [outcome]})
+RELOADED = {
+    "steps": [step("a", "started"), step("b", "pending", command=["restart", "b"])],
+    "warnings": [],
+}
+
+
+def test_a_reload_says_what_it_did() -> None:
+    run = Run(["reload"], {"Reload": [RELOADED]})
     assert commands.run(run.session) == 0
-    assert run.out == "new: a\nchanged, in force at the next start: b, c\nremoved: d\n"
-    run = Run(["--json", "reload"], {"Reload": [outcome]})
+    assert run.out.splitlines()[0] == "a: is being started"
+    run = Run(["--json", "reload"], {"Reload": [RELOADED]})
     commands.run(run.session)
-    assert json.loads(run.out) == outcome
+    assert json.loads(run.out) == RELOADED
 
 
-def test_an_unchanged_configuration_is_said_to_be_so() -> None:
-    run = Run(["reload"], {"Reload": [{"added": [], "changed": [], "pending": [], "removed": []}]})
+def test_a_reload_restarts_what_needs_it_if_it_is_to() -> None:
+    answers: Answers = {"Reload": [RELOADED], "Restart": [reports(("b", "done", "b is running"))]}
+    run = Run(["reload", "--restart"], answers)
+    assert commands.run(run.session) == 0
+    assert [method for method, _ in run.client.calls] == ["Reload", "Restart"]
+    parameters = run.client.calls[1][1]
+    assert (parameters["names"], parameters["guests"]) == (["b"], False)
+    assert run.out.splitlines()[-1] == "b is running"
+    run = Run(["--json", "reload", "--restart"], answers)
     commands.run(run.session)
-    assert run.out == "the configuration is unchanged\n"
+    assert json.loads(run.out) == RELOADED | {
+        "reports": answers["Restart"][0]["reports"],
+        "touched": [],
+    }
+
+
+def test_a_reload_restarts_nothing_with_which_a_guest_would_end() -> None:
+    steps = [
+        step("vm", "pending", kind="guest", command=["restart", "vm"]),
+        step("net", "pending", command=["restart", "net", "--guests"], guests=["vm"]),
+    ]
+    run = Run(["reload", "--restart"], {"Reload": [{"steps": steps, "warnings": []}]})
+    assert commands.run(run.session) == 0
+    assert [method for method, _ in run.client.calls] == ["Reload"]
+
+
+def test_a_reload_of_services_restarts_nothing() -> None:
+    run = Run(["reload", "--restart", "a"], {})
+    with pytest.raises(UsageError, match="without names only"):
+        commands.run(run.session)
+    assert run.client.calls == []
 
 
 @pytest.mark.parametrize("last", [{}, hung_up()])

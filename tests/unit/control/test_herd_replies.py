@@ -8,12 +8,13 @@ from tests.support.hand_backend import link_of
 from tests.support.herd_services import BAD, DEPENDENT, FACTS, ONCE, SLEEPER, SNAPSHOTS
 
 from virtsupd.control import herd_replies
-from virtsupd.control.backend import ReloadOutcome
 from virtsupd.control.herd_records import root_record, service_record
+from virtsupd.control.plan import Plan, Step
 from virtsupd.control.sexp import Datum, Symbol, parse
 from virtsupd.control.sexp_writer import write
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
+from virtsupd.core.forecast import Fate
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot
 
@@ -233,8 +234,10 @@ def test_why_tells_each_link_and_what_comes_next() -> None:
 
 
 def test_a_reload_of_the_configuration_lists_the_changes() -> None:
-    outcome = ReloadOutcome(added=("a", "b"), pending=("c",))
-    reply = herd_replies.render_reload(outcome).decode()
-    assert reply == herd10.reply("(#t)", '("added: a b" "changed at the next start: c")')
-    quiet = herd_replies.render_reload(ReloadOutcome()).decode()
+    fates = {"a": Fate.STARTED, "b": Fate.ADDED, "c": Fate.PENDING, "d": Fate.RELOADED}
+    plan = Plan(tuple(Step(Name(name), "service", fate) for name, fate in fates.items()))
+    reply = herd_replies.render_reload(plan).decode()
+    lines = '("added: a b" "reloaded: d" "changed at the next start: c")'
+    assert reply == herd10.reply("(#t)", lines)
+    quiet = herd_replies.render_reload(Plan()).decode()
     assert quiet == herd10.reply("(#t)", '("nothing has changed")')

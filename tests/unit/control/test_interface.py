@@ -350,10 +350,32 @@ async def test_the_configuration_is_reloaded_or_refused(tmp_path: Path) -> None:
     daemon = backend()
     async with calling(daemon, tmp_path) as caller:
         found = good("Reload", await caller.call("Reload"))
-        assert found == {"added": ["new"], "changed": [], "pending": ["web"], "removed": []}
+        assert [(step["name"], step["fate"]) for step in found["steps"]] == [
+            ("new", "started"),
+            ("web", "pending"),
+        ]
+        assert found["steps"][1]["keys"] == [
+            {"key": "user", "old": None, "new": '"www"', "when": "restart", "file": ""}
+        ]
+        assert found["warnings"] == ["it is late"]
         daemon.failure = ConfigError(("host.toml: x: unknown",))
         refused = await caller.call("Reload")
     assert refused["parameters"] == {"problems": ["host.toml: x: unknown"]}
+
+
+async def test_a_reload_is_planned_in_the_same_words(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        done = good("Reload", await caller.call("Reload"))
+        assert good("Plan", await caller.call("Plan", {"names": []}))["steps"] == done["steps"]
+        some = good("Plan", await caller.call("Plan", {"names": ["web"]}))
+        assert [step["name"] for step in some["steps"]] == ["web"]
+        daemon.failure = UnknownServiceError("wep", "web")
+        refused = await caller.call("Plan", {"names": ["wep"]})
+        daemon.phase = "re-executing"
+        late = await caller.call("Plan", {"names": []})
+    assert refused["parameters"] == {"name": "wep", "nearest": "web"}
+    assert late["error"] == f"{NAME}.Reexecuting"
 
 
 async def test_quit_is_answered_and_then_nothing_begins(tmp_path: Path) -> None:

@@ -1,11 +1,18 @@
 """Another configuration takes the place of the one in force, or changes nothing."""
 
+from functools import partial
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 from tests.support.whole_daemon import SERVICE, WEB, whole_daemon, write_host
 
-from virtsupd.errors import ConfigError
+from virtsupd.core.events import Verb
+from virtsupd.core.forecast import Fate
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import State
+from virtsupd.errors import ConfigError, UnknownServiceError
 
 pytestmark = pytest.mark.process
 
@@ -40,10 +47,114 @@ async def test_reload_tells_the_difference(tmp_path: Path) -> None:
     async with whole_daemon(tmp_path) as backend:
         write_host(tmp_path, SERVICE.replace("1000", "2000") + SERVICE.replace("web", "app"))
         outcome = await backend.reload_configuration()
-        assert (outcome.added, outcome.changed, outcome.pending, outcome.removed) == (
-            ("app",),
-            ("web",),
-            ("web",),
-            (),
-        )
+        assert (outcome.added, outcome.pending, outcome.removed) == (("app",), ("web",), ())
         assert '"2000"' in backend.definition(WEB)
+
+
+async def test_a_plan_is_what_the_reload_does_then(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        write_host(tmp_path, SERVICE.replace("1000", "2000") + SERVICE.replace("web", "app"))
+        plan = await backend.plan_reload(())
+        assert '"1000"' in backend.definition(WEB)
+        assert plan == await backend.reload_configuration()
+        [step] = (await backend.plan_reload(["web"])).steps
+        assert (step.fate, step.keys, step.command) == (Fate.PENDING, (), ("restart", "web"))
+
+
+async def test_a_plan_may_be_asked_for_by_present_and_by_coming_names(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        write_host(tmp_path, SERVICE.replace("web", "app"))
+        for name, fate in (("web", Fate.STOPPED), ("app", Fate.STARTED)):
+            [step] = (await backend.plan_reload([name])).steps
+            assert (step.name, step.fate) == (name, fate)
+        with pytest.raises(UnknownServiceError):
+            await backend.plan_reload(["nobody"])
+
+
+async def test_what_would_refuse_a_reload_refuses_its_plan(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        write_host(tmp_path, SERVICE + "colour = 1\n")
+        with pytest.raises(ConfigError, match="colour"):
+            await backend.plan_reload(())
+        place = tmp_path / "run_dir/generated/libvirt/libvirtd.conf"
+        place.mkdir(parents=True)
+        write_host(tmp_path, SERVICE + "[libvirt]\nautostart = false\n")
+        with pytest.raises(ConfigError, match=str(place)):
+            await backend.plan_reload(())
+        place.rmdir()
+        place.parent.rmdir()
+
+
+async def test_reloads_at_the_same_time_come_one_after_another(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        found: list[tuple[str, ...]] = []
+
+        async def reload() -> None:
+            found.append((await backend.reload_configuration()).added)
+
+        write_host(tmp_path, SERVICE + SERVICE.replace("web", "app"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reload)
+            tasks.start_soon(reload)
+        assert found == [("app",), ()]
+
+
+GUEST = (
+    SERVICE
+    + """
+[service.vm]
+command = ["/bin/sleep", "1000"]
+guest = true
+autostart = {autostart}
+binds_to = [{bond}]
+[service.bridge]
+command = ["/bin/sleep", "1000"]
+"""
+)
+
+
+async def test_a_reload_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    """A bond that is about to fall must not take a guest with it."""
+    text = GUEST.format(autostart="true", bond="")
+    async with whole_daemon(tmp_path, text) as backend:
+        await backend.ask(Verb.WAIT, [Name("vm"), Name("bridge")], who="a test")
+        write_host(tmp_path, GUEST.format(autostart="true", bond='"bridge"'))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(backend.ask, Verb.STOP, [Name("bridge")], who="a test"))
+            await anyio.lowlevel.checkpoint()
+            with pytest.raises(ConfigError, match="would end a running guest"):
+                await backend.reload_configuration()
+        assert backend.snapshot(Name("vm")).state is State.RUNNING
+
+
+VIRTLOG = (
+    SERVICE
+    + """[virtlog]
+autostart = false
+log_outputs = "1:file:{place}"
+"""
+)
+
+
+async def test_what_the_host_has_against_a_file_is_a_warning(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        write_host(tmp_path, VIRTLOG.format(place=tmp_path))
+        text = f"virtlog.log_outputs: {tmp_path} is a directory"
+        for plan in (await backend.plan_reload(()), await backend.reload_configuration()):
+            assert [text in warning for warning in plan.warnings] == [True]
+
+
+async def test_a_service_that_would_end_over_its_file_is_not_told_to_read_it(
+    tmp_path: Path,
+) -> None:
+    async with whole_daemon(tmp_path, VIRTLOG.format(place=tmp_path / "log")) as backend:
+        virtlogd = Name("virtlogd")
+        answer = await backend.ask(Verb.RELOAD, [virtlogd], who="a test")
+        assert answer.reports[0].message == "virtlogd is not running"
+        (tmp_path / "log").mkdir()
+        answer = await backend.ask(Verb.RELOAD, [virtlogd, WEB], who="a test")
+        text = f"log_outputs: {tmp_path}/log is a directory"
+        assert [report.message for report in answer.reports] == [
+            f"virtlogd: it would end over {text}",
+            "web: nothing was reloaded: see the others",
+        ]
