@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.settings import GeneratedDirectory, GeneratedFile
@@ -10,7 +9,7 @@ from virtsupd.config.values import AbsolutePath, ServiceNames
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd
 from virtsupd.services.firmware import FirmwareDescriptions
-from virtsupd.services.libvirt_actions import actions
+from virtsupd.services.libvirt_actions import admin_actions, libvirtd_actions
 from virtsupd.services.libvirt_guests import LibvirtGuests, local_uri
 from virtsupd.services.libvirt_host import connection_refusals, log_refusals
 from virtsupd.services.libvirt_limits import (
@@ -23,13 +22,11 @@ from virtsupd.services.libvirt_limits import (
     OpenVSwitchTable,
 )
 from virtsupd.services.libvirt_rules import admin_faults, client_faults, connection_faults
-from virtsupd.services.libvirt_sockets import ConnectionTable
+from virtsupd.services.libvirt_sockets import OWN_SOCKET_DIRS, ConnectionTable
 from virtsupd.services.libvirt_tls import Remote, remote
 from virtsupd.services.libvirt_unsafe import lost_logs, unsafe
 from virtsupd.services.package import PackageTable, program, search_path
 from virtsupd.services.render import conf_text, gone_warnings
-
-_OWN_SOCKET_DIRS: Final = ("/var/run/libvirt", "/run/libvirt")
 
 
 class ProgramsTable(PackageTable):
@@ -125,7 +122,10 @@ def _keys(
         "environment": {"PATH": search_path(prefixes)},
         "requires": _joined(required, table.requirement),
         "autostart": table.autostart,
-        "actions": actions(table, table.libvirt, listening),
+        "actions": {
+            **admin_actions("libvirtd", table.unix_sock_dir, table, table.libvirt),
+            **libvirtd_actions(table, table.libvirt, listening),
+        },
     }
     if listening.why_no_tls:
         keys["description"] = f"manages virtual machines; {listening.why_no_tls}"
@@ -139,7 +139,7 @@ def _joined(built_in: object, more: tuple[str, ...]) -> list[str]:
 
 def _directories(table: LibvirtTable) -> Iterator[GeneratedDirectory]:
     """Yield the socket directory if it is another: libvirtd makes only the one it was built with."""
-    if table.unix_sock_dir not in _OWN_SOCKET_DIRS:
+    if table.unix_sock_dir not in OWN_SOCKET_DIRS:
         yield GeneratedDirectory(Path(table.unix_sock_dir), 0o755)
 
 

@@ -10,10 +10,11 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.clock import SystemClock
+from virtsupd.services.action_program import ActionParser, UsageError, told
 from virtsupd.services.libvirt_names import is_host_name
 from virtsupd.services.libvirt_places import Places
 
@@ -22,21 +23,10 @@ _ACTION: Final = "virtsupctl make-pki libvirtd"
 _CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
 
 
-class UsageError(VirtsupdError):
-    """The options are not those of make-pki."""
-
-    code = "usage"
-
-
 class MissingPackageError(VirtsupdError):
     """What makes certificates is not installed."""
 
     code = "missing-package"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {_ACTION} --help")
 
 
 def options(words: Sequence[str]) -> argparse.Namespace:
@@ -45,10 +35,9 @@ def options(words: Sequence[str]) -> argparse.Namespace:
     Raises:
         UsageError: it is not allowed.
     """
-    parser = _Parser(
-        prog=_ACTION,
-        allow_abbrev=False,
-        description="Make what is missing of a CA, a server's certificate and a client's for TLS"
+    parser = ActionParser(
+        _ACTION,
+        "Make what is missing of a CA, a server's certificate and a client's for TLS"
         " where [libvirt], or libvirt itself, looks for them. What is there is not touched.",
     )
     add = parser.add_argument
@@ -89,19 +78,7 @@ def _faults(found: argparse.Namespace) -> Iterator[str]:
 
 def main(words: Sequence[str]) -> int:
     """Make them and say what was made; return the exit code. A failure is told in one line."""
-    try:
-        lines = _carry_out(words)
-    except VirtsupdError as error:
-        return _failed(str(error))
-    except OSError as error:
-        return _failed(f"{error.filename or 'system'}: {(error.strerror or str(error)).lower()}")
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0
-
-
-def _failed(why: str) -> int:
-    sys.stderr.write(f"cannot make certificates: {why}\n")
-    return 1
+    return told("make certificates", lambda: "\n".join(_carry_out(words)))
 
 
 def _carry_out(words: Sequence[str]) -> list[str]:

@@ -6,8 +6,10 @@ from typing import Final
 from virtsupd.config.kinds import Built, KindContext
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.core.names import Name
+from virtsupd.services.libvirt_actions import admin_actions
 from virtsupd.services.libvirt_host import log_refusals
 from virtsupd.services.libvirt_limits import LogTable
+from virtsupd.services.libvirt_sockets import OWN_SOCKET_DIRS
 from virtsupd.services.libvirt_unsafe import lost_logs
 from virtsupd.services.package import PackageTable, program, search_path
 from virtsupd.services.render import conf_text
@@ -33,6 +35,7 @@ def small_daemon(
         "command": [program(unit, table.libvirt), "-f", str(file)],
         "environment": {"PATH": search_path([table.libvirt])},
         "autostart": table.autostart,
+        "actions": admin_actions(unit, OWN_SOCKET_DIRS[1], table, table.libvirt),
     }
     return Built(
         {unit: keys},

@@ -24,6 +24,8 @@ from virtsupd.services.libvirt_values import (
 from virtsupd.services.render import ConfKey, Gone
 from virtsupd.services.virconf import conf_string
 
+OWN_SOCKET_DIRS: Final = ("/var/run/libvirt", "/run/libvirt")
+"""The directory that libvirt is built with, by both its names."""
 NOT_READ: Final = "libvirt does not read it any more"
 EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - the specification's default
 

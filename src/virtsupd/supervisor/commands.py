@@ -15,6 +15,10 @@ from virtsupd.process.reaper import Reaper
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.runs import Run
 
+_OUTPUT_BYTES = 64 * 1024
+_ACTION_OUTPUT_BYTES = 4 * 1024 * 1024
+"""A list of all guests of a large host, for whoever asked: he shall not miss its beginning."""
+
 
 class BusyError(VirtsupdError):
     """Commands are at work that cannot be cut short; the message names them."""
@@ -129,7 +133,8 @@ class Commands:
         """
         await self._permitted()
         with self._at_work(f"action of {spec.name}"):
-            return await self._run(self._launcher.plan_action(spec, command), timeout_seconds)
+            plan = self._launcher.plan_action(spec, command)
+            return await self._run(plan, timeout_seconds, _ACTION_OUTPUT_BYTES)
 
     async def reload(self, run: Run, reload: Reload) -> str | None:
         """Run the reload command of a service; return why it failed, None if it did not."""
@@ -143,13 +148,16 @@ class Commands:
             return f"{outcome.status}: {last_line(outcome.output)}"
         return None
 
-    async def _run(self, plan: SpawnPlan, timeout_seconds: float) -> CommandOutcome:
+    async def _run(
+        self, plan: SpawnPlan, timeout_seconds: float, output_limit: int = _OUTPUT_BYTES
+    ) -> CommandOutcome:
         return await run_command(
             plan,
             spawner=self._launcher.spawner,
             reaper=self._reaper,
             timeout_seconds=timeout_seconds,
             clock=self._launcher.clock,
+            output_limit=output_limit,
         )
 
 

@@ -1,14 +1,14 @@
 from pathlib import Path
 
 from virtsupd.services.libvirt import LibvirtTable
-from virtsupd.services.libvirt_actions import actions
+from virtsupd.services.libvirt_actions import libvirtd_actions
 from virtsupd.services.libvirt_places import Pair, Places
 from virtsupd.services.libvirt_tls import OWN_PLACES, remote
 
 
 def test_every_action_says_what_it_does() -> None:
     table = LibvirtTable()
-    for action in actions(table, table.libvirt, remote(table)).values():
+    for action in libvirtd_actions(table, table.libvirt, remote(table)).values():
         assert isinstance(action, dict)
         assert action["description"]
 
@@ -16,7 +16,7 @@ def test_every_action_says_what_it_does() -> None:
 def command_of_make_pki(**keys: object) -> list[str]:
     """Return what the table says to make-pki."""
     table = LibvirtTable.model_validate(keys)
-    action = actions(table, table.libvirt, remote(table))["make-pki"]
+    action = libvirtd_actions(table, table.libvirt, remote(table))["make-pki"]
     assert isinstance(action, dict)
     command: list[str] = action["command"]
     return command[command.index("virtsupd.services.libvirt_pki") + 1 :]

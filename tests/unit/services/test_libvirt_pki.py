@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from virtsupd.services.libvirt_pki import UsageError, main, options
+from virtsupd.services.action_program import UsageError
+from virtsupd.services.libvirt_pki import main, options
 
 
 def words(root: Path) -> list[str]:

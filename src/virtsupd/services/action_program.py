@@ -1,0 +1,80 @@
+"""What the programs behind actions have in common: how they read words, fail, and print.
+
+virtsupd runs such a program for whoever asks, and shows its standard output if it ends well, else the
+last line of all that it wrote. So nothing but the failure goes to standard error, in one line.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
+from typing import NoReturn
+
+from virtsupd.errors import VirtsupdError
+
+
+class UsageError(VirtsupdError):
+    """The words after the service's name are not those of the action."""
+
+    code = "usage"
+
+
+class ActionParser(argparse.ArgumentParser):
+    """The words that whoever asks adds to an action; `prog` is how he asks."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print and end with.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def told(what: str, work: Callable[[], str]) -> int:
+    """Print what `work` returns, or why it cannot be had, in one line; return the exit code.
+
+    `what` completes "cannot".
+    """
+    try:
+        text = work()
+    except VirtsupdError as error:
+        return _failed(what, str(error))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        return _failed(what, f"{error.filename or 'system'}: {reason}")
+    sys.stdout.write(f"{text}\n" if text else "")
+    return 0
+
+
+def _failed(what: str, why: str) -> int:
+    sys.stderr.write(f"cannot {what}: {' '.join(why.split())}\n")
+    return 1
+
+
+def json_text(facts: Mapping[str, object]) -> str:
+    """Return what `--json` prints."""
+    return json.dumps(facts, ensure_ascii=False, indent=2)
+
+
+def table_text(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in columns; what could move the cursor is written as an escape."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    columns = zip_longest(*shown, fillvalue="")
+    widths = [max(len(cell) for cell in column) for column in columns]
+    return "\n".join(_line(row, widths) for row in shown)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes for whatever is no visible character or space."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
