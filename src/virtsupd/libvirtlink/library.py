@@ -58,7 +58,7 @@ class Library:
         """Return when every change of a domain is told from now on, until `on_lost` is called once."""
         self._hang_up()
         try:
-            connection = libvirt.open(self._uri)
+            connection = self._connection = libvirt.open(self._uri)
             _keep_alive(connection)
             connection.registerCloseCallback(
                 lambda _connection, reason, _opaque: on_lost(_LOST.get(reason, "it was closed")),
@@ -74,7 +74,6 @@ class Library:
             )
         except libvirt.libvirtError as error:
             raise LinkError("unreachable", _said(error)) from error
-        self._connection = connection
 
     def _hang_up(self) -> None:
         """Let go of a connection that was lost: its callbacks keep it from being freed."""
