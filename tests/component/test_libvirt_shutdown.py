@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import pytest
 from tests.support.checks import eventually, text_of
 from tests.support.guest import BOOT_SECONDS, Guest
-from tests.support.libvirt import COMMANDS, LibvirtHost, libvirt_host
+from tests.support.libvirt import COMMANDS, LibvirtHost, libvirt_host, successor
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(120)]
 
@@ -213,19 +213,3 @@ def test_a_guest_that_is_booting_ends_politely_though_libvirtd_and_virtsupd_die(
             program.wait(BOOT_SECONDS)
             assert "GUEST-POWERS-OFF" in log.read()
         assert logged(host, '"how": "kill"') == []
-
-
-@contextmanager
-def successor(host: LibvirtHost) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run another virtsupd on the same host."""
-    program = [str(COMMANDS / "virtsupd"), "--config", str(host.namespaces.shared / "host.toml")]
-    enter = ["nsenter", "--target", str(host.namespaces.first), "--mount", "--net", "--pid"]
-    with (host.namespaces.shared / "output").open("ab") as output:
-        process = subprocess.Popen(
-            [*enter, "--root", "--wd", "--", *program], stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(SECONDS)

@@ -117,3 +117,19 @@ def libvirt_host(
     finally:
         for tree in cgroups_named(cgroup):
             remove_cgroup(tree)
+
+
+@contextmanager
+def successor(host: LibvirtHost) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run another virtsupd on the same host."""
+    program = [str(COMMANDS / "virtsupd"), "--config", str(host.namespaces.shared / "host.toml")]
+    enter = ["nsenter", "--target", str(host.namespaces.first), "--mount", "--net", "--pid"]
+    with (host.namespaces.shared / "output").open("ab") as output:
+        process = subprocess.Popen(
+            [*enter, "--root", "--wd", "--", *program], stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(COMMAND_SECONDS)
