@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from virtsupd.cli.wire import ChangedKey, Step
 
 _PHRASES = {
+    "asked": ("was not needed, and is asked again", "was not needed, and is being asked again"),
     "started": ("is started", "is being started"),
     "added": (
         "is new, and stays down until it is started",
@@ -57,6 +58,9 @@ def show(session: Session, reply: dict[str, Any], *, is_done: bool) -> None:
 
 
 def _is_news(step: Step) -> bool:
+    """Whether somebody would notice; a condition that does not hold here is asked at each reload."""
+    if step["fate"] == "asked" and step["kind"] in ("condition", "target"):
+        return step["changed"]
     return step["changed"] or step["fate"] != "unchanged"
 
 

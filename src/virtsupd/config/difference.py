@@ -76,14 +76,22 @@ def changed_settings(old: GeneratedFile | None, new: GeneratedFile | None) -> It
 
 
 def _flat(spec: ServiceSpec) -> dict[tuple[str, ...], str]:
-    """Return the values as text, by their keys; tables of one level are taken apart."""
+    """Return the values as text, by their keys; tables are taken apart, but for those of a probe."""
     found: dict[tuple[str, ...], str] = {}
     for key, value in definition(spec):
-        if isinstance(value, Mapping) and key not in ("ready", "health"):
-            found |= {(key, str(inner)): _text(item) for inner, item in value.items()}
-        else:
+        if key in ("ready", "health"):
             found[key,] = _text(value)
+        else:
+            found.update(_leaves((key,), value))
     return found
+
+
+def _leaves(path: tuple[str, ...], value: object) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves((*path, str(key)), item)
+    else:
+        yield path, _text(value)
 
 
 def _changed_secrets(old: ServiceSpec, new: ServiceSpec) -> frozenset[tuple[str, ...]]:

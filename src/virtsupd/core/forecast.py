@@ -24,6 +24,8 @@ class Fate(StrEnum):
     """It ends; one that leaves the configuration is forgotten then."""
     FORGOTTEN = "forgotten"
     """It leaves the configuration, and nothing ends: it was down, or is a guest that runs on."""
+    ASKED = "asked"
+    """It was not needed here, and is started again to see whether it still is not."""
     STARTED = "started"
     ADDED = "added"
     """It is new, and stays down until a command."""
@@ -94,7 +96,8 @@ def _fate(before: Service | None, after: Service | None, event: Reloaded) -> Fat
     if _ends(after) and not (before is not None and _ends(before)):
         return Fate.STOPPED
     if _comes(after) and not (before is not None and _comes(before)):
-        return Fate.STARTED
+        is_asked = before is not None and before.rest is not None and after.is_asked_again
+        return Fate.ASKED if is_asked else Fate.STARTED
     if before is None:
         return Fate.ADDED
     if after.spec.name not in event.graph.spec_by_name:
@@ -125,7 +128,7 @@ def _in_order(host: HostState, after: HostState, fates: Mapping[Name, Fate]) -> 
         match fates[name]:
             case Fate.STOPPED:
                 return 0, -host.rank(name), name
-            case Fate.STARTED:
+            case Fate.STARTED | Fate.ASKED:
                 return 1, after.rank(name), name
             case _:
                 return 2, 0, name

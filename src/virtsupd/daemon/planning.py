@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from virtsupd.config.difference import ChangedKey, changed_keys, changed_settings, is_changed
+from virtsupd.config.difference import ChangedKey, When, changed_keys, changed_settings, is_changed
 from virtsupd.config.load import Loaded
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.control.plan import Step
@@ -74,8 +74,15 @@ def _step(
     )
     if old is not None and new is not None:
         keys = (*changed_keys(old, new), *_changed_settings(old, new, files))
-        step = replace(step, is_changed=is_changed(old, new), keys=keys)
+        step = replace(
+            step, is_changed=is_changed(old, new), keys=tuple(sorted(keys, key=_urgency))
+        )
     return _with_command(engine, step)
+
+
+def _urgency(key: ChangedKey) -> int:
+    """Return a place for what takes most before what takes less; among equals, the file's order holds."""
+    return -list(When).index(key.when)
 
 
 def _changed_settings(

@@ -42,6 +42,11 @@ def shown(
             "is stopped until b runs",
             "is being stopped until b runs",
         ),
+        (
+            step("a", "asked", up=False),
+            "was not needed, and is asked again",
+            "was not needed, and is being asked again",
+        ),
         (step("a", "forgotten", up=False), "is forgotten", "is forgotten"),
         (step("a", "forgotten"), "is forgotten; it runs on", "is forgotten; it runs on"),
         (step("a", "started", up=False), "is started", "is being started"),
@@ -140,6 +145,12 @@ def test_no_promise_is_made_for_guests_that_would_end() -> None:
     net = step("net", "pending", command=["restart", "net", "--guests"], guests=["vm"])
     assert "no guest ends" not in shown(vm, net).out
     assert "no guest ends by a restart of db\n" in shown(vm, net, step("db", "pending")).out
+
+
+def test_a_condition_that_does_not_hold_here_is_no_news() -> None:
+    nothing = "a reload would change nothing\n"
+    assert shown(step("dbus", "asked", kind="condition", up=False)).out == nothing
+    assert shown(step("a", "asked", up=False)).out != nothing
 
 
 def test_unchanged_services_are_shown_to_who_asks() -> None:

@@ -86,6 +86,12 @@ def test_tables_are_compared_key_by_key_and_values_may_go() -> None:
     ]
 
 
+def test_tables_in_tables_are_taken_apart() -> None:
+    old = replace(WEB, actions=(ActionSpec("look", "", ("look",)),))
+    new = replace(WEB, actions=(ActionSpec("look", "", ("look", "twice")),))
+    assert told(old, new) == ['actions.look.command: ["look"] → ["look", "twice"] (now)']
+
+
 def test_a_timer_that_is_one_already_takes_its_times_over_at_once() -> None:
     timer, other = TimerSpec(("02:00",)), TimerSpec(("03:00",))
     assert [

@@ -9,6 +9,7 @@ from tests.support.pure_host import CLEAN, NOTIFY, PureHost, process, service, t
 
 from virtsupd.core.effects import Spawn, Terminate
 from virtsupd.core.events import Reloaded
+from virtsupd.core.exits import ExitStatus
 from virtsupd.core.forecast import Fate
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
@@ -113,6 +114,13 @@ def test_what_failed_and_changed_is_started() -> None:
     host.exits("db")
     assert fates(host, service("db", respawn=None)) == ["db unchanged"]
     assert fates(host, service("db", respawn=Respawn())) == ["db started"]
+
+
+def test_what_was_not_needed_is_asked_again() -> None:
+    idle = service("db", not_needed_exit=frozenset({3}))
+    host = PureHost.of(idle)
+    host.exits("db", ExitStatus(code=3))
+    assert fates(host, idle) == ["db asked"]
 
 
 def test_what_the_operator_stopped_stays_so() -> None:

@@ -47,7 +47,7 @@ def test_the_changed_keys_of_a_definition_are_told(folder: Folder) -> None:
 
 def test_the_changed_keys_of_a_generated_file_are_told(folder: Folder) -> None:
     steps = planned(folder, "[libvirt]\n", '[libvirt]\ntcp_port = "16510"\n')
-    [key] = steps["libvirtd"].keys
+    key = steps["libvirtd"].keys[0]
     assert (key.key, key.old, key.new, key.when) == (
         "tcp_port",
         '"16509"',
