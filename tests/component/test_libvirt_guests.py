@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.checks import eventually
 from tests.support.guest import Guest
-from tests.support.libvirt import COMMANDS, LibvirtHost, libvirt_host
+from tests.support.libvirt import COMMANDS, LibvirtHost, libvirt_host, successor
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(240)]
 
@@ -175,14 +175,24 @@ def test_a_guest_is_ended_after_its_delay(host: LibvirtHost, web: Guest) -> None
     assert host.virsh("domstate", "web") == "shut off"
 
 
-def test_a_shutdown_ends_guests_politely_and_in_order(
+def test_a_successor_knows_what_became_of_guests_and_ends_them_in_order(
     host: LibvirtHost, db: Guest, web: Guest
 ) -> None:
     """The last test on this host: nothing runs on it afterwards."""
-    assert db.ticks()
-    assert web.ticks()
-    host.control("shutdown", seconds=SECONDS)
-    assert host.namespaces.wait(seconds=SECONDS) == 0
+    before, since = db.identity(), host.status("db")["since"]
+    host.namespaces.signal(host.daemon_pid(), "KILL")
+    host.virsh("shutdown", "--mode", "acpi", web.name)
+    eventually(lambda: host.virsh("domstate", "web") == "shut off", "web powered off")
+    db.assert_goes_on()
+    with successor(host) as program:
+        eventually(lambda: host.control("status", is_ok=False).returncode == 0, "an answer")
+        host.await_running("db")
+        eventually(lambda: reason(host, "web") == "the guest powered off", "news of web")
+        assert (db.identity(), host.status("db")["since"]) == (before, since)
+        web = await_up(host, "web")
+        assert web.ticks()
+        host.control("shutdown", seconds=SECONDS)
+        program.wait(SECONDS)
     said = [json.loads(line) for line in host.namespaces.output.splitlines() if line[:1] == "{"]
     ends = [(one["how"], one["service"]) for one in said if one["event"] == "guest has ended"]
     assert ends[-2:] == [("shutdown", "web"), ("shutdown", "db")]
