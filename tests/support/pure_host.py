@@ -593,6 +593,7 @@ class PureHost:
     def _adopt_domain(self, effect: AdoptDomain) -> Iterable[Event]:
         name, generation = effect.name, effect.generation
         if name in self.processes:
+            self.processes[name].generation = generation
             yield Adopted(name, generation, None)
         elif effect.was_running:
             yield Exited(name, generation, POWERED_OFF)
@@ -601,13 +602,14 @@ class PureHost:
 
     def _end_domain(self, effect: EndDomain) -> Iterable[Event]:
         name, generation = effect.name, effect.generation
+        found = self.processes.get(name)
         is_deaf = name in self.stubborn and effect.how is not GuestStop.DESTROY
-        is_left = effect.how is GuestStop.LEAVE
-        if name in self.unkillable or (is_deaf and not is_left):
-            return
-        if not is_left and self.processes.pop(name, None) is not None:
+        if effect.how is GuestStop.LEAVE or found is None or found.generation != generation:
+            yield Gone(name, generation)
+        elif name not in self.unkillable and not is_deaf:
+            del self.processes[name]
             yield Exited(name, generation, POWERED_OFF)
-        yield Gone(name, generation)
+            yield Gone(name, generation)
 
     def _is_there(self, name: Name) -> bool:
         """Whether what should have a process has one that lives."""
