@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 from tests.support.checks import eventually, text_of
@@ -46,6 +47,15 @@ class Guest:
     def start(self) -> None:
         """Define and start it with virsh, and return once its userland runs."""
         self.define()
+        self._start()
+
+    def start_anew(self) -> None:
+        """Start it with virsh as another process, its console log empty; return as `start`."""
+        self._host.run("virsh", "--quiet", "destroy", self.name, is_ok=False)  # it may be down
+        self._log.unlink()
+        self._start()
+
+    def _start(self) -> None:
         self._host.run("virsh", "--quiet", "start", self.name)
         eventually(lambda: self.ticks() > 0, f"a tick of {self.name}", seconds=BOOT_SECONDS)
 
@@ -62,9 +72,12 @@ class Guest:
 
     def ticks(self) -> int:
         """Return the number of the last whole tick in the console's log, 0 before the first."""
-        log = self._host.root / f"var/log/libvirt/qemu/{self.name}-console.log"
-        found = re.findall(r"^tick (\d+)\r?\n", text_of(log), re.MULTILINE)
+        found = re.findall(r"^tick (\d+)\r?\n", text_of(self._log), re.MULTILINE)
         return int(found[-1]) if found else 0
+
+    @property
+    def _log(self) -> Path:
+        return self._host.root / f"var/log/libvirt/qemu/{self.name}-console.log"
 
     def identity(self) -> tuple[int, str | None]:
         """Return the pid of its QEMU and the start time: the same as long as it is the same process."""

@@ -43,6 +43,7 @@ class Request:
     help = False
     processes = False
     guests = False
+    force = False
     follow = False
     lines: int | None = None
     dot = False

@@ -39,6 +39,7 @@ _METHODS = {
     "shutdown": ("Shutdown", "stopping everything"),
 }
 _WITH_GUESTS = ("start", "stop", "restart", "reload")
+_WITH_FORCE = ("start", "stop", "restart")
 _OUTCOMES = {
     "start": "running",
     "stop": "stopped",
@@ -200,6 +201,8 @@ def _parameters(session: Session) -> dict[str, object]:
     parameters: dict[str, object] = {} if verb == "shutdown" else {"names": request.names}
     if verb in _WITH_GUESTS:
         parameters["guests"] = request.guests
+    if verb in _WITH_FORCE:
+        parameters["force"] = request.force
     if verb == "wait":
         parameters["state"] = request.state
     if verb == "hold" and request.seconds is not None:
@@ -232,10 +235,9 @@ def _tell(session: Session, report: Report) -> None:
 def report_text(verb: str, state: str, report: Report) -> str:
     """Return what became of `verb` for one service as a sentence; `state` is what wait waits for."""
     name, result, message = report["name"], report["result"], harmless(report["message"])
-    if result == "refused" and "--guests" not in message:
-        message += "; --guests allows it"
     if message:
-        return message if message.startswith((f"{name} ", f"{name}:")) else f"{name}: {message}"
+        is_whole = message.startswith((f"{name} ", f"{name}:", f"cannot {verb} {name}:"))
+        return message if is_whole else f"{name}: {message}"
     outcome = _OUTCOMES.get(verb, state)
     if result in ("done", "already"):
         return f"{name} is {'already ' if result == 'already' else ''}{outcome}"

@@ -109,6 +109,8 @@ GLOBAL_OPTIONS = (
 
 _GUESTS = Option("--guests", "also when virtual machines end with it", short="-g")
 
+_FORCE = Option("--force", "also when guests lose their console logs, or locks, by it")
+
 _ALL = Option("--all", "show unchanged services, too", short="-a")
 
 _ONE_OR_MORE = (1, None)
@@ -132,7 +134,9 @@ VERBS = (
         "start",
         "NAME…",
         "start services and what they need; wait until they are ready",
+        text="What conflicts with them is stopped, unless a guest would end or lose something by it.",
         count=_ONE_OR_MORE,
+        options=(_GUESTS, _FORCE),
     ),
     Verb(
         "stop",
@@ -140,14 +144,14 @@ VERBS = (
         "stop services and what needs them; wait until they are gone",
         text="What needed them waits, and starts again when they do.",
         count=_ONE_OR_MORE,
-        options=(_GUESTS,),
+        options=(_GUESTS, _FORCE),
     ),
     Verb(
         "restart",
         "NAME…",
         "stop and start services, and what needs them along with them",
         count=_ONE_OR_MORE,
-        options=(_GUESTS,),
+        options=(_GUESTS, _FORCE),
     ),
     Verb(
         "reload",

@@ -93,9 +93,13 @@ class Backend(Protocol):
         *,
         who: str,
         guests: bool = False,
+        force: bool = False,
         until: float | None = None,
     ) -> Answer:
-        """Carry out a command and wait for its end; `until`: how long to hold (wall clock)."""
+        """Carry out a command and wait for its end; `until`: how long to hold (wall clock).
+
+        `force`: also if guests that run on would lose something by it.
+        """
         ...
 
     def changes(self) -> AbstractAsyncContextManager[ObjectReceiveStream[Change]]:

@@ -81,6 +81,9 @@ _VERBS = {
 _WORDLESS = frozenset({"trigger", "hold", "release"})
 """Verbs of ours, for which nobody types words that mean nothing, as Shepherd's `start` takes them."""
 
+_FORCE = frozenset({"force", "--force"})
+"""What people may write after the name; herd takes an option for its own unless "--" comes first."""
+
 
 @dataclass(frozen=True, slots=True)
 class HerdCommand:
@@ -137,6 +140,8 @@ class Ask:
 
     verb: Verb
     service: str
+    force: bool = False
+    """Also if guests that run on would lose something by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +244,8 @@ def _plan_other(command: HerdCommand) -> Request:
     if command.action in _WORDLESS and command.arguments:
         raise ActionError(f"{command.action} takes no words after the name: nothing was changed")
     if command.action in _VERBS:
-        return Ask(_VERBS[command.action], command.service)
+        is_forced = not _FORCE.isdisjoint(command.arguments)
+        return Ask(_VERBS[command.action], command.service, force=is_forced)
     return Act(command.service, command.action, command.arguments)
 
 

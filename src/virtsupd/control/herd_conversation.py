@@ -129,7 +129,7 @@ class HerdConversation:
         if request.verb in _OF_TIMERS and before.timer is None:
             raise UnknownActionError(request.verb, name)
         who = f"{self._grant.peer} via herd"
-        answer = await self._backend.ask(request.verb, [name], who=who)
+        answer = await self._backend.ask(request.verb, [name], who=who, force=request.force)
         return herd_replies.render_answer(request.verb, answer, self._after(name, before))
 
     async def _act(self, request: herd.Act) -> bytes:

@@ -134,11 +134,14 @@ class _Supervisor:
             names = self._named(request)
             commands.check(self._backend, request.grant, verb, names)
             guests = bool(request.parameters.get("guests"))
+            force = bool(request.parameters.get("force"))
             until = self._end_of(request)
 
             async def ask() -> Answer:
                 who = f"{request.grant.peer} via virtsupctl"
-                return await self._backend.ask(verb, names, who=who, guests=guests, until=until)
+                return await self._backend.ask(
+                    verb, names, who=who, guests=guests, force=force, until=until
+                )
 
             return await self._answered(request, ask)
 

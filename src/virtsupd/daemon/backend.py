@@ -20,6 +20,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, ServiceSnapshot
 from virtsupd.core.spec import ServiceSpec
 from virtsupd.daemon.ending import End
+from virtsupd.daemon.guarding import Guarding
 from virtsupd.daemon.reexecution import Reexecution
 from virtsupd.daemon.reloading import Configuration
 from virtsupd.errors import ActionError, ReexecutingError, UnknownActionError, VirtsupdError
@@ -62,6 +63,8 @@ class DaemonBackend:
         self._machine = machine
         self._ending = reexecution.ending
         self._reexecution = reexecution
+        self._guarding = Guarding(lambda: configuration.loaded, supervisor)
+        configuration.harms = self._guarding.harms
 
     def facts(self) -> DaemonFacts:
         """Return what `status root` shows."""
@@ -113,14 +116,18 @@ class DaemonBackend:
         *,
         who: str,
         guests: bool = False,
+        force: bool = False,
         until: float | None = None,
     ) -> Answer:
         """Carry out a command on the graph and wait for its end.
 
-        A service that would end if it read its files again is not told to: nothing is reloaded.
+        A service that would end if it read its files again is not told to: nothing is reloaded. What
+        would cost guests that run on something is refused, unless it is forced.
         """
         if verb is Verb.RELOAD and (unfit := await self._configuration.unfit(names)):
             return Answer(0, tuple(_unfit_report(name, unfit.get(name)) for name in names))
+        if not force and (refusal := await self._guarding.refusal(verb, names)) is not None:
+            return refusal
         return await self._supervisor.ask(verb, names, who=who, guests=guests, until=until)
 
     def changes(self) -> AbstractAsyncContextManager[ObjectReceiveStream[Change]]:

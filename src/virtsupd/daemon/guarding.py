@@ -8,13 +8,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import structlog
+from anyio.abc import TaskGroup
 
 from virtsupd.config.kinds import StopGuard
 from virtsupd.config.load import Loaded
 from virtsupd.core.commands import refused
 from virtsupd.core.effects import Answer, Report, Result
-from virtsupd.core.events import Verb
+from virtsupd.core.events import Told, Verb
 from virtsupd.core.names import Name
+from virtsupd.core.snapshot import Change
 from virtsupd.process.aside import aside
 from virtsupd.supervisor.supervisor import Supervisor
 
@@ -40,8 +42,8 @@ class Guarding:
         Whoever may give a command was judged by what it touches: it is refused, too, if that has
         become more meanwhile.
         """
-        if verb not in _ENDING:
-            return None
+        if verb not in _ENDING or not self._are_there(names):
+            return None  # the engine says what has gone
         engine = self._supervisor.engine
         before = engine.would_touch(verb, names).stopped
         if not self._guarded(before):
@@ -49,7 +51,7 @@ class Guarding:
         harms = await self.harms(before)
         if harms:
             return Answer(0, tuple(_report(verb, name, harms) for name in names))
-        if all(name in engine.names() for name in names):  # else the engine says so
+        if self._are_there(names):
             more = set(engine.would_touch(verb, names).stopped).difference(before)
             text = f"{', '.join(sorted(more))} would now be stopped, too; ask again"
             return Answer(0, refused(names, text)) if more else None
@@ -63,6 +65,26 @@ class Guarding:
             if harm is not None:
                 found[name] = harm
         return found
+
+    def announced(self, change: Change, tasks: TaskGroup) -> None:
+        """Take a change: when a guarded service runs anew, its guard is asked what its last end has cost."""
+        name = change.snapshot.spec.name
+        if change.event == "service running" and name in self._loaded().stop_guards:
+            tasks.start_soon(self._tell_losses, name)
+
+    async def _tell_losses(self, name: Name) -> None:
+        """Show with a service, and in the log, what guests have lost: nobody could refuse a crash."""
+        guard = self._loaded().stop_guards.get(name)
+        if guard is None or not self._are_there([name]):
+            return
+        generation = self._supervisor.engine.service(name).generation
+        lost = await self._ask(name, guard.harm_done)
+        if lost is not None:
+            log.warning("guests lost something", service=name, reason=lost)
+            self._supervisor.post(Told(name, generation, "status", lost))
+
+    def _are_there(self, names: Collection[Name]) -> bool:
+        return all(name in self._supervisor.engine.graph.spec_by_name for name in names)
 
     def _guarded(self, names: Collection[Name]) -> Mapping[Name, tuple[int, StopGuard]]:
         """Return the leader and the guard of those of the services that run and have one."""

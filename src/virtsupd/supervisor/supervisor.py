@@ -8,7 +8,7 @@ the start of five hundred services does not keep a client waiting.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -74,6 +74,8 @@ class Supervisor:
         """Whether a defect kept a shutdown from stopping the services."""
         self.left: tuple[str, ...] = ()
         """In words, what a shutdown could not end; set when it is complete."""
+        self.announced: Callable[[Change], None] = _ignore
+        """Called with each change after it was logged; it must not block, and may post."""
         self._interpreter = interpreter
         self._memory = memory
         self._records = records
@@ -284,10 +286,12 @@ class Supervisor:
             log.info(effect.event, service=effect.name)
             return
         snapshot = self.engine.snapshot(effect.name)
-        _log_change(effect.event, snapshot)
+        change = Change(effect.event, snapshot)
+        _log_change(change.event, snapshot)
+        self.announced(change)
         for stream in tuple(self._subscribers):
             try:
-                stream.send_nowait(Change(effect.event, snapshot))
+                stream.send_nowait(change)
             except (anyio.WouldBlock, anyio.BrokenResourceError):
                 self._drop(stream)
 
@@ -295,6 +299,10 @@ class Supervisor:
         if stream in self._subscribers:
             self._subscribers.remove(stream)
             stream.close()
+
+
+def _ignore(change: Change) -> None:
+    return
 
 
 def _log_change(event: str, snapshot: ServiceSnapshot) -> None:

@@ -18,9 +18,9 @@ def hung_up() -> UnreachableError:
 
 
 CALLS: list[tuple[list[str], str, dict[str, Any]]] = [
-    (["start", "a", "b"], "Start", {"names": ["a", "b"], "guests": False}),
-    (["stop", "-g", "a"], "Stop", {"names": ["a"], "guests": True}),
-    (["restart", "a"], "Restart", {"names": ["a"], "guests": False}),
+    (["start", "a", "b"], "Start", {"names": ["a", "b"], "guests": False, "force": False}),
+    (["stop", "-g", "a"], "Stop", {"names": ["a"], "guests": True, "force": False}),
+    (["restart", "--force", "a"], "Restart", {"names": ["a"], "guests": False, "force": True}),
     (["reload", "a"], "ReloadService", {"names": ["a"], "guests": False}),
     (["enable", "a"], "Enable", {"names": ["a"]}),
     (["disable", "a"], "Disable", {"names": ["a"]}),
@@ -47,7 +47,8 @@ def test_a_verb_is_one_call(words: list[str], method: str, parameters: dict[str,
         ("start", "waiting", "a needs b: stopped by root", "a needs b: stopped by root"),
         ("start", "failed", "a: no such program", "a: no such program"),
         ("start", "superseded", "", "a: superseded"),
-        ("stop", "refused", "this would end vm", "a: this would end vm; --guests allows it"),
+        ("stop", "refused", "cannot stop a: vm is wet", "cannot stop a: vm is wet"),
+        ("stop", "refused", "cannot stop b: vm is wet", "a: cannot stop b: vm is wet"),
         ("stop", "refused", "give --guests", "a: give --guests"),
         ("stop", "done", "bad \x1b", "a: bad \\x1b"),
     ],

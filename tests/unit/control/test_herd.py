@@ -200,6 +200,12 @@ def test_verbs_are_asked_of_the_engine(action: str, verb: Verb) -> None:
     assert plan(HerdCommand(action, "web")) == Ask(verb, "web")
 
 
+@pytest.mark.parametrize("word", ["force", "--force"])
+def test_a_stop_may_be_forced(word: str) -> None:
+    assert plan(HerdCommand("stop", "web", (word,))) == Ask(Verb.STOP, "web", force=True)
+    assert plan(HerdCommand("stop", "web", ("fast",))) == Ask(Verb.STOP, "web")
+
+
 @pytest.mark.parametrize(
     ("command", "request_"),
     [

@@ -53,6 +53,16 @@ async def ask(daemon: HandBackend, path: Path, *pieces: bytes) -> bytes:
         return await converse(path / "s", *pieces)
 
 
+@pytest.mark.parametrize(("words", "is_forced"), [("", False), ('"force"', True)])
+async def test_a_stop_is_forced_only_where_that_was_said(
+    tmp_path: Path, words: str, is_forced: bool
+) -> None:
+    daemon = backend()
+    await ask(daemon, tmp_path, command("stop", "web", words))
+    assert [asked[0] for asked in daemon.asked] == [Verb.STOP]
+    assert daemon.was_forced is is_forced
+
+
 async def test_a_status_of_all_has_virtsupd_first(tmp_path: Path) -> None:
     daemon = backend()
     found = await ask(daemon, tmp_path, command("status", "root"))

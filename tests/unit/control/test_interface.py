@@ -126,6 +126,17 @@ async def test_commands_reach_the_engine(tmp_path: Path, method: str, verb: Verb
     assert found["touched"] == ["web"]
 
 
+@pytest.mark.parametrize("method", ["Start", "Stop", "Restart"])
+@pytest.mark.parametrize("force", [True, False])
+async def test_a_command_is_forced_only_where_that_was_said(
+    tmp_path: Path, method: str, force: bool
+) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        good(method, await caller.call(method, {"names": ["web"], "force": force}))
+    assert daemon.was_forced is force
+
+
 async def test_with_more_a_command_tells_its_progress(tmp_path: Path) -> None:
     daemon = backend()
     daemon.holds = anyio.Event()

@@ -1,5 +1,7 @@
 """What guests would lose by the end of a service keeps it up, until somebody insists."""
 
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
+from structlog.testing import capture_logs
 from tests.support.whole_daemon import whole_daemon
 
 from virtsupd.config.kinds import Built, Kind, KindParts
@@ -47,20 +50,23 @@ class Guard:
     """A guard that says what the test says."""
 
     answer: Callable[[int], str | None]
+    done: Callable[[], str | None] = lambda: None
 
     def stop_harm(self, pid: int) -> str | None:
         return self.answer(pid)
 
     def harm_done(self) -> str | None:
-        return None
+        return self.done()
 
 
 @asynccontextmanager
 async def guarded(
-    directory: Path, answer: Callable[[int], str | None]
+    directory: Path,
+    answer: Callable[[int], str | None],
+    done: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[DaemonBackend]:
     """Yield a daemon that runs `front`, whose end `answer` is asked about with its pid."""
-    built = Built({}, stop_guards={FRONT: Guard(answer)})
+    built = Built({}, stop_guards={FRONT: Guard(answer, done)})
     kind = Kind((), lambda: KindParts(KindTable, lambda table, context: built))
     async with whole_daemon(directory, SERVICES, {"guarded": kind}) as backend:
         await backend.ask(Verb.WAIT, [FRONT], who="a test")
@@ -150,3 +156,29 @@ async def test_a_command_that_would_stop_more_by_now_is_refused(tmp_path: Path) 
     [report] = answers[0].reports
     assert report.result is Result.REFUSED
     assert report.message == "late would now be stopped, too; ask again"
+
+
+async def test_what_a_crash_has_cost_is_shown_with_the_service(
+    tmp_path: Path,
+) -> None:
+    answers: list[str | None] = []
+
+    def done() -> str | None:
+        answers.append("the lamp went out" if answers else None)
+        return answers[-1]
+
+    with capture_logs() as logged:
+        async with guarded(tmp_path, lambda pid: None, done) as backend:
+            with anyio.fail_after(10):
+                while not answers:  # of its first start
+                    await anyio.lowlevel.checkpoint()
+            assert backend.snapshot(FRONT).status_text == ""
+            before = backend.snapshot(FRONT).pid
+            assert before is not None
+            os.kill(before, signal.SIGKILL)
+            with anyio.fail_after(10):
+                while backend.snapshot(FRONT).status_text != "the lamp went out":
+                    await anyio.lowlevel.checkpoint()
+            assert backend.snapshot(FRONT).pid not in (before, None)
+    [line] = [line for line in logged if line["event"] == "guests lost something"]
+    assert (line["service"], line["reason"]) == ("front", "the lamp went out")
