@@ -176,6 +176,7 @@ def step(name: str, fate: str, **facts: Any) -> dict[str, Any]:
         "command": [],
         "touches": [],
         "guests": [],
+        "harms": [],
         **facts,
     }
 

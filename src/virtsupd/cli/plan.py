@@ -101,7 +101,7 @@ def _cost(step: Step) -> str:
         f"also restarts {others}" if others else "",
         f"ends {'guest' if len(guests) == 1 else 'guests'} {', '.join(guests)}" if guests else "",
     ]
-    found = "; ".join(part for part in parts if part)
+    found = "; ".join(part for part in (*parts, *map(harmless, step["harms"])) if part)
     return f" ({found})" if found else ""
 
 
@@ -126,17 +126,14 @@ def _note(step: Step, key: ChangedKey) -> str:
 
 
 def _guests_text(steps: list[Step]) -> str:
-    """Say that no guest ends, by a reload (which never ends one) or by what it leaves to do."""
-    pending = [step for step in steps if step["fate"] == "pending"]
-    harmless_ones = [s["name"] for s in pending if not s["guests"] and s["kind"] != "guest"]
-    if not harmless_ones:
-        return ""
-    which = ", ".join(harmless_ones)
-    return f"no guest ends by a restart of {which}"
+    """Say that no guest ends by what a reload, which never ends one, leaves to do."""
+    names = ", ".join(restartable(steps))
+    return f"no guest ends by a restart of {names}" if names else ""
 
 
 def restartable(steps: list[Step]) -> Iterator[str]:
-    """Yield the services that a restart brings up to date without the end of a guest."""
+    """Yield the services that a restart brings up to date at no guest's expense."""
     for step in steps:
-        if step["fate"] == "pending" and step["kind"] != "guest" and not step["guests"]:
+        is_free = step["kind"] != "guest" and not step["guests"] and not step["harms"]
+        if step["fate"] == "pending" and is_free:
             yield step["name"]

@@ -166,6 +166,7 @@ class Step(TypedDict):
     command: list[str]
     touches: list[str]
     guests: list[str]
+    harms: list[str]
 
 
 class Next(TypedDict):

@@ -32,6 +32,8 @@ class Step:
     """Other services that this command would stop and start again."""
     guests: tuple[Name, ...] = ()
     """The guests that would end with it, which is refused without --guests."""
+    harms: tuple[str, ...] = ()
+    """What guests that run on would lose by it, which is refused without --force."""
 
 
 @dataclass(frozen=True, slots=True)

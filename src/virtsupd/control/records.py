@@ -103,6 +103,7 @@ def _step(step: Step) -> dict[str, object]:
         "command": step.command,
         "touches": step.touches,
         "guests": step.guests,
+        "harms": step.harms,
     }
 
 

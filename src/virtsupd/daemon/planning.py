@@ -37,6 +37,32 @@ def canonical(engine: Engine, event: Reloaded, names: Iterable[str]) -> frozense
     return frozenset(_resolved(engine, event, name) for name in names)
 
 
+def ended_by(steps: Iterable[Step]) -> frozenset[Name]:
+    """Return the services that a reload ends, or the restarts that it leaves to somebody would."""
+    found: set[Name] = set()
+    for step in steps:
+        if step.fate in (Fate.STOPPED, Fate.PENDING):
+            found.update((step.name, *step.touches))
+    return frozenset(found)
+
+
+def harmful(steps: Iterable[Step], harms: Mapping[Name, str]) -> Iterator[str]:
+    """Yield why a reload is refused that would cost guests something: `harms`, by service."""
+    for step in steps:
+        if step.fate is Fate.STOPPED and step.name in harms:
+            yield f"{step.name}: it would be stopped: {harms[step.name]}"
+
+
+def with_harms(steps: Iterable[Step], harms: Mapping[Name, str]) -> tuple[Step, ...]:
+    """Return the steps with what guests would lose by the restarts that are left to somebody."""
+    return tuple(
+        replace(step, harms=tuple(harms[n] for n in (step.name, *step.touches) if n in harms))
+        if step.fate is Fate.PENDING
+        else step
+        for step in steps
+    )
+
+
 def _resolved(engine: Engine, event: Reloaded, name: str) -> Name:
     try:
         return event.graph.resolve(name)

@@ -1,6 +1,6 @@
 """The configuration in force, and how another one takes its place: as a whole or not at all."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,12 +14,13 @@ from virtsupd.control.backend import JobOrder
 from virtsupd.control.commands import ShuttingDownError
 from virtsupd.control.plan import Plan, Step
 from virtsupd.control.server import ControlServer
+from virtsupd.core.engine import Engine
 from virtsupd.core.events import Added, Reloaded
 from virtsupd.core.forecast import Fate
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.daemon import surroundings
-from virtsupd.daemon.planning import canonical, planned_steps
+from virtsupd.daemon.planning import canonical, ended_by, harmful, planned_steps, with_harms
 from virtsupd.daemon.scheduled import Scheduled
 from virtsupd.errors import ConfigError, ReexecutingError
 from virtsupd.process.aside import aside
@@ -52,6 +53,8 @@ class Configuration:
         """The one in force: whoever keeps a part of it keeps an old one after a reload."""
         self.changed: Callable[[], None] = _nothing
         """Told after each reload that another configuration is in force."""
+        self.harms: Callable[[Collection[Name]], Awaitable[Mapping[Name, str]]] = _no_harms
+        """Asked what guests would lose by the end of services, in words that say how it is kept."""
         self._kinds = kinds
         self._files = files
         self._server = server
@@ -143,18 +146,35 @@ class Configuration:
         """
         faults = await surroundings.faults(new)
         unfit = await surroundings.unfit(new)
-        # What is under way may be the end of what a guest is bound to: the verdict comes after it.
-        while not supervisor.is_idle:
-            await anyio.lowlevel.checkpoint()
-        _check_life(supervisor)
-        engine = supervisor.engine
+        harms: dict[Name, str] = {}
+        asked: frozenset[Name] = frozenset()
+        while True:
+            # What is under way may be the end of what a guest is bound to: the verdict comes after it.
+            while not supervisor.is_idle:
+                await anyio.lowlevel.checkpoint()
+            _check_life(supervisor)
+            event = self._event(new, supervisor.engine, unfit)
+            steps = planned_steps(supervisor.engine, self.loaded, new, event)
+            if asked >= (ending := ended_by(steps)):
+                break  # and nothing has changed since it was looked at
+            harms |= await self.harms(ending - asked)
+            asked |= ending
+        if refused := tuple(harmful(steps, harms)):
+            raise ConfigError(refused)
+        warnings = _warnings(self.loaded, new, faults, steps, unfit)
+        return event, Plan(with_harms(steps, harms), tuple(warnings))
+
+    def _event(self, new: Loaded, engine: Engine, unfit: Collection[Name]) -> Reloaded:
+        """Return what would put a configuration in force at this moment.
+
+        Raises:
+            ConfigError: it cannot be put in force.
+        """
         graph = self._scheduled.graph(new, engine.graph.canonical)
         problems = (*_fixed_settings(self.loaded, new), *engine.reload_problems(graph))
         if problems:
             raise ConfigError(problems)
-        event = Reloaded(graph, new.host.shutdown, frozenset(unfit))
-        steps = planned_steps(engine, self.loaded, new, event)
-        return event, Plan(steps, tuple(_warnings(self.loaded, new, faults, steps, unfit)))
+        return Reloaded(graph, new.host.shutdown, frozenset(unfit))
 
     def _write(self, new: Loaded) -> None:
         try:
@@ -171,6 +191,10 @@ class Configuration:
 
 def _nothing() -> None:
     return
+
+
+async def _no_harms(_: Collection[Name]) -> Mapping[Name, str]:
+    return {}
 
 
 def _fixed_settings(old: Loaded, new: Loaded) -> tuple[str, ...]:

@@ -97,6 +97,7 @@ def test_a_fate_is_a_few_words(found: Any, future: str, past: str) -> None:
         ({"kind": "guest"}, " (ends this guest)"),
         ({"touches": ["b", "vm"], "guests": ["vm"]}, " (also restarts b; ends guest vm)"),
         ({"touches": ["v", "w"], "guests": ["v", "w"]}, " (ends guests v, w)"),
+        ({"harms": ["logs of vm would be lost"]}, " (logs of vm would be lost)"),
     ],
 )
 def test_what_a_restart_would_end_is_said(facts: dict[str, Any], cost: str) -> None:
@@ -143,7 +144,8 @@ def test_a_file_without_keys_has_another_content() -> None:
 def test_no_promise_is_made_for_guests_that_would_end() -> None:
     vm = step("vm", "pending", kind="guest", command=["restart", "vm"])
     net = step("net", "pending", command=["restart", "net", "--guests"], guests=["vm"])
-    assert "no guest ends" not in shown(vm, net).out
+    logs = step("logs", "pending", command=["restart", "logs"], harms=["logs would be lost"])
+    assert "no guest ends" not in shown(vm, net, logs).out
     assert "no guest ends by a restart of db\n" in shown(vm, net, step("db", "pending")).out
 
 

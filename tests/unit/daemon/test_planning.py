@@ -12,7 +12,8 @@ from virtsupd.control.plan import Step
 from virtsupd.core.engine import Engine
 from virtsupd.core.events import Booted, Reloaded
 from virtsupd.core.forecast import Fate
-from virtsupd.daemon.planning import canonical, planned_steps
+from virtsupd.core.names import Name
+from virtsupd.daemon.planning import canonical, ended_by, harmful, planned_steps, with_harms
 from virtsupd.errors import UnknownServiceError
 
 WEB = '[service.web]\ncommand = ["/bin/web"]\n'
@@ -75,6 +76,25 @@ def test_a_restart_that_would_end_guests_names_them(folder: Folder) -> None:
     step = planned(folder, text, text.replace("/bin/web", "/bin/other"))["web"]
     assert (step.touches, step.guests) == (("vm",), ("vm",))
     assert step.command == ("restart", "web", "--guests")
+
+
+def test_a_restart_that_would_cost_guests_something_says_what(folder: Folder) -> None:
+    text = WEB + NEEDS_WEB
+    found = tuple(planned(folder, text, text.replace("/bin/web", "/bin/other")).values())
+    assert ended_by(found) == {"web", "vm"}
+    harms = {Name("vm"): "its lamp goes out", Name("other"): "nothing of this"}
+    web, vm = with_harms(found, harms)[::-1]
+    assert (web.name, web.harms) == ("web", ("its lamp goes out",))
+    assert (vm.name, vm.harms) == ("vm", ())
+    assert list(harmful(found, harms)) == []
+
+
+def test_a_stop_that_would_cost_guests_something_is_refused(folder: Folder) -> None:
+    found = tuple(planned(folder, WEB, "").values())
+    assert ended_by(found) == {"web"}
+    assert list(harmful(found, {Name("web"): "the lamp goes out"})) == [
+        "web: it would be stopped: the lamp goes out"
+    ]
 
 
 def test_what_comes_and_goes_has_no_keys(folder: Folder) -> None:

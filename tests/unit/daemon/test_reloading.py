@@ -1,5 +1,6 @@
 """Another configuration takes the place of the one in force, or changes nothing."""
 
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -158,3 +159,44 @@ async def test_a_service_that_would_end_over_its_file_is_not_told_to_read_it(
             f"virtlogd: it would end over {text}",
             "web: nothing was reloaded: see the others",
         ]
+
+
+async def test_what_guests_would_lose_refuses_a_reload_or_is_told(tmp_path: Path) -> None:
+    asked: list[Collection[Name]] = []
+
+    async def harms(names: Collection[Name]) -> Mapping[Name, str]:
+        asked.append(names)
+        return {name: "a lamp goes out" for name in names if name == WEB}
+
+    async with whole_daemon(tmp_path) as backend:
+        backend._configuration.harms = harms
+        write_host(tmp_path, SERVICE.replace("1000", "2000"))
+        [step] = (await backend.reload_configuration()).steps
+        assert (step.fate, step.harms) == (Fate.PENDING, ("a lamp goes out",))
+        write_host(tmp_path, SERVICE.replace("web", "app"))
+        for way in (backend.reload_configuration, partial(backend.plan_reload, ())):
+            with pytest.raises(ConfigError, match="web: it would be stopped: a lamp goes out"):
+                await way()
+        assert backend.snapshot(WEB).state is State.RUNNING
+    assert asked == [{WEB}] * 3
+
+
+async def test_what_would_be_stopped_by_then_is_asked_about_too(tmp_path: Path) -> None:
+    """While guests are looked at, another service comes up that the reload would stop."""
+    asked: list[Collection[Name]] = []
+    text = SERVICE + SERVICE.replace("web", "late") + "autostart = false\n"
+
+    async with whole_daemon(tmp_path, text) as backend:
+
+        async def harms(names: Collection[Name]) -> Mapping[Name, str]:
+            asked.append(names)
+            if len(asked) == 1:
+                await backend.ask(Verb.START, [Name("late")], who="a test")
+            return {name: "a lamp goes out" for name in names if name == "late"}
+
+        backend._configuration.harms = harms
+        write_host(tmp_path, SERVICE.replace("web", "app"))
+        with pytest.raises(ConfigError, match="late: it would be stopped"):
+            await backend.reload_configuration()
+        assert backend.snapshot(Name("late")).state is State.RUNNING
+    assert asked == [{WEB}, {"late"}]
