@@ -31,6 +31,9 @@ AFTER_THE_FIRST_SERVICES = {
     for module in ("herd", "herd_conversation", "interface", "languages", "sexp", "varlink")
 }
 """Imported before virtsupd serves: what is imported later might be another version's."""
+FOR_GUESTS_OF_LIBVIRT = {
+    *("virtsupd.process.libvirt_link", "virtsupd.supervisor.domains", "virtsupd.libvirtlink"),
+}
 NEVER = {"virtsupd.cli.virtsupctl", "virtsupd.control.client", "virtsupd.logkeeper.keeper"}
 
 
@@ -52,6 +55,7 @@ def test_the_first_service_waits_for_no_module_that_it_does_not_need() -> None:
     assert not found & AT_FIRST_REQUEST
     assert not found & FOR_THEIR_TABLES
     assert not found & AFTER_THE_FIRST_SERVICES
+    assert not found & FOR_GUESTS_OF_LIBVIRT
     assert not found & NEVER
 
 

@@ -21,7 +21,7 @@ from virtsupd.core.events import Booted, ClockSet, OutputChanged
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.daemon.backend import Beginning, DaemonBackend
-from virtsupd.daemon.domains import Processes, domains_over
+from virtsupd.daemon.domains import GuestsOfLibvirt, Processes
 from virtsupd.daemon.ending import Ending, meant_by_interrupt, meant_by_term
 from virtsupd.daemon.guarding import Guarding
 from virtsupd.daemon.past import facts_of, past_of
@@ -43,6 +43,7 @@ from virtsupd.process.signals import handling
 from virtsupd.process.stop import GoneWatch
 from virtsupd.process.store import DirectoryStore, StateDirectory
 from virtsupd.process.successor import check_program
+from virtsupd.supervisor.domain_work import domains_of
 from virtsupd.supervisor.guests import Guests
 from virtsupd.supervisor.host_files import HostFiles
 from virtsupd.supervisor.interpreter import Interpreter
@@ -157,6 +158,7 @@ class Daemon:
                     tasks.start_soon(self._server.serve, self._backend)
                     self._begin()
                     await anyio.lowlevel.checkpoint()  # the server imports its languages
+                    self._guests_of_libvirt.attend()
                     if self._handover is not None:
                         await self._go_on(self._handover)
                     else:
@@ -164,7 +166,7 @@ class Daemon:
                     _keep_for_good()
                     await self._ending.complete()
                     self._supervisor.close()
-                    await self._domains.leave()
+                    await self._guests_of_libvirt.leave()
                     await self._server.finish(_LAST_ANSWERS_SECONDS)
                     tasks.cancel_scope.cancel()
                 await self._let_go()
@@ -199,21 +201,26 @@ class Daemon:
             tasks=tasks,
         )
         guests = Guests(lambda: self._configuration.loaded, commands=machine.commands, tasks=tasks)
-        self._domains = domains_over(
-            self._processes, lambda: self._supervisor, clock=self._clock, tasks=tasks
-        )
-        self._configuration.changed = self._domains.attend
         self._interpreter = Interpreter(
             machine=machine,
             records=self._records,
             memory=self._memory,
             timers=timers,
             guests=guests,
-            domains=self._domains,
         )
         machine.told = self._interpreter.told
         self._interpreter.forgot = self._scheduled.forget
+        self._guests_of_libvirt = GuestsOfLibvirt(
+            self._interpreter,
+            self._processes,
+            lambda: self._supervisor,
+            clock=self._clock,
+            tasks=tasks,
+        )
+        self._configuration.changed = self._guests_of_libvirt.attend
         graph = self._configuration.graph()
+        if domains_of(graph):
+            self._guests_of_libvirt.prepare()
         take_names(self._records, self._outputs, graph)
         engine = Engine(
             graph,
@@ -314,7 +321,6 @@ class Daemon:
         for warning in self._backend.facts().warnings:
             log.warning("configuration or host", reason=warning)
         self._supervisor.post(Booted())
-        self._domains.attend()
         self._own_notify.say("READY=1", f"STATUS=supervising {len(loaded.specs)} services")
         log.info("virtsupd ready", socket=str(loaded.host.socket), pid=os.getpid())
         self._ending.go_on()

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
 from virtsupd.process.clock import Clock
-from virtsupd.process.libvirt_link import LibvirtLink
 from virtsupd.process.plan import Spawner
 from virtsupd.process.reaper import Reaper
-from virtsupd.supervisor.domains import Domains, domains_of
-from virtsupd.supervisor.libvirts import Libvirts
+from virtsupd.supervisor.domain_work import domains_of
+from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from virtsupd.supervisor.domains import Domains
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +25,56 @@ class Processes:
     reaper: Reaper
 
 
-def domains_over(
-    processes: Processes, supervisor: Callable[[], Supervisor], *, clock: Clock, tasks: TaskGroup
-) -> Domains:
-    """Return what carries out the effects about guests of libvirt; no link is made before it is needed.
+class GuestsOfLibvirt:
+    """Carries out the effects about guests of libvirt from when it is needed on.
 
-    `supervisor` returns the one that is told; it may be made later.
+    What it takes is imported then, which a host without such guests does not wait for at its start.
     """
-    spawner, children = processes.spawner, processes.reaper
-    return Domains(
-        Libvirts(lambda uri: LibvirtLink(uri, spawner=spawner, children=children), tasks=tasks),
-        declared=lambda: domains_of(supervisor().engine.graph),
-        post=lambda event: supervisor().post(event),
-        clock=clock,
-        tasks=tasks,
-    )
+
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        processes: Processes,
+        supervisor: Callable[[], Supervisor],
+        *,
+        clock: Clock,
+        tasks: TaskGroup,
+    ) -> None:
+        """Take who is to have them, and what returns the supervisor, which may be made later."""
+        self._interpreter = interpreter
+        self._processes = processes
+        self._supervisor = supervisor
+        self._clock = clock
+        self._tasks = tasks
+        self._domains: Domains | None = None
+
+    def prepare(self) -> "Domains":
+        """Return what starts, watches and ends them; no link is made before it is needed."""
+        if self._domains is None:
+            from virtsupd.process.libvirt_link import LibvirtLink  # noqa: PLC0415  (see above)
+            from virtsupd.supervisor.domains import Domains  # noqa: PLC0415  (see above)
+            from virtsupd.supervisor.libvirts import Libvirts  # noqa: PLC0415  (see above)
+
+            spawner, children = self._processes.spawner, self._processes.reaper
+            libvirts = Libvirts(
+                lambda uri: LibvirtLink(uri, spawner=spawner, children=children),
+                clock=self._clock,
+                tasks=self._tasks,
+            )
+            self._domains = self._interpreter.domains = Domains(
+                libvirts,
+                declared=lambda: domains_of(self._supervisor().engine.graph),
+                post=lambda event: self._supervisor().post(event),
+                clock=self._clock,
+                tasks=self._tasks,
+            )
+        return self._domains
+
+    def attend(self) -> None:
+        """Listen to what becomes of all domains that services stand for, whether these run or not."""
+        self.prepare().attend()
+
+    async def leave(self) -> None:
+        """Listen no more; guests run on."""
+        if self._domains is not None:
+            await self._domains.leave()

@@ -1,8 +1,9 @@
 """The port between the interpreter and guests that libvirt runs: what it has done with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from virtsupd.core.domain import DomainSpec
 from virtsupd.core.effects import (
     AdoptDomain,
     AwaitReady,
@@ -12,9 +13,17 @@ from virtsupd.core.effects import (
     WatchHealth,
 )
 from virtsupd.core.events import Event, Gone, NeverMade, SpawnFailed
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 
 Post = Callable[[Event], None]
+
+
+def domains_of(graph: ServiceGraph) -> Mapping[DomainSpec, Name]:
+    """Return the domains that services stand for, by the definitions in force."""
+    specs = graph.spec_by_name.items()
+    return {spec.domain: name for name, spec in specs if spec.domain is not None}
+
 
 _NOTHING = "nothing here speaks with libvirt"
 

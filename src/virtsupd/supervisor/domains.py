@@ -37,7 +37,6 @@ from virtsupd.core.events import (
     SpawnFailed,
     Told,
 )
-from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Readiness
 from virtsupd.process.clock import Clock
@@ -72,12 +71,6 @@ class _Guest:
     watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     ending: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     said: str = ""
-
-
-def domains_of(graph: ServiceGraph) -> Mapping[DomainSpec, Name]:
-    """Return the domains that services stand for, by the definitions in force."""
-    specs = graph.spec_by_name.items()
-    return {spec.domain: name for name, spec in specs if spec.domain is not None}
 
 
 class Domains:

@@ -79,15 +79,15 @@ class Interpreter:
         memory: Memory,
         timers: EngineTimers,
         guests: GuestWork | None = None,
-        domains: DomainWork | None = None,
     ) -> None:
-        """Take the parts; without `guests` there are none but services, nor domains among them."""
+        """Take the parts; without `guests` there are none but services."""
         self._machine = machine
         self._records = records
         self._memory = memory
         self._timers = timers
         self._guests = guests or NoGuests()
-        self._domains = domains or NoDomains()
+        self.domains: DomainWork = NoDomains()
+        """Put there before the first service stands for a domain."""
         self._runs: dict[Name, Run] = {}
         self._unseen = Unseen(self._adopt)
         self.post: Callable[[Event], None] = _nowhere
@@ -100,7 +100,7 @@ class Interpreter:
         """Do what an effect says, except Answer, Announce and Finish, which are the loop's."""
         if isinstance(effect, GuestEffect):
             self.flush()
-            touch_guests(effect, self._guests, self._domains, self.post)
+            touch_guests(effect, self._guests, self.domains, self.post)
             return
         match effect:
             case Spawn() | Adopt() | Terminate() | Kill() | RunReload():
@@ -161,8 +161,8 @@ class Interpreter:
                 assert_never(effect)
 
     def _watch(self, effect: AwaitReady | WatchHealth | EndWatches) -> None:
-        if self._domains.has(effect.name):
-            self._domains.watch(effect, self.post)
+        if self.domains.has(effect.name):
+            self.domains.watch(effect, self.post)
             return
         run = self._runs.get(effect.name)
         match effect:
@@ -198,7 +198,7 @@ class Interpreter:
     def _give_back(self, effect: Release | Forget) -> None:
         self._machine.release(effect.name)
         if isinstance(effect, Forget):
-            self._domains.forget(effect.name)
+            self.domains.forget(effect.name)
             self._machine.forget(effect.name)
             self._records.forget(effect.name)
             if effect.is_over:
