@@ -11,6 +11,7 @@ from virtsupd.core.shutdown_policy import GuestEnd
 from virtsupd.services.firmware import FirmwareDescriptions
 from virtsupd.services.libvirt_actions import admin_actions, libvirtd_actions
 from virtsupd.services.libvirt_guests import LibvirtGuests, local_uri
+from virtsupd.services.libvirt_health import libvirtd_watch
 from virtsupd.services.libvirt_host import connection_refusals, log_refusals
 from virtsupd.services.libvirt_limits import (
     AdminTable,
@@ -79,7 +80,12 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
             *connection_faults(table, listening),
             *firmware.problems,
         ),
-        warnings=(*gone_warnings(table), *unsafe(table, listening), *lost_logs(table)),
+        warnings=(
+            *gone_warnings(table),
+            *unsafe(table, listening),
+            *lost_logs(table),
+            *libvirtd_watch(table).warnings,
+        ),
         host_faults=lambda: (*connection_refusals(table, listening), *log_refusals(table)),
         guest_hosts={Name("libvirtd"): _guests(table, context)},
     )
@@ -126,6 +132,7 @@ def _keys(
             **admin_actions("libvirtd", table.unix_sock_dir, table, table.libvirt),
             **libvirtd_actions(table, table.libvirt, listening),
         },
+        **libvirtd_watch(table).keys,
     }
     if listening.why_no_tls:
         keys["description"] = f"manages virtual machines; {listening.why_no_tls}"
