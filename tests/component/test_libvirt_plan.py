@@ -115,7 +115,10 @@ def test_a_changed_size_of_console_logs_holds_at_once_for_a_log_that_is_open(
     assert host.control("plan").stdout == "a reload would change nothing\n"
 
 
-def test_what_virtlogd_reads_once_is_pending(host: LibvirtHost) -> None:
+def test_what_virtlogd_reads_once_is_pending_and_its_price_is_told(
+    host: LibvirtHost, guest: Guest
+) -> None:
+    virtlogd = host.pid("virtlogd")
     change(host, "virtlog", "max_clients = 512")
     change(host, "virtlog", "max_backups = 2")
     done = json.loads(host.control("--json", "reload").stdout)
@@ -125,8 +128,13 @@ def test_what_virtlogd_reads_once_is_pending(host: LibvirtHost) -> None:
         "max_clients": "restart",
         "max_backups": "reload",
     }
+    assert guest.name in step["harms"][0]
     found = host.status("virtlogd")
     assert (found["replacement_pending"], found["reload_pending"]) == (True, False)
+    done_again = host.control("reload", "--restart").stdout
+    assert f"guest {guest.name}" in done_again
+    assert "no guest ends" not in done_again
+    assert host.pid("virtlogd") == virtlogd
     change(host, "virtlog", "max_clients = 1024")
     host.control("reload")
     assert not host.status("virtlogd")["replacement_pending"]
