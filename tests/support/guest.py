@@ -67,7 +67,9 @@ class Guest:
             shutil.copy(BUILT / file, boot / file)
         (self._host.root / "var/log/libvirt/qemu").mkdir(exist_ok=True)
         definition = self._host.shared / f"{self.name}.xml"
-        definition.write_text(_DOMAIN.format(name=escape(self.name), devices=self._devices))
+        definition.write_text(
+            _DOMAIN.format(name=escape(self.name, {"'": "&apos;"}), devices=self._devices)
+        )
         self._host.run("virsh", "--quiet", "define", str(definition))
 
     def ticks(self) -> int:
