@@ -9,11 +9,13 @@ import anyio.lowlevel
 import pytest
 from tests.support.whole_daemon import SERVICE, WEB, whole_daemon, write_host
 
+from virtsupd.control.commands import ShuttingDownError
 from virtsupd.core.events import Verb
 from virtsupd.core.forecast import Fate
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
-from virtsupd.errors import ConfigError, UnknownServiceError
+from virtsupd.daemon import reloading
+from virtsupd.errors import ConfigError, ReexecutingError, UnknownServiceError
 
 pytestmark = pytest.mark.process
 
@@ -200,3 +202,58 @@ async def test_what_would_be_stopped_by_then_is_asked_about_too(tmp_path: Path) 
             await backend.reload_configuration()
         assert backend.snapshot(Name("late")).state is State.RUNNING
     assert asked == [{WEB}, {"late"}]
+
+
+async def test_who_is_ending_or_becoming_another_program_reloads_nothing(tmp_path: Path) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        write_host(tmp_path, SERVICE.replace("1000", "2000"))
+        backend._supervisor.interrupt(ReexecutingError())
+        with pytest.raises(ReexecutingError):
+            await backend.reload_configuration()
+        backend._supervisor.resume()
+        backend.end("shutdown", who="a test")
+        with pytest.raises(ShuttingDownError):
+            await backend.reload_configuration()
+        assert '"1000"' in backend.definition(WEB)
+
+
+async def test_a_file_that_cannot_be_read_in_time_refuses_the_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        monkeypatch.setattr(reloading, "_LOAD_SECONDS", 0.0)
+        with pytest.raises(ConfigError, match="cannot be read within 0 s"):
+            await backend.reload_configuration()
+        assert backend.snapshot(WEB).state is State.RUNNING
+
+
+READER = """[service.virtlogd]
+command = ["/bin/sleep", "1000"]
+ready = "none"
+autostart = true
+reload = {{ command = ["/bin/sh", "-c", "echo {word} >> {told}"] }}
+"""
+
+
+async def test_a_running_service_is_told_only_of_files_that_it_does_not_end_over(
+    tmp_path: Path,
+) -> None:
+    told, place = tmp_path / "told", tmp_path / "log"
+    own = READER.format(word="told", told=told)
+    virtlogd = Name("virtlogd")
+    async with whole_daemon(tmp_path, VIRTLOG.format(place=place) + own) as backend:
+        await backend.ask(Verb.WAIT, [virtlogd], who="a test")
+        write_host(tmp_path, VIRTLOG.format(place=tmp_path) + own)
+        plan = await backend.reload_configuration()
+        [step] = [step for step in plan.steps if step.name == virtlogd]
+        assert (step.fate, step.command) == (Fate.UNREAD, ("reload", "virtlogd"))
+        assert any("over which it would end: log_outputs" in text for text in plan.warnings)
+        assert backend.snapshot(virtlogd).is_reload_pending
+        assert not told.exists()
+        write_host(tmp_path, VIRTLOG.format(place=tmp_path / "other") + own)
+        plan = await backend.reload_configuration()
+        assert virtlogd in plan.reloaded
+        with anyio.fail_after(10):
+            while backend.snapshot(virtlogd).is_reload_pending:
+                await anyio.lowlevel.checkpoint()
+        assert told.read_text() == "told\n"
