@@ -98,11 +98,9 @@ def _step(
         is_told=found.is_told,
         for_others=found.for_others,
     )
-    if old is not None and new is not None:
+    if old is not None and new is not None and is_changed(old, new):
         keys = (*changed_keys(old, new), *_changed_settings(old, new, files))
-        step = replace(
-            step, is_changed=is_changed(old, new), keys=tuple(sorted(keys, key=_urgency))
-        )
+        step = replace(step, is_changed=True, keys=tuple(sorted(keys, key=_urgency)))
     return _with_command(engine, step)
 
 
