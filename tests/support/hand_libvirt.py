@@ -45,6 +45,7 @@ class HandLibvirt:
     """`start` returns when it is set."""
     doomed: set[str] = field(default_factory=set)
     """Guests that crash as soon as they are started."""
+    lists_to_fail: int = 0
 
     def __post_init__(self) -> None:
         self.on_news: Callable[[DomainNews], None] = _nobody
@@ -79,6 +80,9 @@ class HandLibvirt:
 
     async def domains(self) -> Mapping[str, DomainNews]:
         await self._call("domains", "")
+        if self.lists_to_fail:
+            self.lists_to_fail -= 1
+            raise DomainError("failed", "libvirt is busy")
         return dict(self.found)
 
     async def start(self, domain: str) -> None:

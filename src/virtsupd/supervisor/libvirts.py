@@ -7,6 +7,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from virtsupd.process.clock import Clock
 from virtsupd.process.domains import DomainError, DomainLink, DomainNews
 from virtsupd.process.filechanges import FileChanges
 
@@ -14,6 +15,7 @@ log = structlog.get_logger()
 
 LOST_SECONDS = 0.2
 """How soon a call is tried again that found the connection lost, before that was told."""
+_LIST_AGAIN_SECONDS = 1.0
 SOCKETS: Mapping[str, str] = {"qemu:///system": "/run/libvirt/libvirt-sock"}
 """By URI: what appears when its libvirtd comes up."""
 
@@ -27,6 +29,8 @@ class _Libvirt:
     connected: anyio.Event = field(default_factory=anyio.Event)
     why: str = "not connected yet"
     """While it is not connected."""
+    changes: int = 0
+    """How often a connection was made or lost."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
@@ -37,10 +41,12 @@ class Libvirts:
         self,
         make_link: Callable[[str], DomainLink],
         *,
+        clock: Clock,
         tasks: TaskGroup,
         sockets: Mapping[str, str] = SOCKETS,
     ) -> None:
         self._make_link = make_link
+        self._clock = clock
         self._tasks = tasks
         self._sockets = sockets
         self._libvirts: dict[str, _Libvirt] = {}
@@ -93,9 +99,9 @@ class Libvirts:
         return found
 
     def _changed(self, libvirt: _Libvirt, why: str, *, is_up: bool) -> None:
+        libvirt.changes += 1
         if is_up:
-            log.info("connected to libvirt", uri=libvirt.uri)
-            self._tasks.start_soon(self._list, libvirt)
+            self._tasks.start_soon(self._list, libvirt, libvirt.changes)
         elif libvirt.connected.is_set():
             log.warning("lost libvirt; its guests run on", uri=libvirt.uri, reason=why)
             libvirt.connected = anyio.Event()
@@ -104,16 +110,22 @@ class Libvirts:
         else:
             libvirt.why = why
 
-    async def _list(self, libvirt: _Libvirt) -> None:
-        """Tell how all domains are, before anybody goes on who waits for the connection."""
-        try:
-            found = await libvirt.link.domains()
-        except DomainError as error:
-            libvirt.why = str(error)
+    async def _list(self, libvirt: _Libvirt, change: int) -> None:
+        """Tell how all domains are, before anybody goes on who waits for the connection.
+
+        A list that failed is asked for again, as long as the connection stays what it is.
+        """
+        while self._libvirts.get(libvirt.uri) is libvirt and libvirt.changes == change:
+            try:
+                found = await libvirt.link.domains()
+            except DomainError as error:
+                libvirt.why = str(error)
+                await self._clock.sleep(_LIST_AGAIN_SECONDS)
+                continue
+            if self._libvirts.get(libvirt.uri) is libvirt:
+                self.on_list(libvirt.uri, found)
+                libvirt.connected.set()
             return
-        if self._libvirts.get(libvirt.uri) is libvirt:
-            self.on_list(libvirt.uri, found)
-            libvirt.connected.set()
 
     async def _nudge(self, libvirt: _Libvirt, path: str) -> None:
         """Have the link try at once when the socket of its libvirtd comes up."""

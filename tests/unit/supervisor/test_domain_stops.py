@@ -25,7 +25,7 @@ async def stop(
     begun.set()
     with anyio.fail_after(DEADLINE_SECONDS):
         async with anyio.create_task_group() as tasks:
-            libvirts = Libvirts(lambda _uri: libvirt, tasks=tasks, sockets={})
+            libvirts = Libvirts(lambda _uri: libvirt, clock=clock, tasks=tasks, sockets={})
             ending = DomainStop(
                 domain=DomainSpec("web1"),
                 how=how,

@@ -78,7 +78,7 @@ class Host:
 async def hosting(libvirt: HandLibvirt) -> AsyncIterator[Host]:
     async with anyio.create_task_group() as tasks:
         clock, posted = NapClock(), list[Event]()
-        libvirts = Libvirts(lambda _uri: libvirt, tasks=tasks, sockets={})
+        libvirts = Libvirts(lambda _uri: libvirt, clock=clock, tasks=tasks, sockets={})
         domains = Domains(
             libvirts, declared=lambda: PAIRS, post=posted.append, clock=clock, tasks=tasks
         )

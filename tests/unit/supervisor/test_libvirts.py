@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.support.hand_libvirt import HandLibvirt, running
+from tests.support.hand_libvirt import HandLibvirt, NapClock, running
 
 from virtsupd.supervisor.libvirts import Libvirts
 
@@ -20,7 +20,9 @@ async def linked(
 ) -> AsyncIterator[Libvirts]:
     with anyio.fail_after(DEADLINE_SECONDS):
         async with anyio.create_task_group() as tasks:
-            yield Libvirts(lambda _uri: libvirt, tasks=tasks, sockets=sockets or {})
+            yield Libvirts(
+                lambda _uri: libvirt, clock=NapClock(), tasks=tasks, sockets=sockets or {}
+            )
             tasks.cancel_scope.cancel()
 
 
@@ -30,6 +32,13 @@ async def test_the_list_is_told_before_anybody_goes_on() -> None:
         libvirts.on_list = lambda uri, found: told.append(f"{uri} {sorted(found)}")
         await libvirts.connected(URI, lambda _why: None)
         assert told == [f"{URI} ['web1']"]
+
+
+async def test_a_list_that_failed_is_asked_for_again() -> None:
+    libvirt = HandLibvirt({"web1": running("web1")}, lists_to_fail=2)
+    async with linked(libvirt) as libvirts:
+        await libvirts.connected(URI, lambda _why: None)
+        assert libvirt.asked == ["nudge", "domains", "domains", "domains"]
 
 
 async def test_who_waits_is_told_why() -> None:
