@@ -101,7 +101,15 @@ def odd_data(draw: st.DrawFn) -> TableData:
     return data
 
 
-NOT_ASKED: Final = {"autostart", "libvirt", "qemu", "dmidecode", "requirement", "firmwares"}
+NOT_ASKED: Final = {
+    "autostart",
+    "activation",
+    "libvirt",
+    "qemu",
+    "dmidecode",
+    "requirement",
+    "firmwares",
+}
 THREADS: Final = {"min_workers", "prio_workers", "admin_min_workers"}
 """Not with large numbers: the threads are made, and the host would suffer."""
 

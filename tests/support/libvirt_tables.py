@@ -62,6 +62,7 @@ _NOT_IN_THE_FILE: Final = {
     "requirement",
     "firmwares",
     "autostart",
+    "activation",
 }
 
 

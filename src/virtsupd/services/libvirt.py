@@ -10,6 +10,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd
 from virtsupd.services.firmware import FirmwareDescriptions
 from virtsupd.services.libvirt_actions import admin_actions, libvirtd_actions
+from virtsupd.services.libvirt_activation import activation_faults, libvirtd_sockets
 from virtsupd.services.libvirt_guests import LibvirtGuests, local_uri
 from virtsupd.services.libvirt_health import libvirtd_watch
 from virtsupd.services.libvirt_host import connection_refusals, log_refusals
@@ -78,6 +79,7 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
             *client_faults(table),
             *admin_faults(table),
             *connection_faults(table, listening),
+            *(activation_faults(table, listening) if table.activation else ()),
             *firmware.problems,
         ),
         warnings=(
@@ -122,7 +124,7 @@ def _keys(
     table: LibvirtTable, required: object, file: Path, listening: Remote
 ) -> dict[str, object]:
     prefixes = [table.libvirt, table.qemu, table.dmidecode]
-    flags = ["--listen"] if listening.listens else []
+    flags = ["--listen"] if listening.listens and not table.activation else []
     keys: dict[str, object] = {
         "command": [program("libvirtd", table.libvirt), "-f", str(file), *flags],
         "environment": {"PATH": search_path(prefixes)},
@@ -134,6 +136,8 @@ def _keys(
         },
         **libvirtd_watch(table).keys,
     }
+    if table.activation:
+        keys["sockets"] = libvirtd_sockets(table, listening)
     if listening.why_no_tls:
         keys["description"] = f"manages virtual machines; {listening.why_no_tls}"
     return keys

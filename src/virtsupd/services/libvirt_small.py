@@ -7,6 +7,7 @@ from virtsupd.config.kinds import Built, KindContext
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.core.names import Name
 from virtsupd.services.libvirt_actions import admin_actions
+from virtsupd.services.libvirt_activation import small_sockets
 from virtsupd.services.libvirt_health import small_watch
 from virtsupd.services.libvirt_host import log_refusals
 from virtsupd.services.libvirt_limits import LogTable
@@ -33,13 +34,15 @@ def small_daemon(
     file = context.host.generated_dir / kind / f"{unit}.conf"
     refusals = partial(log_refusals, table)
     watch = small_watch(unit, OWN_SOCKET_DIRS[1], table.libvirt)
-    keys = {
+    keys: dict[str, object] = {
         "command": [program(unit, table.libvirt), "-f", str(file)],
         "environment": {"PATH": search_path([table.libvirt])},
         "autostart": table.autostart,
         "actions": admin_actions(unit, OWN_SOCKET_DIRS[1], table, table.libvirt),
         **watch.keys,
     }
+    if table.activation:
+        keys["sockets"] = small_sockets(unit)
     return Built(
         {unit: keys},
         files=(GeneratedFile(file, 0o644, conf_text(table), Name(unit), reread, refusals),),

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from virtsupd.config.model import KindTable
-from virtsupd.config.values import AbsolutePath
+from virtsupd.config.values import AbsolutePath, Flag
 
 SYSTEM_PATH: Final = (
     "/usr/local/sbin",
@@ -28,6 +28,9 @@ class PackageTable(KindTable):
 
     libvirt: AbsolutePath | None = None
     """Prefix of the libvirt whose daemon is run, sought in its sbin, bin and libexec; default: PATH."""
+    activation: Flag = False
+    """Whether virtsupd itself listens on the daemon's sockets and hands them over: who connects while
+    the daemon is restarted waits for it."""
 
 
 def search_path(prefixes: Iterable[str | None]) -> str:

@@ -257,3 +257,12 @@ def test_guests_end_through_its_own_socket_and_paused_ones_are_saved_where_other
     found = build(table, KindContext(host, CONTEXT.units)).guest_hosts[Name("libvirtd")]
     uri = "qemu+unix:///system?socket=/srv/virt/libvirt-sock"
     assert found == LibvirtGuests("/opt/l/sbin/virsh", uri, paused_end=paused)
+
+
+def test_with_activation_libvirtd_is_not_told_to_listen_itself() -> None:
+    built = made(activation=True, listen_tcp=True, listen_tls=False)
+    assert command(built) == ["libvirtd", "-f", FILE]
+    assert "sockets" in built.changes["libvirtd"]
+    assert "sockets" not in made().changes["libvirtd"]
+    (problem,) = made(activation=True, listen_tcp=True, listen_addr="a.example").problems
+    assert problem[0] == ("listen_addr",)
