@@ -186,3 +186,17 @@ def test_a_file_that_cannot_be_written_changes_nothing() -> None:
         assert f"cannot write {path}: Is a directory" in refused.stderr
         assert daemon.state("kept") == "running"
         shutil.rmtree(path)  # a shutdown would leave it: virtsupd did not make it
+
+
+def test_a_command_is_planned_and_not_carried_out() -> None:
+    text = service("base") + service("front", SLEEP, 'requires = ["base"]')
+    with virtsupd(text) as daemon:
+        base = daemon.pid("base")
+        planned = daemon.ctl("plan", "restart", "base").stdout.splitlines()
+        assert planned == [
+            "stops: base, front",
+            "starts: base",
+            "comes back with that: front",
+            "no guest ends",
+        ]
+        assert daemon.pid("base") == base

@@ -1,4 +1,7 @@
-"""The verb `plan`, and what a reload says: per service what happens, and why, in the same lines."""
+"""The verb `plan`, and what a reload says: per service what happens, and why, in the same lines.
+
+`plan start`, `plan stop` and `plan restart` say what that command would touch.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +29,45 @@ _PHRASES = {
     "unchanged": ("runs on; in force at once", "runs on; in force"),
 }
 """What would happen, and what has happened."""
+_COMMANDS = ("start", "stop", "restart")
 _COLORS = {"stopped": "red", "forgotten": "red", "pending": "yellow", "unread": "yellow"}
 
 
 def run(session: Session) -> int:
     """Print what a reload would do and return 0; one that would be refused is an error like any other."""
+    verb, *names = session.request.names or [""]
+    if verb in _COMMANDS and names:
+        return _command(session, verb, names)
     reply = session.call("Plan", {"names": session.request.names})
     if session.request.json:
         session.say_json(reply)
     else:
         show(session, reply, is_done=False)
+    return 0
+
+
+def _command(session: Session, verb: str, names: list[str]) -> int:
+    """Print what a command about services would stop and start now, and which guests would end."""
+    reply = session.call("WouldTouch", {"verb": verb, "names": names})
+    if session.request.json:
+        session.say_json(reply)
+        return 0
+    returning = [name for name in reply["stopped"] if name not in reply["started"]]
+    parts = {
+        "stops": reply["stopped"],
+        "starts": reply["started"],
+        "comes back with that": returning if verb == "restart" else [],
+    }
+    for phrase, found in parts.items():
+        if found:
+            session.say(f"{phrase}: {', '.join(found)}")
+    if reply["guests"]:
+        text = f"ends guests: {', '.join(reply['guests'])}"
+        session.say(session.style.paint("red", text))
+    elif reply["stopped"]:
+        session.say("no guest ends")
+    if not reply["stopped"] and not reply["started"]:
+        session.say(f"{verb} would change nothing")
     return 0
 
 

@@ -165,9 +165,10 @@ VERBS = (
     ),
     Verb(
         "plan",
-        "[NAME…]",
+        "[COMMAND] [NAME…]",
         "say what reload would do to each service, and why; change nothing",
-        text="Exit status 2: it would be refused.",
+        text="With start, stop or restart and names: what that command would touch. "
+        "Exit status 2: a reload would be refused.",
         options=(_ALL,),
     ),
     Verb(

@@ -105,6 +105,7 @@ class _Supervisor:
             "Disable": Method(Role.ADMIN, self._command(Verb.DISABLE)),
             "Plan": Method(Role.VIEWER, self._plan),
             "Reload": Method(Role.ADMIN, self._reload),
+            "WouldTouch": Method(Role.VIEWER, self._would_touch, waits=False),
             "Wait": Method(Role.VIEWER, self._wait),
             "Why": Method(Role.VIEWER, self._why),
             "Watch": Method(Role.VIEWER, self._watch, needs_more=True),
@@ -304,6 +305,15 @@ class _Supervisor:
         request.grant.require(Role.VIEWER, "plan")
         commands.check_phase(self._backend)
         return [dumps(plan_record(await self._backend.plan_reload(request.parameters["names"])))]
+
+    async def _would_touch(self, request: Request) -> Parts:
+        verb = request.parameters["verb"]
+        if verb not in (Verb.START, Verb.STOP, Verb.RESTART):
+            raise invalid_parameter("verb")
+        touch = self._backend.would_touch(Verb(verb), self._viewed(request))
+        request.grant.require(Role.VIEWER, "looking", (*touch.stopped, *touch.started))
+        guests = [n for n in touch.stopped if self._backend.snapshot(n).spec.is_guest]
+        return [dumps({"stopped": touch.stopped, "started": touch.started, "guests": guests})]
 
     async def _shutdown(self, request: Request) -> Parts:
         async def tell(change: Change | None) -> None:

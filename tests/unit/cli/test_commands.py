@@ -283,7 +283,7 @@ def test_a_shutdown_says_what_it_waits_for_and_what_it_left() -> None:
     assert commands.run(run.session) == 1
     assert run.out == ""
     assert run.err.splitlines() == [
-        "waits for guests: vm (1 of 2 ended)",
+        "waits for guests: vm (being saved) (1 of 2 ended)",
         "left behind: guest vm of v: stuck",
     ]
     run = Run(["--json", "shutdown"], {"Shutdown": [{"shutdown": SHUTDOWN}, last]})

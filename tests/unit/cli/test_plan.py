@@ -188,3 +188,36 @@ def test_a_terminal_without_letters_gets_an_arrow_of_two() -> None:
     found: Any = step("a", "unchanged")
     one: Any = key("nice", "1", "2")
     assert plan.key_line(found, one, arrow=False) == "nice = 1 -> 2"
+
+
+def touching(verb: str, **reply: list[str]) -> Run:
+    answer = {"stopped": [], "started": [], "guests": [], **reply}
+    run = Run(["plan", verb, "a", "b"], {"WouldTouch": [answer]})
+    assert plan.run(run.session) == 0
+    assert run.client.calls == [("WouldTouch", {"verb": verb, "names": ["a", "b"]})]
+    return run
+
+
+def test_a_command_is_planned_by_what_it_would_touch() -> None:
+    assert touching("restart", stopped=["b", "a"], started=["a"]).out.splitlines() == [
+        "stops: b, a",
+        "starts: a",
+        "comes back with that: b",
+        "no guest ends",
+    ]
+    found = touching("stop", stopped=["a", "vm"], guests=["vm"]).out.splitlines()
+    assert found == ["stops: a, vm", "ends guests: vm"]
+    assert touching("start").out == "start would change nothing\n"
+
+
+def test_a_command_is_planned_in_json_too() -> None:
+    answer = {"stopped": ["a"], "started": [], "guests": []}
+    run = Run(["--json", "plan", "stop", "a"], {"WouldTouch": [answer]})
+    plan.run(run.session)
+    assert json.loads(run.out) == answer
+
+
+def test_a_service_may_be_called_like_a_command() -> None:
+    run = Run(["plan", "stop"], {"Plan": [{"steps": [], "warnings": []}]})
+    plan.run(run.session)
+    assert run.client.calls == [("Plan", {"names": ["stop"]})]

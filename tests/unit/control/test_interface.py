@@ -18,6 +18,7 @@ from virtsupd.control.commands import ShuttingDownError
 from virtsupd.control.interface import NAME, error, supervisor_service
 from virtsupd.control.varlink import Request, load_interface
 from virtsupd.core.chain import Explanation
+from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
@@ -387,6 +388,23 @@ async def test_a_reload_is_planned_in_the_same_words(tmp_path: Path) -> None:
         late = await caller.call("Plan", {"names": []})
     assert refused["parameters"] == {"name": "wep", "nearest": "web"}
     assert late["error"] == f"{NAME}.Reexecuting"
+
+
+async def test_what_a_command_would_touch_is_told_with_the_guests(tmp_path: Path) -> None:
+    daemon = backend()
+    vm = snapshot_of(spec_of("vm", is_guest=True))
+    daemon.by_name[Name("vm")] = vm
+    daemon.touch = Touch(stopped=(Name("vm"), WEB), started=(WEB,))
+    async with calling(daemon, tmp_path) as caller:
+        found = await caller.call("WouldTouch", {"verb": "restart", "names": ["www"]})
+        bad = await caller.call("WouldTouch", {"verb": "disable", "names": ["web"]})
+    assert good("WouldTouch", found) == {
+        "stopped": ["vm", "web"],
+        "started": ["web"],
+        "guests": ["vm"],
+    }
+    assert bad["parameters"] == {"parameter": "verb"}
+    assert daemon.asked == []
 
 
 async def test_quit_is_answered_and_then_nothing_begins(tmp_path: Path) -> None:
