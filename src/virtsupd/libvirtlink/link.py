@@ -1,8 +1,12 @@
-"""The link itself: stays connected, and does what virtsupd asks, each request in a thread of its own.
+"""The link itself: stays connected, and does what virtsupd asks, several requests at a time.
 
 It lives as long as its connection to virtsupd (standard input and output): at the end of that it
 takes all it runs along. Its threads are few and short but for one that connects, and while nothing
 happens all of them sleep.
+
+Requests go in three lanes. What may take minutes (a save) or waits for a guest's agent never keeps
+waiting what libvirt does at once, such as destroying a guest; and whoever asks for the list of all
+domains while one is being made shares the next one: 200 guests that start make a few lists, not 200.
 """
 
 import os
@@ -11,15 +15,20 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from virtsupd.libvirtlink.backend import Backend
+from virtsupd.libvirtlink.lanes import Lane
 from virtsupd.libvirtlink.messages import BadLineError, LinkError, News, checked, line, parsed
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_SECONDS = 5.0
 """A connection that lasted so long is made again at once when it is lost."""
+_PROMPT = 8
+_PATIENT = 16
+"""Fewer than libvirtd has workers for (max_workers, 20): some stay free for what others ask."""
 
 
 class Link:
@@ -32,6 +41,9 @@ class Link:
         self._write_lock = threading.Lock()
         self._nudged = threading.Event()
         self._lost = threading.Event()
+        self._lists, self._prompt, self._patient = Lane(1), Lane(_PROMPT), Lane(_PATIENT)
+        self._list_lock = threading.Lock()
+        self._list_wanted: list[int] = []
 
     def run(self) -> None:
         """Serve until virtsupd is gone, or says what cannot be understood."""
@@ -53,18 +65,39 @@ class Link:
         if request.get("do") == "nudge":
             self._nudged.set()
             return
-        threading.Thread(target=self._answer, args=(request,), daemon=True).start()
-
-    def _answer(self, request: dict[str, Any]) -> None:
         number = request.get("id")
+        if not isinstance(number, int):
+            raise BadLineError(f"not a request: {str(request)[:60]!r}")
+        match request.get("do"):
+            case "forget":
+                self._patient.forget(number)
+            case "domains":
+                with self._list_lock:
+                    self._list_wanted.append(number)
+                self._lists.put(number, self._list)
+            case _:
+                self._lane(request).put(number, partial(self._answer, number, request))
+
+    def _lane(self, request: dict[str, Any]) -> Lane:
+        is_prompt = request.get("do") == "destroy" or request.get("how") == "acpi"
+        return self._prompt if is_prompt else self._patient
+
+    def _list(self) -> None:
+        """Answer all who wait for a list that is made from now on."""
+        with self._list_lock:
+            wanted, self._list_wanted = self._list_wanted, []
+        if wanted:
+            self._answer(wanted[0], {"do": "domains"}, also=wanted[1:])
+
+    def _answer(self, number: int, request: dict[str, Any], **others: list[int]) -> None:
         try:
             found = self._done(request)
         except LinkError as error:
-            self._say(id=number, error=[error.kind, str(error)])
+            self._say(id=number, error=[error.kind, str(error)], **others)
         except Exception as error:  # noqa: BLE001  (the one guard of a request's thread)
-            self._say(id=number, error=["failed", f"a defect of the link: {error!r}"])
+            self._say(id=number, error=["failed", f"a defect of the link: {error!r}"], **others)
         else:
-            self._say(id=number, ok=found)
+            self._say(id=number, ok=found, **others)
 
     def _done(self, request: dict[str, Any]) -> object:
         backend, domain = self._backend, str(request.get("domain"))
@@ -113,7 +146,12 @@ class Link:
         self._say(news=news)
 
     def _lose(self, why: str) -> None:
+        """Tell it, at which virtsupd takes all that it has asked as unanswered."""
         self._say(lost=why)
+        with self._list_lock:
+            self._list_wanted.clear()
+        for lane in (self._lists, self._prompt, self._patient):
+            lane.clear()
         self._lost.set()
 
     def _say(self, **fields: object) -> None:

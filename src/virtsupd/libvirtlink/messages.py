@@ -1,10 +1,12 @@
 """What virtsupd and a libvirt link say to each other: one JSON object a line.
 
-    virtsupd → link   {"id": 7, "do": "start", "domain": "web1"}     {"do": "nudge"}
+    virtsupd → link   {"id": 7, "do": "start", "domain": "web1"}     {"do": "nudge"}     {"id": 7, "do": "forget"}
     link → virtsupd   {"id": 7, "ok": null}     {"id": 7, "error": ["no-such-domain", "…"]}
                       {"up": "virsh"}     {"lost": "…"}     {"news": ["web1", "off", "shutdown", null, null]}
 
-A word of news has the domain, its state, libvirt's reason, and the pid and begin of its QEMU.
+A word of news has the domain, its state, libvirt's reason, and the pid and begin of its QEMU. An answer
+to several who asked the same names the others, too: `"also": [8, 9]`. Forgotten is a request whose
+answer nobody waits for any more, if it was not begun.
 """
 
 import json

@@ -3,9 +3,6 @@
 In virsh's words a domain comes after "--", so that its name may be anything.
 """
 
-import ctypes
-import os
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,10 +11,10 @@ from typing import IO
 from virtsupd.libvirtlink.backend import OnLost, OnNews
 from virtsupd.libvirtlink.guests import qemu_of, run_dir_of
 from virtsupd.libvirtlink.messages import KEEPALIVE, LinkError, News, state_and_reason
+from virtsupd.libvirtlink.virsh_commands import VirshCommands, ending_of
 from virtsupd.libvirtlink.virsh_text import (
     Event,
     event_of,
-    kind_of,
     may_be_mistaken,
     said,
     states_of,
@@ -26,10 +23,10 @@ from virtsupd.libvirtlink.virsh_text import (
 
 _CONNECT_SECONDS = 60.0
 _SECOND_LOOK_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1
+_STATES_SECONDS = 30.0
+"""Libvirt has the states of domains at hand. While an event's is asked for, nobody hears of the next,
+nor of the loss of the connection."""
 _UP = "connected"
-
-_libc = ctypes.CDLL(None)
 
 
 class Virsh:
@@ -38,9 +35,8 @@ class Virsh:
     name = "virsh"
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
+        self._commands = VirshCommands(uri)
         self._run_dir = run_dir_of(uri)
-        self._environment = os.environ | {"LC_ALL": "C"}
         self._telling = threading.Lock()
         """Held from asking how a domain is until that is told, so that the newest is told last."""
 
@@ -51,54 +47,69 @@ class Virsh:
         """
         interval, count = (str(number) for number in KEEPALIVE)
         script = f"echo '{_UP}\n'; event --event lifecycle --loop"
-        watcher = self._begin("-k", interval, "-K", count, script, stderr=subprocess.STDOUT)
+        watcher = self._commands.begin(
+            "-k", interval, "-K", count, script, stderr=subprocess.STDOUT
+        )
         output = _output_of(watcher)
         expiry = threading.Timer(_CONNECT_SECONDS, watcher.kill)
         expiry.start()
         complaints = ""
-        for text in _lines(output):
-            if text == _UP:
-                break
-            complaints += text + "\n"
-        else:
-            watcher.wait()
-            raise LinkError("unreachable", said(complaints) or "virsh did not connect in time")
-        expiry.cancel()
-        threading.Thread(target=self._listen, args=(watcher, on_news, on_lost), daemon=True).start()
+        try:
+            for text in _lines(output):
+                if text == _UP:
+                    break
+                complaints += text + "\n"
+            else:
+                with watcher:
+                    pass  # it has ended, and is let go of
+                raise LinkError("unreachable", said(complaints) or ending_of(watcher))
+        finally:
+            expiry.cancel()
+        listening = (watcher, on_news, on_lost)
+        threading.Thread(target=self._listen, args=listening, daemon=True).start()
+
+    def _listen(self, watcher: subprocess.Popen[bytes], on_news: OnNews, on_lost: OnLost) -> None:
         # virsh asks for the events right after that word, and does not say when that is done. A
         # guest that ended in between would be missed for good.
         second_look = threading.Timer(_SECOND_LOOK_SECONDS, self._look_again, (on_news,))
         second_look.daemon = True
         second_look.start()
-
-    def _listen(self, watcher: subprocess.Popen[bytes], on_news: OnNews, on_lost: OnLost) -> None:
         complaints = ""
-        for text in _lines(_output_of(watcher)):
-            event = event_of(text)
-            if event is not None:
-                self._tell(event, on_news)
-            else:
-                complaints = complaints or said(text)
-        watcher.wait()
+        with watcher:
+            for text in _lines(_output_of(watcher)):
+                event = event_of(text)
+                if event is not None:
+                    self._tell(event, on_news)
+                else:
+                    complaints = complaints or said(text)
+        second_look.cancel()
         on_lost(complaints or "virsh has ended")
+        self._commands.abandon()
 
     def _tell(self, event: Event, on_news: OnNews) -> None:
         """Tell how the domain is by now: events come in bursts, and their words are no states."""
-        domain, last_word = event
         with self._telling:
-            try:
-                [news] = self._states("--", self._target(domain))
-            except (LinkError, ValueError):
-                if last_word is None:
-                    return  # the loss of the connection is told next
-                news = News(domain, "gone", last_word)
-            on_news(news)
+            news = self._news_of(event)
+            if news is not None:
+                on_news(news)
+
+    def _news_of(self, event: Event) -> News | None:
+        domain, last_word = event
+        try:
+            found = self._states("--", self._target(domain))
+        except LinkError as error:
+            if error.kind != "no-such-domain":
+                return None  # the loss of the connection is told next
+            found = []
+        if found:
+            return found[0]
+        return None if last_word is None else News(domain, "gone", last_word)
 
     def _look_again(self, on_news: OnNews) -> None:
         with self._telling:
             try:
                 found = self._states()
-            except (LinkError, ValueError):
+            except LinkError:
                 return  # it is lost, which is told
             for news in found:
                 on_news(news)
@@ -130,8 +141,12 @@ class Virsh:
         self._ask(domain, "qemu-agent-command", "--timeout", limit, after=(command,))
 
     def _states(self, *which: str) -> list[News]:
-        text = self._run("domstats", "--state", *which)
-        return [self._news(*found) for found in states_of(text)]
+        text = self._commands.run("domstats", "--state", *which, seconds=_STATES_SECONDS)
+        try:
+            return [self._news(*found) for found in states_of(text)]
+        except ValueError as error:
+            words = f"cannot understand what virsh says of domains: {error}"
+            raise LinkError("failed", words) from error
 
     def _news(self, domain: str, *numbers: int) -> News:
         state, reason = state_and_reason(*numbers)
@@ -146,44 +161,16 @@ class Virsh:
         harmless: tuple[str, ...] = (),
     ) -> None:
         target = self._target(domain)
-        self._run(*command, "--", target, *after, domain=domain, harmless=harmless)
+        self._commands.run(*command, "--", target, *after, domain=domain, harmless=harmless)
 
     def _target(self, domain: str) -> str:
         """Return what means this domain and no other to virsh."""
         if not may_be_mistaken(domain):
             return domain
-        found = uuid_of(domain, self._run("list", "--all", "--uuid", "--name"))
+        found = uuid_of(domain, self._commands.run("list", "--all", "--uuid", "--name"))
         if found is None:
             raise LinkError("no-such-domain", f"failed to get domain '{domain}'")
         return found
-
-    def _run(self, *command: str, domain: str = "", harmless: tuple[str, ...] = ()) -> str:
-        with self._begin(*command, stderr=subprocess.PIPE) as running:
-            output, errors = (
-                part.decode(errors="surrogateescape") for part in running.communicate()
-            )
-        if running.returncode and not any(words in errors for words in harmless):
-            words = said(errors) or f"virsh ended with code {running.returncode}"
-            raise LinkError(kind_of(errors, domain), words)
-        return output
-
-    def _begin(self, *words: str, stderr: int) -> subprocess.Popen[bytes]:
-        """Start a virsh that ends with the thread that calls."""
-        try:
-            return subprocess.Popen(
-                ["virsh", "-q", "-c", self._uri, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=self._environment,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  (one call into libc, looked up before)
-            )
-        except OSError as error:
-            raise LinkError("failed", f"cannot run virsh: {error.strerror}") from error
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _output_of(watcher: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from virtsupd.core.spec import LogSpec, ProcessSpec, StopMode
 from virtsupd.errors import SpawnError
 from virtsupd.libvirtlink.messages import BadLineError, checked, line, parsed
 from virtsupd.process.domains import DomainError, DomainNews, DomainState, Kind
+from virtsupd.process.environment import DEFAULT_PATH
 from virtsupd.process.keeper_link import ChildWatcher
 from virtsupd.process.plan import Spawner, plan_process
 from virtsupd.process.stop import Remains, kill
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 _READ_BYTES: Final = 65536
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 30.0
+_STABLE_SECONDS: Final = 5.0
+"""A process that lived so long is started again soon."""
 _END_SECONDS: Final = 5.0
 _AWAY: Final = "there is no connection to libvirt"
 
@@ -46,6 +50,7 @@ class LibvirtLink:
         self._numbers = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._pause = _FIRST_PAUSE_SECONDS
+        self._begun = 0.0
         self._again: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._ended = anyio.Event()
@@ -62,6 +67,8 @@ class LibvirtLink:
 
     def nudge(self) -> None:
         """Try at once, if there is no connection."""
+        if self._is_closed:
+            return
         if self._again is not None:
             self._again.cancel()
             self.open()
@@ -70,8 +77,8 @@ class LibvirtLink:
 
     async def domains(self) -> Mapping[str, DomainNews]:
         """Return all domains by name, whether they run or not."""
-        found = [_news(words) for words in await self._ask("domains")]
-        return {news.domain: news for news in found}
+        found: Mapping[str, DomainNews] = await self._ask("domains")
+        return found
 
     async def start(self, domain: str) -> None:
         """Start a domain, from its saved state if it has one; one that runs is no error."""
@@ -116,7 +123,7 @@ class LibvirtLink:
                 number = theirs.fileno()
                 plan = plan_process(
                     ProcessSpec(command, LogSpec("")),
-                    extra_environment={},
+                    extra_environment={"PATH": os.environ.get("PATH", DEFAULT_PATH)},
                     descriptors=(number, number, 2),
                     cgroup_fd=None,
                 )
@@ -125,6 +132,7 @@ class LibvirtLink:
                 ours.close()
                 raise
         self.pid, self._socket = pid, ours
+        self._begun = asyncio.get_running_loop().time()
         self._ended = anyio.Event()
         self._children.watch(pid, lambda status: self._has_ended(pid, status))
         asyncio.get_running_loop().add_reader(ours.fileno(), self._readable, ours)
@@ -134,6 +142,8 @@ class LibvirtLink:
             return
         self.pid = None
         self._ended.set()
+        if asyncio.get_running_loop().time() - self._begun >= _STABLE_SECONDS:
+            self._pause = _FIRST_PAUSE_SECONDS
         if not self._is_closed:
             self._disconnect(f"the libvirt link {status}")
             self._try_later(f"the libvirt link {status}")
@@ -173,6 +183,10 @@ class LibvirtLink:
         try:
             self._send(line(id=number, do=do, **fields))
             return await call
+        except asyncio.CancelledError:
+            if do == "ping":
+                self._send(line(id=number, do="forget"))
+            raise
         finally:
             self._calls.pop(number, None)
 
@@ -219,7 +233,7 @@ class LibvirtLink:
     def _take(self, message: Mapping[str, Any]) -> None:
         if "up" in message:
             self.backend = str(message["up"])
-            self._pause = _FIRST_PAUSE_SECONDS
+            log.info("connected to libvirt", uri=self._uri, backend=self.backend)
             self.on_link(True, "")
         elif "lost" in message:
             self._lose(str(message["lost"]))
@@ -230,14 +244,18 @@ class LibvirtLink:
             self._answered(message)
 
     def _answered(self, message: Mapping[str, Any]) -> None:
-        call = self._calls.get(message["id"])
-        if call is None or call.done():
-            return  # whoever asked has been cancelled
-        if "error" in message:
-            kind, text = message["error"]
-            call.set_exception(DomainError(cast("Kind", str(kind)), str(text)))
-        else:
-            call.set_result(message.get("ok"))
+        found = message.get("ok")
+        if isinstance(found, list):
+            found = {news.domain: news for news in map(_news, found)}
+        for number in (message["id"], *message.get("also", ())):
+            call = self._calls.get(number)
+            if call is None or call.done():
+                continue  # whoever asked has been cancelled
+            if "error" in message:
+                kind, text = message["error"]
+                call.set_exception(DomainError(cast("Kind", str(kind)), str(text)))
+            else:
+                call.set_result(found)
 
 
 def _news(words: Sequence[Any]) -> DomainNews:
