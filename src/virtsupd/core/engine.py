@@ -215,7 +215,7 @@ class Engine:
             timing.clock_set(self._host)
             return
         if isinstance(event, Appeared):
-            processes.appeared(self._host, event.name)
+            processes.appeared(self._host, event)
             return
         service = self._host.services.get(event.name)
         if service is not None and service.output_trouble != event.why:

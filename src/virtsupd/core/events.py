@@ -218,6 +218,8 @@ class Appeared:
     """The guest that a stopped service stands for runs: somebody else started it."""
 
     name: Name
+    is_new: bool = False
+    """Whether it was seen to start; else it may be one that was left to itself."""
 
 
 @dataclass(frozen=True, slots=True)

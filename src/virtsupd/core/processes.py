@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import assert_never
 
 from virtsupd.core import restore, timing
+from virtsupd.core.domain import GuestStop
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import (
     Adopted,
+    Appeared,
     BecameReady,
     Exited,
     Fired,
@@ -29,7 +31,6 @@ from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Phase
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.moves import move
-from virtsupd.core.names import Name
 from virtsupd.core.service import Death, Rest, RestKind, Service
 from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.state import HostState
@@ -72,17 +73,21 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
             assert_never(event)
 
 
-def appeared(host: HostState, name: Name) -> None:
+def appeared(host: HostState, event: Appeared) -> None:
     """Want a guest that somebody else started, and take it for what it is; not in a shutdown.
 
-    It is started whatever would hold it back, since it runs: that start only finds it.
+    It is started whatever would hold it back, since it runs: that start only finds it. One that a
+    command left to itself, under an earlier virtsupd perhaps, stays so until it is started anew.
     """
-    service = host.services.get(name)
+    service = host.services.get(event.name)
     if service is None or service.is_alive or host.is_shutting_down:
         return
+    was_left = service.spec.stop.how is GuestStop.LEAVE and not service.wanted
+    if was_left and service.wanted_by and not event.is_new:
+        return
     host.clear_failure(service)
-    set_wanted(host, [name], wanted=True, who="libvirt")
-    host.touched.add(name)
+    set_wanted(host, [event.name], wanted=True, who="libvirt")
+    host.touched.add(event.name)
     move(host, service, Move.START)
 
 

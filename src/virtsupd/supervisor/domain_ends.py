@@ -15,6 +15,7 @@ _ENDS: Final = {
     "failed": (_FAILED, "failed"),
 }
 """By libvirt's reason (virDomainShutoffReason, virsh domstate --reason): whether respawn is for it."""
+_BEGINNINGS: Final = ("booted", "restored", "migrated", "from snapshot")
 _NOTES: Final = {
     DomainState.PAUSED: "paused",
     DomainState.SUSPENDED: "suspended by the guest",
@@ -25,6 +26,11 @@ _NOTES: Final = {
 def has_ended(state: DomainState) -> bool:
     """Whether no guest runs in a domain of this state."""
     return state in (DomainState.OFF, DomainState.CRASHED, DomainState.GONE)
+
+
+def is_beginning(news: DomainNews) -> bool:
+    """Whether a guest runs since it began to, and was not only let go on."""
+    return news.state is DomainState.RUNNING and news.reason in _BEGINNINGS
 
 
 def end_of(news: DomainNews | None) -> ExitStatus:

@@ -42,7 +42,7 @@ from virtsupd.core.spec import Readiness
 from virtsupd.process.clock import Clock
 from virtsupd.process.domains import DomainError, DomainNews, DomainState
 from virtsupd.process.probe_context import ProbeContext
-from virtsupd.supervisor.domain_ends import end_of, has_ended, note_of
+from virtsupd.supervisor.domain_ends import end_of, has_ended, is_beginning, note_of
 from virtsupd.supervisor.domain_stops import DomainStop
 from virtsupd.supervisor.domain_work import Post
 from virtsupd.supervisor.libvirts import LOST_SECONDS, Libvirts
@@ -283,7 +283,7 @@ class Domains:
         except DomainError:
             return  # the list that comes with the next connection tells
         if found is not None and not has_ended(found.state):
-            self._appeared(domain)
+            self._appeared(domain, is_new=is_beginning(found))
 
     def _compare(self, uri: str, found: Mapping[str, DomainNews]) -> None:
         """Take a full list of the domains: what is not in it is gone."""
@@ -301,9 +301,9 @@ class Domains:
         name = self._declared().get(domain)
         return name is not None and name not in self._guests and domain not in self._left
 
-    def _appeared(self, domain: DomainSpec) -> None:
+    def _appeared(self, domain: DomainSpec, *, is_new: bool = False) -> None:
         if self._may_appear(domain):
-            self._post(Appeared(self._declared()[domain]))
+            self._post(Appeared(self._declared()[domain], is_new))
 
     def _lost(self, uri: str, why: str) -> None:
         for guest in self._guests.values():

@@ -53,8 +53,8 @@ def ends(host: PureHost, name: str, status: ExitStatus) -> None:
     assert end.name == name
 
 
-def appear(host: PureHost, name: str = "web") -> None:
-    host.post(Appeared(Name(name)))
+def appear(host: PureHost, name: str = "web", *, is_new: bool = False) -> None:
+    host.post(Appeared(Name(name), is_new))
 
 
 def test_what_is_not_said_of_a_domain_is_of_this_host() -> None:
@@ -481,3 +481,14 @@ def test_a_shutdown_shows_how_a_guest_ends() -> None:
     assert view is not None
     (waiting,) = view.waits
     assert (waiting.did, waiting.then) == ("kill", "left")
+
+
+def test_a_guest_that_was_left_stays_so_until_it_is_started_anew() -> None:
+    host = host_of(domain("web", stop=Stop(how=GuestStop.LEAVE)))
+    host.stop("web")
+    host.did()
+    assert host.state("web") == "stopped"
+    appear(host)
+    assert (host.did(), host.state("web")) == ([], "stopped")
+    appear(host, is_new=True)
+    assert host.did()[0] == "start guest web"

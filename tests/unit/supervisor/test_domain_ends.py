@@ -3,7 +3,7 @@
 import pytest
 
 from virtsupd.process.domains import DomainNews, DomainState
-from virtsupd.supervisor.domain_ends import end_of, has_ended, note_of
+from virtsupd.supervisor.domain_ends import end_of, has_ended, is_beginning, note_of
 
 ENDED = {DomainState.OFF, DomainState.CRASHED, DomainState.GONE}
 
@@ -35,3 +35,11 @@ def test_a_crash_that_is_preserved_is_a_crash() -> None:
 
 def test_an_end_that_nobody_saw_is_a_failure() -> None:
     assert end_of(None).code == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "is_so"),
+    [("running", "booted", True), ("running", "unpaused", False), ("paused", "booted", False)],
+)
+def test_a_guest_that_only_goes_on_has_not_begun(state: str, reason: str, is_so: bool) -> None:
+    assert is_beginning(DomainNews("web1", DomainState(state), reason)) is is_so

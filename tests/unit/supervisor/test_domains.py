@@ -218,7 +218,7 @@ async def test_a_guest_that_somebody_started_appears_once_it_is_sure() -> None:
         await host.settle()
         assert host.posted == []
         host.libvirt.put("web1", DomainState.RUNNING, "booted")
-        await host.until_posted(Appeared(WEB))
+        await host.until_posted(Appeared(WEB, is_new=True))
 
 
 async def test_a_guest_that_ran_before_virtsupd_appears() -> None:
@@ -286,7 +286,7 @@ async def test_a_guest_that_is_left_runs_on_and_is_not_taken_up_again() -> None:
         assert host.news == [Gone(WEB, 1)]
         host.libvirt.put("web1", DomainState.OFF, "shutdown")
         host.libvirt.put("web1", DomainState.RUNNING, "booted")
-        await host.until_posted(Appeared(WEB))
+        await host.until_posted(Appeared(WEB, is_new=True))
 
 
 async def test_a_guest_that_had_ended_when_it_was_left_appears_when_it_is_started() -> None:
@@ -296,7 +296,7 @@ async def test_a_guest_that_had_ended_when_it_was_left_appears_when_it_is_starte
         host.end(GuestStop.LEAVE)
         await host.until_posted(Gone(WEB, 1))
         host.libvirt.put("web1", DomainState.RUNNING, "booted")
-        await host.until_posted(Appeared(WEB))
+        await host.until_posted(Appeared(WEB, is_new=True))
 
 
 async def test_a_guest_that_was_left_before_it_was_started_appears_when_it_is() -> None:
@@ -308,7 +308,7 @@ async def test_a_guest_that_was_left_before_it_was_started_appears_when_it_is() 
         host.libvirt.return_()
         await host.settle()
         host.libvirt.put("web1", DomainState.RUNNING, "booted")
-        await host.until_posted(Appeared(WEB))
+        await host.until_posted(Appeared(WEB, is_new=True))
 
 
 async def test_an_end_waits_for_libvirt() -> None:
