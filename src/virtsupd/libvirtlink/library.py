@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -91,19 +92,21 @@ class Library:
 
     def _tell(self, name: str, event: int, detail: int, on_news: OnNews) -> None:
         try:
-            news = self._news(name, self._domain(name).state())
-        except (LinkError, libvirt.libvirtError):
-            ends = (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED)
-            if event not in ends:
-                return  # the loss of the connection is told next
-            is_end = event == libvirt.VIR_DOMAIN_EVENT_STOPPED
-            news = News(name, "gone", _STOPPED.get(detail, "unknown") if is_end else "unknown")
+            connection = self._open()
+            state = _call(connection, lambda: connection.lookupByName(name).state())
+            news = self._news(name, state)
+        except LinkError as error:
+            word = _last_word(event, detail)
+            if error.kind != "no-such-domain" or word is None:
+                return  # the loss of the connection is told next, or the end of the domain
+            news = News(name, "gone", word)
         on_news(news)
 
     def domains(self) -> list[News]:
         """Return how all domains are, whether they run or not."""
-        found = self._call(
-            lambda: self._open().getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+        connection = self._open()
+        found = _call(
+            connection, lambda: connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
         )
         return [
             self._news(domain.name(), (stats.get("state.state", 0), stats.get("state.reason", 0)))
@@ -112,68 +115,91 @@ class Library:
 
     def start(self, domain: str) -> None:
         """Start it; one that runs is no error."""
-        found = self._domain(domain)
-        try:
-            self._call(found.create)
-        except LinkError:
-            if not self._call(found.isActive):
-                raise
+        self._apart(domain, _start)
 
     def shutdown(self, domain: str, how: str) -> None:
         """Ask the guest to power off: "agent" or "acpi"."""
-        agent, button = (
-            libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
-            libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
-        )
-        found = self._domain(domain)
-        self._call(lambda: found.shutdownFlags(agent if how == "agent" else button))
+        if how == "agent":
+            flag = libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT
+            self._apart(domain, lambda found: found.shutdownFlags(flag))
+        else:
+            flag = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+            connection = self._open()
+            _call(connection, lambda: connection.lookupByName(domain).shutdownFlags(flag))
 
     def save(self, domain: str) -> None:
         """Save it, and return when that is done."""
-        found = self._domain(domain)
-        self._call(lambda: found.managedSave(0))
+        self._apart(domain, lambda found: found.managedSave(0))
 
     def destroy(self, domain: str) -> None:
         """End it; one that does not run is no error."""
-        found = self._domain(domain)
-        try:
-            self._call(found.destroy)
-        except LinkError:
-            if self._call(found.isActive):
-                raise
+        connection = self._open()
+        _call(connection, lambda: _destroy(connection.lookupByName(domain)))
 
     def ping(self, domain: str, seconds: float) -> None:
         """Return when its agent has answered."""
-        found, limit = self._domain(domain), max(1, round(seconds))
-        command = '{"execute":"guest-ping"}'
-        self._call(lambda: libvirt_qemu.qemuAgentCommand(found, command, limit, 0))
+        limit, command = max(1, round(seconds)), '{"execute":"guest-ping"}'
+        self._apart(domain, lambda found: libvirt_qemu.qemuAgentCommand(found, command, limit, 0))
 
     def _news(self, name: str, numbers: Any) -> News:
         state, reason = state_and_reason(*numbers)
         run_dir = None if state in {"off", "crashed"} else self._run_dir
         return News(name, state, reason, *qemu_of(name, run_dir))
 
-    def _domain(self, name: str) -> Any:
-        return self._call(lambda: self._open().lookupByName(name))
-
     def _open(self) -> Any:
         if self._connection is None:
             raise LinkError("unreachable", "not connected")
         return self._connection
 
-    def _call(self, work: Any) -> Any:
-        try:
-            return work()
-        except libvirt.libvirtError as error:
-            raise LinkError(self._kind(error), _said(error)) from error
+    def _apart(self, domain: str, work: Callable[[Any], object]) -> None:
+        """Do what takes its time on a connection of its own.
 
-    def _kind(self, error: libvirt.libvirtError) -> str:
+        libvirtd works on five requests of one connection at a time (max_client_requests): five
+        saves would keep it from hearing that a guest is to be destroyed.
+        """
+        try:
+            connection = libvirt.open(self._uri)
+        except libvirt.libvirtError as error:
+            raise LinkError("unreachable", _said(error)) from error
+        try:
+            _keep_alive(connection)
+            _call(connection, lambda: work(connection.lookupByName(domain)))
+        finally:
+            with suppress(libvirt.libvirtError):
+                connection.close()
+
+
+def _last_word(event: int, detail: int) -> str | None:
+    """Return why a domain ended, if that may be all that libvirt says of it; None for another event."""
+    if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+        return _STOPPED.get(detail, "unknown")
+    return "unknown" if event == libvirt.VIR_DOMAIN_EVENT_UNDEFINED else None
+
+
+def _start(domain: Any) -> None:
+    try:
+        domain.create()
+    except libvirt.libvirtError:
+        if not domain.isActive():
+            raise
+
+
+def _destroy(domain: Any) -> None:
+    try:
+        domain.destroy()
+    except libvirt.libvirtError:
+        if domain.isActive():
+            raise
+
+
+def _call(connection: Any, work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except libvirt.libvirtError as error:
         code = error.get_error_code()
-        known = next((kind for kind, codes in _KINDS.items() if code in codes), None)
-        if known is not None:
-            return known
-        connection = self._connection
-        return "failed" if connection is not None and connection.isAlive() else "unreachable"
+        known = (kind for kind, codes in _KINDS.items() if code in codes)
+        other = "failed" if connection.isAlive() else "unreachable"
+        raise LinkError(next(known, other), _said(error)) from error
 
 
 def _run_events() -> None:
