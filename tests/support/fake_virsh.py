@@ -10,8 +10,9 @@ URI = "qemu+ssh://elsewhere/system"
 
 _PROGRAM = """#!/bin/sh
 cd {directory}
-for word; do printf '%s\\037' "$word"; done >>asked
-echo >>asked
+asked=
+for word; do asked="$asked$word{separator}"; done
+printf '%s\\n' "$asked" >>asked
 shift 3
 if [ "$1" = -k ]; then
   echo $$ >>watchers
@@ -30,7 +31,7 @@ class FakeVirsh:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         (directory / "bin").mkdir(parents=True)
         for name in ("events", "never"):
             os.mkfifo(directory / name)
@@ -44,18 +45,18 @@ class FakeVirsh:
 
     def install(self) -> None:
         """Put it where it is found."""
-        program = self._directory / "bin" / "new"
-        program.write_text(_PROGRAM.format(directory=self._directory))
+        program = self.directory / "bin" / "new"
+        program.write_text(_PROGRAM.format(directory=self.directory, separator="\037"))
         program.chmod(0o755)
         program.rename(program.with_name("virsh"))
 
     def remove(self) -> None:
         """Have none."""
-        (self._directory / "bin" / "virsh").unlink()
+        (self.directory / "bin" / "virsh").unlink()
 
     def does(self, command: str, shell: str) -> None:
         """Let a command do this; "greeting" is what the one for events does first."""
-        (self._directory / command).write_text(shell + "\n")
+        (self.directory / command).write_text(shell + "\n")
 
     def says(self, command: str, text: str) -> None:
         """Let a command write this."""
@@ -71,10 +72,12 @@ class FakeVirsh:
 
     def hanging(self) -> list[int]:
         """Return the pids of all that have ever hung."""
-        return [int(pid) for pid in text_of(self._directory / "hanging").split()]
+        return [int(pid) for pid in text_of(self.directory / "hanging").split()]
 
     def release(self) -> None:
         """Let go on what hangs, and what will."""
+        (self.directory / "nothing").touch()
+        (self.directory / "nothing").rename(self.directory / "never")
         os.close(self._never)
         self._never = -1
 
@@ -88,7 +91,7 @@ class FakeVirsh:
 
     def watchers(self) -> list[int]:
         """Return the pids of all commands for events that there ever were."""
-        return [int(pid) for pid in text_of(self._directory / "watchers").split()]
+        return [int(pid) for pid in text_of(self.directory / "watchers").split()]
 
     def await_watcher(self) -> int:
         """Return the pid of the first command for events."""
@@ -96,7 +99,7 @@ class FakeVirsh:
 
     def asked(self, command: str) -> list[list[str]]:
         """Return the words of each call of a command, beginning with that."""
-        rows = (row.split("\037")[:-1] for row in text_of(self._directory / "asked").split("\n"))
+        rows = (row.split("\037")[:-1] for row in text_of(self.directory / "asked").split("\n"))
         return [row[row.index(command) :] for row in rows if command in row]
 
     def close(self) -> None:

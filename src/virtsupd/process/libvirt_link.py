@@ -106,13 +106,17 @@ class LibvirtLink:
         if self._again is not None:
             self._again.cancel()
         self._disconnect(_AWAY)
+        await self._end()
+        if self.pid is not None:
+            kill(Remains(self.pid, self.pid, None, StopMode.GROUP))
+            await self._end()
+
+    # The process
+
+    async def _end(self) -> None:
         with anyio.move_on_after(_END_SECONDS):
             while self.pid is not None:
                 await self._ended.wait()
-        if self.pid is not None:
-            kill(Remains(self.pid, self.pid, None, StopMode.GROUP))
-
-    # The process
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
