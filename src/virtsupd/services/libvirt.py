@@ -1,16 +1,16 @@
 """`[libvirt]`: libvirtd, whose guests outlive it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
-from virtsupd.config.settings import GeneratedDirectory, GeneratedFile
+from virtsupd.config.settings import GeneratedFile
 from virtsupd.config.values import AbsolutePath, ServiceNames
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd
 from virtsupd.services.firmware import FirmwareDescriptions
 from virtsupd.services.libvirt_actions import admin_actions, libvirtd_actions
 from virtsupd.services.libvirt_activation import activation_faults, libvirtd_sockets
+from virtsupd.services.libvirt_directories import libvirt_directories
 from virtsupd.services.libvirt_guests import LibvirtGuests, local_uri
 from virtsupd.services.libvirt_health import libvirtd_watch
 from virtsupd.services.libvirt_host import connection_refusals, log_refusals
@@ -23,8 +23,9 @@ from virtsupd.services.libvirt_limits import (
     LogTable,
     OpenVSwitchTable,
 )
+from virtsupd.services.libvirt_polkit import without_polkit
 from virtsupd.services.libvirt_rules import admin_faults, client_faults, connection_faults
-from virtsupd.services.libvirt_sockets import OWN_SOCKET_DIRS, ConnectionTable
+from virtsupd.services.libvirt_sockets import ConnectionTable
 from virtsupd.services.libvirt_tls import Remote, remote
 from virtsupd.services.libvirt_unsafe import lost_logs, unsafe
 from virtsupd.services.package import PackageTable, program, search_path
@@ -37,7 +38,8 @@ class ProgramsTable(PackageTable):
     qemu: AbsolutePath | None = None
     """Prefix of the QEMU put on its PATH, before the system's directories."""
     dmidecode: AbsolutePath | None = None
-    """Prefix of the dmidecode put on its PATH, which reads the host's UUID."""
+    """Prefix of the dmidecode put on its PATH, which reads the host's UUID. A libvirt that was built
+    where dmidecode was, such as Debian's, calls that one (/usr/sbin/dmidecode) and no other."""
     requirement: ServiceNames = ()
     """More services that must be ready before it. Newer Guix has ["dbus-system"] here; virtsupd wants
     that one anyway, and lets libvirtd start where there is no system bus."""
@@ -74,7 +76,7 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
     return Built(
         {"libvirtd": _keys(table, unit.get("requires", []), file, listening)},
         files=(_conf(file, table, listening), *firmware.files),
-        directories=tuple(_directories(table)),
+        directories=tuple(libvirt_directories(table.unix_sock_dir, table.libvirt)),
         problems=(
             *client_faults(table),
             *admin_faults(table),
@@ -87,6 +89,7 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
             *unsafe(table, listening),
             *lost_logs(table),
             *libvirtd_watch(table).warnings,
+            *without_polkit(table),
         ),
         host_faults=lambda: (*connection_refusals(table, listening), *log_refusals(table)),
         guest_hosts={Name("libvirtd"): _guests(table, context)},
@@ -146,12 +149,6 @@ def _keys(
 def _joined(built_in: object, more: tuple[str, ...]) -> list[str]:
     first = built_in if isinstance(built_in, list) else []
     return list(dict.fromkeys((*first, *more)))
-
-
-def _directories(table: LibvirtTable) -> Iterator[GeneratedDirectory]:
-    """Yield the socket directory if it is another: libvirtd makes only the one it was built with."""
-    if table.unix_sock_dir not in OWN_SOCKET_DIRS:
-        yield GeneratedDirectory(Path(table.unix_sock_dir), 0o755)
 
 
 LIBVIRT = KindParts(LibvirtTable, build)
