@@ -102,6 +102,10 @@ def test_clients_are_listed_with_who_they_are(host: LibvirtHost, guest: Guest) -
     shown = host.control("clients", "libvirtd").stdout
     assert all(f"root, virsh (pid {pid})" in shown for pid in pids)
     assert shown.count("may only look") == 1
+    before = {c["id"] for c in listed()}
+    host.control("reload", "libvirtd")  # HUP cuts nobody off
+    assert host.virsh("version")
+    assert {c["id"] for c in listed()} == before
 
 
 @pytest.mark.parametrize("daemon", ["libvirtd", "virtlogd", "virtlockd"])

@@ -200,6 +200,9 @@ command = ["/bin/sh", "-c", "echo because; exit 2"]
 description = "hang"
 command = ["/bin/sleep", "1000"]
 timeout = "50ms"
+[service.web.actions.list]
+description = "say much"
+command = ["/bin/sh", "-c", "seq 100000"]
 [service.web.actions.lack]
 description = "lack"
 command = ["/nonexistent/program"]
@@ -209,6 +212,7 @@ command = ["/nonexistent/program"]
         failed = daemon.ctl("fail", "web", expect=1)
         assert "fail of web exited with code 2: because" in failed.stderr
         assert "no end within 0.05 s" in daemon.ctl("hang", "web", expect=1).stderr
+        assert daemon.ctl("list", "web").stdout.splitlines() == [*map(str, range(1, 100001))]
         assert "no such program" in daemon.ctl("lack", "web", expect=1).stderr
         daemon.ctl("unknown", "web", expect=4)
 
