@@ -105,9 +105,8 @@ def test_who_may_not_look_says_that_he_is_blind() -> None:
 
 def test_errors_that_nobody_reads_any_more_are_told() -> None:
     read, write = os.pipe()
-    with closing([write]):
-        with child(errors=write) as writer:
-            assert writer in with_piped_errors()
-            assert not has_unread_errors(writer)
-            os.close(read)
-            eventually(lambda: has_unread_errors(writer), "a pipe without a reader")
+    with closing([write]), child(errors=write) as writer:
+        assert writer in with_piped_errors()
+        assert not has_unread_errors(writer)
+        os.close(read)
+        eventually(lambda: has_unread_errors(writer), "a pipe without a reader")
