@@ -29,9 +29,17 @@ class _Libvirt:
     connected: anyio.Event = field(default_factory=anyio.Event)
     why: str = "not connected yet"
     """While it is not connected."""
+    changed: anyio.Event = field(default_factory=anyio.Event)
+    """Set when it is connected, or there is another reason why not; then a new one takes its place."""
     changes: int = 0
     """How often a connection was made or lost."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    def tell(self, why: str = "") -> None:
+        """Wake who waits for the connection: there is one, or `why` not."""
+        self.why = why or self.why
+        self.changed.set()
+        self.changed = anyio.Event()
 
 
 class Libvirts:
@@ -71,12 +79,15 @@ class Libvirts:
         return self._get(uri).link
 
     async def connected(self, uri: str, note: Callable[[str], None]) -> None:
-        """Return once there is a connection; `note` is told why there is none."""
-        libvirt = self._get(uri)
+        """Return once there is a connection; `note` is told why there is none, also when that changes."""
+        libvirt, noted = self._get(uri), ""
         if not libvirt.connected.is_set():
-            note(f"libvirt cannot be reached: {libvirt.why}")
             libvirt.link.nudge()
-        await libvirt.connected.wait()
+        while not libvirt.connected.is_set():
+            if libvirt.why != noted:
+                noted = libvirt.why
+                note(f"libvirt cannot be reached: {noted}")
+            await libvirt.changed.wait()
 
     async def close(self) -> None:
         """Let go of all."""
@@ -101,14 +112,15 @@ class Libvirts:
     def _changed(self, libvirt: _Libvirt, why: str, *, is_up: bool) -> None:
         libvirt.changes += 1
         if is_up:
+            libvirt.why = "it has not said yet which domains it has"
             self._tasks.start_soon(self._list, libvirt, libvirt.changes)
         elif libvirt.connected.is_set():
             log.warning("lost libvirt; its guests run on", uri=libvirt.uri, reason=why)
             libvirt.connected = anyio.Event()
-            libvirt.why = why
+            libvirt.tell(why)
             self.on_lost(libvirt.uri, why)
         else:
-            libvirt.why = why
+            libvirt.tell(why)
 
     async def _list(self, libvirt: _Libvirt, change: int) -> None:
         """Tell how all domains are, before anybody goes on who waits for the connection.
@@ -119,12 +131,14 @@ class Libvirts:
             try:
                 found = await libvirt.link.domains()
             except DomainError as error:
-                libvirt.why = str(error)
+                if error.kind != "unreachable":
+                    libvirt.tell(str(error))
                 await self._clock.sleep(_LIST_AGAIN_SECONDS)
                 continue
             if self._libvirts.get(libvirt.uri) is libvirt:
                 self.on_list(libvirt.uri, found)
                 libvirt.connected.set()
+                libvirt.tell()
             return
 
     async def _nudge(self, libvirt: _Libvirt, path: str) -> None:

@@ -50,6 +50,11 @@ async def test_who_waits_is_told_why() -> None:
         await anyio.wait_all_tasks_blocked()
         assert notes == ["libvirt cannot be reached: there is no socket"]
         assert libvirt.asked == ["nudge"]
+        libvirt.lose("there is no socket")
+        await anyio.wait_all_tasks_blocked()
+        libvirt.lose("it denies us")
+        await anyio.wait_all_tasks_blocked()
+        assert notes[1:] == ["libvirt cannot be reached: it denies us"]
         libvirt.return_()
 
 
