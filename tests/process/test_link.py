@@ -212,5 +212,5 @@ def test_threads_are_few_again_after_much_work(virsh: FakeVirsh, libvirt: LinkPr
     tasks = Path(f"/proc/{libvirt.process.pid}/task")
     for _ in range(3):
         libvirt.ask("destroy", domain="web1")
-    # The first, the one that connects, the one that listens to virsh, and perhaps the second look.
+    # The first, the one that connects, and the one that listens to virsh.
     eventually(lambda: len(list(tasks.iterdir())) <= 3, "an end of the threads")

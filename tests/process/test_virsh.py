@@ -152,14 +152,6 @@ def test_a_domain_that_cannot_be_asked_for_is_not_gone(virsh: FakeVirsh) -> None
     assert heard.news == []
 
 
-def test_a_guest_that_ended_before_events_were_told_is_seen(virsh: FakeVirsh) -> None:
-    virsh.says("domstats", states(("web1", 5, 3)))
-    _, heard = connected()
-    heard.await_news(News("web1", "off", "crashed"))
-    virsh.lose()
-    heard.await_lost()
-
-
 def test_lines_that_mean_nothing_are_no_events(virsh: FakeVirsh) -> None:
     virsh.says("domstats", states(("web1", 1, 1)))
     _, heard = connected()

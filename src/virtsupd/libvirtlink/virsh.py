@@ -22,7 +22,6 @@ from virtsupd.libvirtlink.virsh_text import (
 )
 
 _CONNECT_SECONDS = 60.0
-_SECOND_LOOK_SECONDS = 1.0
 _STATES_SECONDS = 30.0
 """Libvirt has the states of domains at hand. While an event's is asked for, nobody hears of the next,
 nor of the loss of the connection."""
@@ -37,11 +36,12 @@ class Virsh:
     def __init__(self, uri: str) -> None:
         self._commands = VirshCommands(uri)
         self._run_dir = run_dir_of(uri)
-        self._telling = threading.Lock()
-        """Held from asking how a domain is until that is told, so that the newest is told last."""
 
     def connect(self, on_news: OnNews, on_lost: OnLost) -> None:
         """Return when every change of a domain is told from now on, until `on_lost` is called once.
+
+        What happens within some milliseconds may be missed: virsh asks for the events right after it
+        has said that it is connected, and does not say when that is done.
 
         To be called by a thread that lives as long as the link: virsh ends with it.
         """
@@ -69,11 +69,6 @@ class Virsh:
         threading.Thread(target=self._listen, args=listening, daemon=True).start()
 
     def _listen(self, watcher: subprocess.Popen[bytes], on_news: OnNews, on_lost: OnLost) -> None:
-        # virsh asks for the events right after that word, and does not say when that is done. A
-        # guest that ended in between would be missed for good.
-        second_look = threading.Timer(_SECOND_LOOK_SECONDS, self._look_again, (on_news,))
-        second_look.daemon = True
-        second_look.start()
         complaints = ""
         with watcher:
             for text in _lines(_output_of(watcher)):
@@ -82,16 +77,14 @@ class Virsh:
                     self._tell(event, on_news)
                 else:
                     complaints = complaints or said(text)
-        second_look.cancel()
         on_lost(complaints or "virsh has ended")
         self._commands.abandon()
 
     def _tell(self, event: Event, on_news: OnNews) -> None:
         """Tell how the domain is by now: events come in bursts, and their words are no states."""
-        with self._telling:
-            news = self._news_of(event)
-            if news is not None:
-                on_news(news)
+        news = self._news_of(event)
+        if news is not None:
+            on_news(news)
 
     def _news_of(self, event: Event) -> News | None:
         domain, last_word = event
@@ -104,15 +97,6 @@ class Virsh:
         if found:
             return found[0]
         return None if last_word is None else News(domain, "gone", last_word)
-
-    def _look_again(self, on_news: OnNews) -> None:
-        with self._telling:
-            try:
-                found = self._states()
-            except LinkError:
-                return  # it is lost, which is told
-            for news in found:
-                on_news(news)
 
     def domains(self) -> list[News]:
         """Return how all domains are, whether they run or not."""

@@ -8,7 +8,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from virtsupd.process.clock import Clock
-from virtsupd.process.domains import DomainError, DomainLink, DomainNews
+from virtsupd.process.domains import DomainError, DomainLink, DomainNews, DomainState
 from virtsupd.process.filechanges import FileChanges
 
 log = structlog.get_logger()
@@ -16,6 +16,11 @@ log = structlog.get_logger()
 LOST_SECONDS = 0.2
 """How soon a call is tried again that found the connection lost, before that was told."""
 _LIST_AGAIN_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = (1.0, 4.0, 25.0)
+"""Pauses between looks at all domains when an end may not be told: after a connection was made, and
+while a guest shuts down. A libvirtd that has just begun lists guests as running until it has found
+their QEMU again; of one that has ended it then says so when it is asked, but tells nobody. And a
+link through virsh may miss what happens right after it was made."""
 SOCKETS: Mapping[str, str] = {"qemu:///system": "/run/libvirt/libvirt-sock"}
 """By URI: what appears when its libvirtd comes up."""
 
@@ -33,7 +38,16 @@ class _Libvirt:
     """Set when it is connected, or there is another reason why not; then a new one takes its place."""
     changes: int = 0
     """How often a connection was made or lost."""
+    domains: frozenset[str] = frozenset()
+    """Those of the last look at all."""
+    looking: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Of the looks that are to come."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    def leave(self) -> None:
+        """End all that is done for it."""
+        self.scope.cancel()
+        self.looking.cancel()
 
     def tell(self, why: str = "") -> None:
         """Wake who waits for the connection: there is one, or `why` not."""
@@ -69,7 +83,7 @@ class Libvirts:
         """Have links to these, and to no others."""
         for uri in self._libvirts.keys() - set(uris):
             libvirt = self._libvirts.pop(uri)
-            libvirt.scope.cancel()
+            libvirt.leave()
             self._tasks.start_soon(libvirt.link.close)
         for uri in sorted(set(uris)):
             self._get(uri)
@@ -93,7 +107,7 @@ class Libvirts:
         """Let go of all."""
         while self._libvirts:
             _, libvirt = self._libvirts.popitem()
-            libvirt.scope.cancel()
+            libvirt.leave()
             await libvirt.link.close()
 
     def _get(self, uri: str) -> _Libvirt:
@@ -102,7 +116,7 @@ class Libvirts:
             link = self._make_link(uri)
             found = self._libvirts[uri] = _Libvirt(uri, link)
             libvirt = found
-            link.on_news = lambda news: self.on_news(uri, news)
+            link.on_news = lambda news: self._heard(libvirt, news)
             link.on_link = lambda is_up, why: self._changed(libvirt, why, is_up=is_up)
             link.open()
             if uri in self._sockets:
@@ -111,6 +125,7 @@ class Libvirts:
 
     def _changed(self, libvirt: _Libvirt, why: str, *, is_up: bool) -> None:
         libvirt.changes += 1
+        libvirt.looking.cancel()
         if is_up:
             libvirt.why = "it has not said yet which domains it has"
             self._tasks.start_soon(self._list, libvirt, libvirt.changes)
@@ -136,10 +151,36 @@ class Libvirts:
                 await self._clock.sleep(_LIST_AGAIN_SECONDS)
                 continue
             if self._libvirts.get(libvirt.uri) is libvirt:
+                libvirt.domains = frozenset(found)
                 self.on_list(libvirt.uri, found)
                 libvirt.connected.set()
                 libvirt.tell()
+                self._look_closely(libvirt)
             return
+
+    def _heard(self, libvirt: _Libvirt, news: DomainNews) -> None:
+        if news.state is DomainState.SHUTTING_DOWN:
+            self._look_closely(libvirt)
+        self.on_news(libvirt.uri, news)
+
+    def _look_closely(self, libvirt: _Libvirt) -> None:
+        libvirt.looking.cancel()
+        libvirt.looking = anyio.CancelScope()
+        self._tasks.start_soon(self._look_again, libvirt, libvirt.looking)
+
+    async def _look_again(self, libvirt: _Libvirt, scope: anyio.CancelScope) -> None:
+        with scope:
+            for pause in _LOOK_AGAIN_SECONDS:
+                await self._clock.sleep(pause)
+                try:
+                    found = await libvirt.link.domains()
+                except DomainError:
+                    return  # the next connection begins with a list
+                for domain in sorted(libvirt.domains - found.keys()):
+                    self.on_news(libvirt.uri, DomainNews(domain, DomainState.GONE, "unknown"))
+                libvirt.domains = frozenset(found)
+                for news in found.values():
+                    self.on_news(libvirt.uri, news)
 
     async def _nudge(self, libvirt: _Libvirt, path: str) -> None:
         """Have the link try at once when the socket of its libvirtd comes up."""

@@ -104,7 +104,9 @@ async def test_a_start_starts_the_domain() -> None:
     async with hosting(HandLibvirt({"web1": off("web1")})) as host:
         host.start()
         await host.until_posted(Spawned(WEB, 1, 4711))
-        assert host.libvirt.asked[-2:] == ["start web1", "domains"]
+        asked = host.libvirt.asked
+        assert asked.count("start web1") == 1
+        assert "domains" in asked[asked.index("start web1") :]
         assert host.domains.has(WEB)
 
 

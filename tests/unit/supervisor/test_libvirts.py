@@ -8,6 +8,7 @@ import anyio
 import pytest
 from tests.support.hand_libvirt import HandLibvirt, NapClock, running
 
+from virtsupd.process.domains import DomainNews, DomainState
 from virtsupd.supervisor.libvirts import Libvirts
 
 URI = "qemu:///system"
@@ -34,11 +35,59 @@ async def test_the_list_is_told_before_anybody_goes_on() -> None:
         assert told == [f"{URI} ['web1']"]
 
 
+class Told:
+    """What is told of one domain after another, as "web1 off"."""
+
+    def __init__(self, libvirts: Libvirts) -> None:
+        self.news: list[str] = []
+        libvirts.on_news = self._hear
+
+    def _hear(self, uri: str, news: DomainNews) -> None:
+        assert uri == URI
+        self.news.append(f"{news.domain} {news.state}")
+
+
+async def test_an_end_that_libvirt_does_not_tell_is_seen_soon_after_a_connection() -> None:
+    """A new libvirtd has a guest as running until it has looked for its QEMU, and forgets others."""
+    libvirt = HandLibvirt({"web1": running("web1"), "web2": running("web2")})
+    async with linked(libvirt) as libvirts:
+        told = Told(libvirts)
+        await libvirts.connected(URI, lambda _why: None)
+        libvirt.put("web1", DomainState.OFF, "daemon", is_told=False)
+        del libvirt.found["web2"]
+        await anyio.wait_all_tasks_blocked()
+        assert told.news[:2] == ["web2 gone", "web1 off"]
+        assert told.news.count("web2 gone") == 1
+
+
+async def test_a_guest_that_shuts_down_is_looked_at_until_it_has_ended() -> None:
+    libvirt = HandLibvirt({"web1": running("web1")})
+    async with linked(libvirt) as libvirts:
+        await libvirts.connected(URI, lambda _why: None)
+        await anyio.wait_all_tasks_blocked()
+        told = Told(libvirts)
+        libvirt.put("web1", DomainState.SHUTTING_DOWN, "unknown")
+        libvirt.put("web1", DomainState.OFF, "daemon", is_told=False)
+        await anyio.wait_all_tasks_blocked()
+        assert told.news[:2] == ["web1 in shutdown", "web1 off"]
+
+
+async def test_nothing_is_asked_while_nothing_happens() -> None:
+    libvirt = HandLibvirt({"web1": running("web1")})
+    async with linked(libvirt) as libvirts:
+        await libvirts.connected(URI, lambda _why: None)
+        await anyio.wait_all_tasks_blocked()
+        asked = len(libvirt.asked)
+        libvirt.put("web1", DomainState.PAUSED, "user")
+        await anyio.wait_all_tasks_blocked()
+        assert len(libvirt.asked) == asked
+
+
 async def test_a_list_that_failed_is_asked_for_again() -> None:
     libvirt = HandLibvirt({"web1": running("web1")}, lists_to_fail=2)
     async with linked(libvirt) as libvirts:
         await libvirts.connected(URI, lambda _why: None)
-        assert libvirt.asked == ["nudge", "domains", "domains", "domains"]
+        assert libvirt.asked[:4] == ["nudge", "domains", "domains", "domains"]
 
 
 async def test_who_waits_is_told_why() -> None:
@@ -65,7 +114,8 @@ async def test_links_that_nobody_needs_any_more_are_closed() -> None:
         await anyio.wait_all_tasks_blocked()
         libvirts.attend([])
         await anyio.wait_all_tasks_blocked()
-        assert libvirt.asked == ["domains", "close"]
+        assert libvirt.asked[-1] == "close"
+        assert libvirt.asked.count("close") == 1
 
 
 @pytest.mark.process
