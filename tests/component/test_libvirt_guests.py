@@ -116,6 +116,21 @@ def test_guests_live_without_libvirtd_and_are_found_again(
     eventually(lambda: host.status("web")["state"] == "stopped", "news after the return")
 
 
+def test_a_guest_that_dies_along_with_libvirtd_comes_back(host: LibvirtHost, web: Guest) -> None:
+    """The next libvirtd has it as running at first, and tells nobody that it is not."""
+    libvirtd, (qemu, _) = host.pid("libvirtd"), web.identity()
+    host.namespaces.signal(libvirtd, "KILL")
+    host.namespaces.signal(qemu, "KILL")
+    host.await_replacement("libvirtd", libvirtd)
+
+    def is_back() -> bool:
+        status = host.status("web")
+        return status["state"] == "running" and status["pid"] not in {None, qemu}
+
+    eventually(is_back, "another web", seconds=SECONDS)
+    assert web.identity()[0] != qemu
+
+
 def test_what_another_guest_needs_is_not_ended_along_with_it(
     host: LibvirtHost, db: Guest, web: Guest
 ) -> None:

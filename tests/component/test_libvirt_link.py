@@ -237,7 +237,8 @@ def test_a_libvirtd_that_ends_is_noticed_at_once_and_its_guests_are_found_again(
     assert (libvirt.state("tiny") or [])[1] == "running"
     assert Guest(host.namespaces, "tiny").identity() == identity
     libvirt.ask("destroy", domain="tiny")
-    libvirt.news("tiny", "off")
+    # A libvirtd that is still taking its guests back may tell nobody of the end.
+    assert (libvirt.state("tiny") or [])[1] == "off"
 
 
 def test_a_libvirtd_that_hangs_is_noticed(host: LibvirtHost) -> None:
