@@ -121,7 +121,8 @@ def try_file(directory: Path, content: bytes = b"", *, owner: int = -1, group: i
     """Check that we could make a file in a directory, and give it away; nothing is to be seen of it.
 
     A directory that is missing is tried as its parents, in which it would be made. -1 is as
-    chown(2) takes it. On a file system without nameless files (O_TMPFILE) the mode alone counts.
+    chown(2) takes it. On a file system without nameless files (O_TMPFILE) one with a name of chance
+    is there for a moment.
 
     Raises:
         OSError: we could not; `filename` is the directory in which it was tried.
@@ -130,19 +131,47 @@ def try_file(directory: Path, content: bytes = b"", *, owner: int = -1, group: i
     while not os.path.lexists(place):
         place = place.parent
     try:
-        descriptor = os.open(place, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with io.FileIO(_open_nameless(place), "wb") as file:
+            os.fchown(file.fileno(), owner, group)
+            _write_all(file, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(place)) from error
+
+
+def try_append(path: Path) -> None:
+    """Check that we could open a file to append to it, or make it; nothing is to be seen of it.
+
+    Links are followed. A device or a FIFO is not opened, since that alone may have effects.
+
+    Raises:
+        OSError: we could not.
+    """
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        parent = Path(os.path.realpath(path)).parent
+        if not parent.is_dir():
+            raise
+        try_file(parent)
+        return
+    if stat.S_ISSOCK(kind):
+        raise OSError(errno.ENXIO, "it is a socket", str(path))
+    if stat.S_ISREG(kind) or stat.S_ISDIR(kind):
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC))
+
+
+def _open_nameless(place: Path) -> int:
+    """Return a descriptor of a new file in a directory, which no name leads to."""
+    try:
+        return os.open(place, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
             raise
-        if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place)) from error
-        return
-    with io.FileIO(descriptor, "wb") as file:
-        try:
-            os.fchown(descriptor, owner, group)
-            _write_all(file, content)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(place)) from error
+    name = place / f".virtsupd.{secrets.token_hex(4)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600)
+    name.unlink()
+    return descriptor
 
 
 def demand_own(path: Path) -> None:

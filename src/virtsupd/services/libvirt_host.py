@@ -7,6 +7,7 @@ from pathlib import Path
 
 from virtsupd.config.host import group_id
 from virtsupd.config.problems import Fault
+from virtsupd.process.files import try_append
 from virtsupd.services.libvirt_limits import LogTable
 from virtsupd.services.libvirt_sockets import ConnectionTable
 from virtsupd.services.libvirt_tls import Remote, tls_files
@@ -31,10 +32,15 @@ def log_refusals(table: LogTable) -> Iterator[Fault]:
     for output in table.log_outputs:
         if output.destination == "file":
             file = Path(output.target)
-            if file.is_dir():
+            try:
+                try_append(file)
+            except IsADirectoryError:
                 yield ("log_outputs",), f"{file} is a directory"
-            elif not file.parent.is_dir():
-                yield ("log_outputs",), f"{file} cannot be made: {file.parent} is not a directory"
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                if not file.parent.is_dir():
+                    why = f"{file.parent} is not a directory"
+                yield ("log_outputs",), f"{file} cannot be opened: {why}"
 
 
 def _port_faults(table: ConnectionTable, listening: Remote) -> Iterator[Fault]:

@@ -1,6 +1,8 @@
 """Files and directories that root writes."""
 
 import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from virtsupd.process.files import (
     UnsafeDirectoryError,
     demand_own,
     make_directory,
+    try_append,
     try_file,
     write_atomically,
     write_block,
@@ -189,3 +192,38 @@ def test_a_full_disk_is_known_before(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="No space left on device") as error:
             try_file(disk / "missing", b"x")
         assert error.value.filename == str(disk)
+
+
+def test_a_file_system_without_nameless_files_is_tried_all_the_same() -> None:
+    """In /proc root may write by its mode, and nobody can make a file."""
+    with pytest.raises(FileNotFoundError) as error:
+        try_file(Path("/proc"))
+    assert error.value.filename == "/proc"
+
+
+def test_a_file_is_tried_for_appending_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    os.mkfifo(tmp_path / "fifo")  # with nobody at its other end, to open it would wait for ever
+    before = sorted(tmp_path.iterdir())
+    for name in ("log", "new", "link", "fifo"):
+        try_append(tmp_path / name)
+    try_append(Path("/dev/null"))
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "log").read_text() == "old"
+
+
+def test_what_cannot_be_appended_to_is_known_before(tmp_path: Path) -> None:
+    (tmp_path / "lost").symlink_to(tmp_path / "missing/log")
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    for path in (tmp_path, *(tmp_path / name for name in ("lost", "itself", "socket", "socket/x"))):
+        with pytest.raises(OSError, match=path.name):
+            try_append(path)
+    with small_disk(tmp_path / "disk", kib=64) as disk:
+        (disk / "old").touch()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        for name in ("old", "new"):
+            with pytest.raises(OSError, match="Read-only"):
+                try_append(disk / name)

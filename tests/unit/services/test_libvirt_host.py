@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from virtsupd.services.libvirt_host import connection_refusals
+from virtsupd.services.libvirt_host import connection_refusals, log_refusals
+from virtsupd.services.libvirt_limits import LogTable
 from virtsupd.services.libvirt_sockets import ConnectionTable
 from virtsupd.services.libvirt_tls import Remote
 
@@ -49,3 +50,18 @@ def test_certificates_that_are_none_are_refused(tmp_path: Path, key: str) -> Non
     for file in files.values():
         Path(file).write_text("no PEM")
     assert key in refused(Remote(tls=True, tcp=False), **files)
+
+
+def test_log_files_that_a_daemon_would_end_over_are_refused(tmp_path: Path) -> None:
+    def refused(file: object) -> list[str]:
+        table = LogTable.model_validate({"log_outputs": f"1:stderr 3:file:{file}"})
+        assert all(at == ("log_outputs",) for at, _ in log_refusals(table))
+        return [text for _, text in log_refusals(table)]
+
+    file = tmp_path / "log"
+    assert refused(file) == []
+    file.touch()
+    assert refused(file) == []
+    assert refused(tmp_path) == [f"{tmp_path} is a directory"]
+    assert refused(file / "x") == [f"{file}/x cannot be opened: {file} is not a directory"]
+    assert refused("/proc/log") == ["/proc/log cannot be opened: no such file or directory"]
