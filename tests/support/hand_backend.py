@@ -1,6 +1,6 @@
 """A `Backend` driven by hand: it holds what the test put into it and answers what the test says."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -119,6 +119,8 @@ class HandBackend:
         """What `why` returns."""
         self.touch = Touch()
         """What `would_touch` returns, whatever the command."""
+        self.losses: dict[Name, str] = {}
+        """What `harms` returns of the services that it is asked about."""
         self.waiting = 0
         """How many `ask` wait now."""
         self._subscribers: list[MemoryObjectSendStream[Change]] = []
@@ -168,6 +170,10 @@ class HandBackend:
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
         return self.touch
+
+    async def harms(self, names: Sequence[Name]) -> Mapping[Name, str]:
+        await anyio.lowlevel.checkpoint()
+        return {name: self.losses[name] for name in names if name in self.losses}
 
     async def ask(
         self,

@@ -47,7 +47,7 @@ def run(session: Session) -> int:
 
 
 def _command(session: Session, verb: str, names: list[str]) -> int:
-    """Print what a command about services would stop and start now, and which guests would end."""
+    """Print what a command about services would stop and start now, and what that would cost guests."""
     reply = session.call("WouldTouch", {"verb": verb, "names": names})
     if session.request.json:
         session.say_json(reply)
@@ -66,6 +66,9 @@ def _command(session: Session, verb: str, names: list[str]) -> int:
         session.say(session.style.paint("red", text))
     elif reply["stopped"]:
         session.say("no guest ends")
+    for harm in reply["harms"]:
+        text = f"refused without --force: {harmless(harm)}"
+        session.say(session.style.paint("red", text))
     if not reply["stopped"] and not reply["started"]:
         session.say(f"{verb} would change nothing")
     return 0

@@ -88,7 +88,8 @@ def check_reexec(path: Path) -> int:
         return _refuse(path, ConfigError(faults))
     host = loaded.host
     places = {"run_dir": str(host.run_dir), "state_dir": str(host.state_dir)}
-    print(report(__version__, READS, **places))
+    guarded = [name for spec in loaded.specs if spec.guard for name in spec.provides]
+    print(report(__version__, READS, **places, guarded=guarded))
     return DONE
 
 

@@ -149,6 +149,8 @@ class TurnedOn:
     refused: dict[Name, tuple[Layer, ...]] = field(default_factory=dict)
     """What elements of arrays that were refused would have turned on, as far as that can be told."""
     built: list[Built] = field(default_factory=list)
+    guarded: dict[str, str] = field(default_factory=dict)
+    """By name of the service: the table whose kind guards it."""
 
 
 def turned_on(
@@ -168,6 +170,7 @@ def turned_on(
             units = {name: read_unit(name) for name in kind.units}
             built = _built(kind, found, KindContext(host, units, present), findings)
             result.built.append(built)
+            result.guarded.update(dict.fromkeys(kind.parts().guarded, table))
             for name, data in units.items():
                 changes = Layer(found[-1].file, built.changes.get(name, {}), (table,))
                 result.layers[Name(name)] = (Layer(str(unit_path(name)), data), changes)

@@ -136,8 +136,6 @@ class Built:
     change, and one bad service must not keep the others down. May ask the DNS."""
     guest_hosts: Mapping[Name, GuestHost] = field(default_factory=dict)
     """By name of the service that they run through, which stays up in a shutdown until they are gone."""
-    stop_guards: Mapping[Name, StopGuard] = field(default_factory=dict)
-    """By name of the service whose end they may have something against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +147,10 @@ class KindParts:
     """Called with a checked instance of `model`; of an array with a list of `Element`."""
     identity: tuple[str, ...] = ()
     """Of an array: the keys that tell one element from another, the first being what it is known by."""
+    stop_guard: StopGuard | None = None
+    """Asked before a service of `guarded` ends, also once the table is gone and the service is not."""
+    guarded: frozenset[str] = frozenset()
+    """Names of the services whose end the guard may have something against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from virtsupd.config.drafts import (
 )
 from virtsupd.config.generated import reading
 from virtsupd.config.host import access_problems, access_settings, host_problems, host_settings
-from virtsupd.config.kinds import GuestHost, Registry, StopGuard
+from virtsupd.config.kinds import GuestHost, Registry
 from virtsupd.config.layers import below, combined
 from virtsupd.config.model import AccessTable, HostTable, ServiceTable
 from virtsupd.config.problems import Layer, problem_at, validation_problems
@@ -67,8 +67,6 @@ class Loaded:
     """What works, but not as the files may make believe."""
     guest_hosts: Mapping[Name, GuestHost]
     """By canonical name: the services that guests run through which are no services."""
-    stop_guards: Mapping[Name, StopGuard]
-    """By canonical name: services whose end may cost guests something."""
     host_faults: Callable[[], tuple[str, ...]]
     """Asks this host, as it is now, what makes programs of built-in kinds refuse their tables."""
 
@@ -102,6 +100,7 @@ class _Loading:
         host = self._host(below(layers, "host"))
         on = self._build_all(layers, host)
         guest_hosts = self._guest_hosts(on)
+        self._mark_guarded(on)
         self._note_files(on)
         self._check_logs()
         self._check_domains()
@@ -123,7 +122,6 @@ class _Loading:
             sources={name: draft.sources for name, draft in self._drafts.items()},
             warnings=tuple(self._findings.warnings),
             guest_hosts=guest_hosts,
-            stop_guards=self._stop_guards(on),
             host_faults=lambda: tuple(
                 fault for asked in self._findings.host_faults for fault in asked()
             ),
@@ -200,14 +198,11 @@ class _Loading:
                     self._specs[name] = replace(spec, hosts_guests=True)
         return found
 
-    def _stop_guards(self, on: TurnedOn) -> Mapping[Name, StopGuard]:
-        named = {name: guard for built in on.built for name, guard in built.stop_guards.items()}
-        return {
-            name: named[provided]
-            for name, spec in self._specs.items()
-            for provided in spec.provides
-            if provided in named
-        }
+    def _mark_guarded(self, on: TurnedOn) -> None:
+        for name, spec in self._specs.items():
+            for provided in spec.provides:
+                if provided in on.guarded:
+                    self._specs[name] = replace(spec, guard=on.guarded[provided])
 
     def _note_files(self, on: TurnedOn) -> None:
         """Let services differ when what they read of generated files does."""

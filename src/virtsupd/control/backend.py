@@ -86,6 +86,13 @@ class Backend(Protocol):
         """Return what `ask` with canonical names would stop and start now; nothing is done."""
         ...
 
+    async def harms(self, names: Sequence[Name]) -> Mapping[Name, str]:
+        """Return what guests that run on would lose by the end of services, by canonical name.
+
+        A command that ends one of these is refused unless it is forced.
+        """
+        ...
+
     async def ask(
         self,
         verb: Verb,

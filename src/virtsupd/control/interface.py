@@ -105,7 +105,7 @@ class _Supervisor:
             "Disable": Method(Role.ADMIN, self._command(Verb.DISABLE)),
             "Plan": Method(Role.VIEWER, self._plan),
             "Reload": Method(Role.ADMIN, self._reload),
-            "WouldTouch": Method(Role.VIEWER, self._would_touch, waits=False),
+            "WouldTouch": Method(Role.VIEWER, self._would_touch),
             "Wait": Method(Role.VIEWER, self._wait),
             "Why": Method(Role.VIEWER, self._why),
             "Watch": Method(Role.VIEWER, self._watch, needs_more=True),
@@ -313,7 +313,9 @@ class _Supervisor:
         touch = self._backend.would_touch(Verb(verb), self._viewed(request))
         request.grant.require(Role.VIEWER, "looking", (*touch.stopped, *touch.started))
         guests = [n for n in touch.stopped if self._backend.snapshot(n).spec.is_guest]
-        return [dumps({"stopped": touch.stopped, "started": touch.started, "guests": guests})]
+        harms = await self._backend.harms(touch.stopped)
+        told = {"stopped": touch.stopped, "started": touch.started, "guests": guests}
+        return [dumps({**told, "harms": [f"{name}: {harm}" for name, harm in harms.items()]})]
 
     async def _shutdown(self, request: Request) -> Parts:
         async def tell(change: Change | None) -> None:

@@ -224,6 +224,15 @@ def _timer(host: HostState, service: Service) -> TimerView:
     )
 
 
+def _left_over(service: Service) -> tuple[str, ...]:
+    """Say why something runs that is no service of the configuration."""
+    if not service.is_left_over or not service.guard or service.is_removed:
+        return ()
+    table, name = service.guard, service.spec.name
+    text = f"no longer configured (there is no [{table}]), and guests may depend on it"
+    return (f"{text}: it runs on until somebody stops it: virtsupctl stop {name}",)
+
+
 def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
     """Return what `status` shows of one service."""
     service = host.services[name]
@@ -245,6 +254,6 @@ def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
         start_failures=service.start_failures,
         is_replacement_pending=service.has_replacement,
         is_reload_pending=service.has_unread,
-        warnings=service.warnings,
+        warnings=(*service.warnings, *_left_over(service)),
         timer=_timer(host, service) if service.spec.timer is not None else None,
     )

@@ -11,11 +11,13 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from virtsupd.core.domain import DomainSpec
-from virtsupd.core.spec import PidFileProbe, Probe, ServiceSpec, Stop
+from virtsupd.core.spec import LogSpec, PidFileProbe, Probe, ProcessSpec, ServiceSpec, Stop
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+LOST = ProcessSpec(("unknown",), LogSpec(""))
+"""Of what an earlier virtsupd started and no configuration has told us of."""
 _DIGEST_BYTES = 12
 
 
@@ -35,6 +37,8 @@ class Made:
     """Its processes are jobs; between them it has none."""
     has_sockets: bool = False
     is_guest: bool = False
+    guard: str = ""
+    """As of the definition (`ServiceSpec.guard`)."""
     domain: DomainSpec | None = None
     """What was started, if it is no process of ours but a guest of libvirt's."""
     stop: Stop = field(default_factory=Stop)
@@ -55,6 +59,7 @@ def made_from(spec: ServiceSpec) -> Made:
         is_timer=spec.timer is not None,
         has_sockets=spec.process is not None and bool(spec.process.sockets),
         is_guest=spec.is_guest,
+        guard=spec.guard,
         domain=spec.domain,
         stop=spec.stop,
         reread=spec.reload.files if spec.reload is not None else (),

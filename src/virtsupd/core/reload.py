@@ -15,12 +15,9 @@ from virtsupd.core.moves import tell_to_reload, watch_health
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.snapshot import State
-from virtsupd.core.spec import LogSpec, ProcessSpec, ServiceSpec
+from virtsupd.core.spec import ServiceSpec
 from virtsupd.core.state import HostState
 from virtsupd.core.wanted import RELOAD, want_along
-
-LOST = ProcessSpec(("unknown",), LogSpec(""))
-"""Of what an earlier virtsupd started and no configuration has told us of."""
 
 
 def reload_problems(host: HostState, graph: ServiceGraph) -> tuple[str, ...]:
@@ -47,8 +44,8 @@ def _leaving_problems(service: Service, graph: ServiceGraph) -> Iterator[str]:
 
 
 def _runs_on(service: Service) -> bool:
-    """Whether it is a guest that was not configured before either: a reload changes nothing."""
-    return service.spec.process is LOST and not service.is_removed
+    """Whether it was not configured before either, and stays up for its guests: a reload changes nothing."""
+    return service.is_left_over and not service.is_removed
 
 
 def _binding_problems(host: HostState, guest: Service, graph: ServiceGraph) -> Iterator[str]:

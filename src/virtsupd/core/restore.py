@@ -21,9 +21,10 @@ from virtsupd.core.effects import Adopt, AdoptDomain, ArmTimer, AwaitReady
 from virtsupd.core.events import Adopted, Timer
 from virtsupd.core.jobs import FRESH
 from virtsupd.core.lifecycle import Move
+from virtsupd.core.made import LOST
 from virtsupd.core.moves import arm_deadline, end_again, move, tell_to_reload, watch_health
 from virtsupd.core.names import Name
-from virtsupd.core.reload import LOST, with_leftovers
+from virtsupd.core.reload import with_leftovers
 from virtsupd.core.service import Death, Service
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import Readiness, ServiceSpec
@@ -36,7 +37,8 @@ def restore(host: HostState, kept: Mapping[Name, Service]) -> None:
     """Put services into the states in which a predecessor kept them; nothing is done yet.
 
     One whose definition is gone stays in the graph as long as it is alive: it stops, unless it is a
-    guest, which runs on until somebody stops it. Renamed ones come under their new names.
+    guest or guests may lose something by its end; that runs on until somebody stops it. Renamed ones
+    come under their new names.
     """
     for name, service in sorted(kept.items()):
         host.generations = max(host.generations, service.generation)
@@ -62,11 +64,13 @@ def _restore_leftover(host: HostState, name: Name, service: Service) -> None:
         stop=made.stop,
         autostart=False,
         is_guest=made.is_guest,
+        guard=made.guard,
         transient=True,
     )
     found = _put(host, spec, service)
-    found.is_removed = not made.is_guest
-    found.wanted = made.is_guest and service.wanted
+    runs_on = made.is_guest or bool(made.guard)
+    found.is_removed = not runs_on
+    found.wanted = runs_on and service.wanted
 
 
 def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:

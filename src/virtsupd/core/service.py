@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from virtsupd.core.events import Instant
 from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase
-from virtsupd.core.made import Made, made_from
+from virtsupd.core.made import LOST, Made, made_from
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.spec import ServiceSpec, Stop, TimerSpec
@@ -197,6 +197,16 @@ class Service:
         return self.made or self.definition
 
     @property
+    def is_left_over(self) -> bool:
+        """Whether an earlier virtsupd started it and the configuration has not had it since."""
+        return self.spec.process is LOST
+
+    @property
+    def guard(self) -> str:
+        """The table whose kind knows what guests would lose by the end of what runs; "": none does."""
+        return self.spec.guard or self.origin.guard
+
+    @property
     def stop(self) -> Stop:
         """How what runs of it is ended: as is said now, or was of something of another kind.
 
@@ -214,7 +224,9 @@ class Service:
     def has_replacement(self) -> bool:
         """Whether its process was made from an older definition than the one in force."""
         made = self.made
-        if made is None or (made.is_timer and self.timer is not None and self.job is None):
+        if made is None or self.is_left_over:
+            return False
+        if made.is_timer and self.timer is not None and self.job is None:
             return False
         return made.fingerprint != self.definition.fingerprint
 

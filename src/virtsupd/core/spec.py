@@ -364,6 +364,8 @@ class ServiceSpec:
     """Stopping it ends a virtual machine: never as a side effect of another command."""
     hosts_guests: bool = False
     """Guests that are no services run through it, and a shutdown ends them through it."""
+    guard: str = ""
+    """The table whose kind is asked, before it ends, what guests that run on would lose; "": none is."""
     success_exit: frozenset[int] = frozenset({0})
     not_needed_exit: frozenset[int] = frozenset()
     actions: tuple[ActionSpec, ...] = ()

@@ -1,7 +1,7 @@
 """What the control socket may ask: questions and commands, passed on to the part that answers."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from anyio.abc import ObjectReceiveStream
 
 from virtsupd import __version__
+from virtsupd.config.kinds import Registry
 from virtsupd.config.show import definition_text
 from virtsupd.control.backend import DaemonFacts, JobOrder
 from virtsupd.control.plan import Plan
@@ -39,6 +40,7 @@ class Beginning:
     """Wall clock."""
     lacks: tuple[str, ...]
     """What this host does not provide, and what that means for every service."""
+    kinds: Registry
     reexecs: int = 0
     """How often it became another program before."""
 
@@ -63,7 +65,7 @@ class DaemonBackend:
         self._machine = machine
         self._ending = reexecution.ending
         self._reexecution = reexecution
-        self._guarding = Guarding(lambda: configuration.loaded, supervisor)
+        self._guarding = Guarding(beginning.kinds, supervisor)
         configuration.harms = self._guarding.harms
 
     def facts(self) -> DaemonFacts:
@@ -108,6 +110,10 @@ class DaemonBackend:
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
         """Return what a command would stop and start now."""
         return self._supervisor.engine.would_touch(verb, names)
+
+    async def harms(self, names: Sequence[Name]) -> Mapping[Name, str]:
+        """Return what guests that run on would lose by the end of each of these services."""
+        return await self._guarding.harms(names)
 
     async def ask(
         self,

@@ -86,6 +86,7 @@ class Daemon:
             OSError: a directory or file cannot be made; as above.
         """
         self._clock = clock
+        self._kinds = kinds
         self._handover = handover
         self._inherited = Inheritance(handover)
         self._past = past_of(self._inherited, clock.now().wall)
@@ -237,7 +238,7 @@ class Daemon:
             records=self._records,
             clock=self._clock,
         )
-        guarding = Guarding(lambda: self._configuration.loaded, self._supervisor)
+        self._guarding = guarding = Guarding(self._kinds, self._supervisor)
         self._supervisor.announced = lambda change: guarding.announced(change, tasks)
         self._inherit(graph, engine)
         self._ending = Ending(self._supervisor, self._own_notify, self._clock)
@@ -253,7 +254,7 @@ class Daemon:
         )
         self._tasks = tasks
         self._backend = DaemonBackend(
-            beginning=Beginning(self._past.since, self._lacks(), self._past.reexecs),
+            beginning=Beginning(self._past.since, self._lacks(), self._kinds, self._past.reexecs),
             configuration=self._configuration,
             supervisor=self._supervisor,
             interpreter=self._interpreter,
@@ -288,6 +289,7 @@ class Daemon:
         )
         host = self._configuration.loaded.host
         same_directories(answer, {"run_dir": str(host.run_dir), "state_dir": str(host.state_dir)})
+        await self._guarding.refuse_to_leave(answer.get("guarded"), self._configuration.loaded)
         return str(answer.get("version"))
 
     def _estate(self) -> Estate:

@@ -10,13 +10,14 @@ from functools import partial
 import structlog
 from anyio.abc import TaskGroup
 
-from virtsupd.config.kinds import StopGuard
+from virtsupd.config.kinds import Registry, StopGuard
 from virtsupd.config.load import Loaded
 from virtsupd.core.commands import refused
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Told, Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change
+from virtsupd.errors import ReexecError
 from virtsupd.process.aside import aside
 from virtsupd.supervisor.supervisor import Supervisor
 
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 _SECONDS = 5.0
 _FORCE = "--force does it all the same"
+_TELLING = ("service running", "service failed")
 _ENDING = (Verb.START, Verb.STOP, Verb.RESTART)
 """What ends services: those named, those that need them, and rivals of what is started."""
 
@@ -31,9 +33,9 @@ _ENDING = (Verb.START, Verb.STOP, Verb.RESTART)
 class Guarding:
     """Asks the guards of services beside the event loop; one that does not answer has something against it."""
 
-    def __init__(self, loaded: Callable[[], Loaded], supervisor: Supervisor) -> None:
-        """Take what returns the configuration in force."""
-        self._loaded = loaded
+    def __init__(self, kinds: Registry, supervisor: Supervisor) -> None:
+        """Take the kinds, which know their services also when the configuration does not any more."""
+        self._kinds = kinds
         self._supervisor = supervisor
 
     async def refusal(self, verb: Verb, names: Sequence[Name]) -> Answer | None:
@@ -63,19 +65,34 @@ class Guarding:
         for name, (pid, guard) in self._guarded(names).items():
             harm = await self._ask(name, partial(guard.stop_harm, pid))
             if harm is not None:
-                found[name] = harm
+                found[name] = harm + self._proviso(name)
         return found
 
+    async def refuse_to_leave(self, guarded: object, loaded: Loaded) -> None:
+        """Check that a new program would have all services whose end would cost guests something now.
+
+        `guarded` are names of such services that it has; it may be of a version that does not say.
+
+        Raises:
+            ReexecError: it would be without one of them, as by a reload that is refused.
+        """
+        if not isinstance(guarded, list):
+            return
+        kept = loaded.graph.spec_by_name.items()
+        left = [name for name, spec in kept if spec.guard and not {*spec.provides} & {*guarded}]
+        for name, harm in (await self.harms(left)).items():
+            raise ReexecError(f"{name} would be no longer configured: {harm}")
+
     def announced(self, change: Change, tasks: TaskGroup) -> None:
-        """Take a change: when a guarded service runs anew, its guard is asked what its last end has cost."""
+        """Take a change: when a guarded service runs anew or has failed, its guard is asked what that has cost."""
         name = change.snapshot.spec.name
-        if change.event == "service running" and name in self._loaded().stop_guards:
+        if change.event in _TELLING and self._guard(name) is not None:
             tasks.start_soon(self._tell_losses, name)
 
     async def _tell_losses(self, name: Name) -> None:
         """Show with a service, and in the log, what guests have lost: nobody could refuse a crash."""
-        guard = self._loaded().stop_guards.get(name)
-        if guard is None or not self._are_there([name]):
+        guard = self._guard(name) if self._are_there([name]) else None
+        if guard is None:
             return
         generation = self._supervisor.engine.service(name).generation
         lost = await self._ask(name, guard.harm_done)
@@ -88,13 +105,22 @@ class Guarding:
 
     def _guarded(self, names: Collection[Name]) -> Mapping[Name, tuple[int, StopGuard]]:
         """Return the leader and the guard of those of the services that run and have one."""
-        guards = self._loaded().stop_guards
         found: dict[Name, tuple[int, StopGuard]] = {}
         for name in names:
-            pid = self._supervisor.engine.service(name).pid if name in guards else None
-            if pid is not None:
-                found[name] = pid, guards[name]
+            pid, guard = self._supervisor.engine.service(name).pid, self._guard(name)
+            if pid is not None and guard is not None:
+                found[name] = pid, guard
         return found
+
+    def _proviso(self, name: Name) -> str:
+        """Say when the way holds that a guard names: nothing but a stop can be asked of what was left over."""
+        service = self._supervisor.engine.service(name)
+        return f", once [{service.guard}] is configured again" if service.is_left_over else ""
+
+    def _guard(self, name: Name) -> StopGuard | None:
+        """Return the guard of a service, also of one that runs on though its table is gone."""
+        kind = self._kinds.get(self._supervisor.engine.service(name).guard)
+        return kind.parts().stop_guard if kind is not None else None
 
     async def _ask(self, name: Name, question: Callable[[], str | None]) -> str | None:
         try:

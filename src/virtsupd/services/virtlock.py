@@ -1,10 +1,8 @@
 """`[virtlock]`: the daemon that keeps two guests from writing to one disk."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
-from virtsupd.core.names import Name
 from virtsupd.services.libvirt_held import LockGuard
 from virtsupd.services.libvirt_small import LOG_KEYS, SmallTable, small_daemon
 from virtsupd.services.libvirt_values import Unsigned
@@ -22,8 +20,7 @@ class VirtlockTable(SmallTable):
 
 def build(table: VirtlockTable, context: KindContext) -> Built:
     """Return what the table changes in the unit virtlockd, and its virtlockd.conf."""
-    built = small_daemon("virtlockd", "virtlock", table, context, reread=LOG_KEYS)
-    return replace(built, stop_guards={Name("virtlockd"): LockGuard()})
+    return small_daemon("virtlockd", "virtlock", table, context, reread=LOG_KEYS)
 
 
-VIRTLOCK = KindParts(VirtlockTable, build)
+VIRTLOCK = KindParts(VirtlockTable, build, stop_guard=LockGuard(), guarded=frozenset({"virtlockd"}))

@@ -1,11 +1,9 @@
 """`[virtlog]`: the daemon that keeps the logs of virtual machine consoles."""
 
-from dataclasses import replace
 from typing import Annotated, Final
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.values import Bytes
-from virtsupd.core.names import Name
 from virtsupd.services.libvirt_held import ConsoleGuard
 from virtsupd.services.libvirt_small import LOG_KEYS, SmallTable, small_daemon
 from virtsupd.services.libvirt_values import Unsigned
@@ -30,8 +28,7 @@ class VirtlogTable(SmallTable):
 
 def build(table: VirtlogTable, context: KindContext) -> Built:
     """Return what the table changes in the unit virtlogd, and its virtlogd.conf."""
-    built = small_daemon("virtlogd", "virtlog", table, context, reread=_REREAD)
-    return replace(built, stop_guards={Name("virtlogd"): ConsoleGuard()})
+    return small_daemon("virtlogd", "virtlog", table, context, reread=_REREAD)
 
 
-VIRTLOG = KindParts(VirtlogTable, build)
+VIRTLOG = KindParts(VirtlogTable, build, stop_guard=ConsoleGuard(), guarded=frozenset({"virtlogd"}))

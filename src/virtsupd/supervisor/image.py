@@ -105,6 +105,8 @@ def _of_made(made: Made) -> dict[str, Any]:
         found["domain"] = [made.domain.domain, made.domain.uri]
     if made.stop.how is not None:
         found["how"] = made.stop.how
+    if made.guard:
+        found["guard"] = made.guard
     if made.reread:
         found["reread"] = list(made.reread)
     return found | flags
@@ -150,6 +152,7 @@ def _made(content: Mapping[str, Any]) -> Made:
         is_timer=bool(content.get("is_timer")),
         has_sockets=bool(content.get("has_sockets")),
         is_guest=bool(content.get("is_guest")),
+        guard=str(content.get("guard", "")),
         domain=DomainSpec(*map(str, content["domain"])) if "domain" in content else None,
         stop=Stop(str(signal), float(delay), StopMode(mode), GuestStop(how) if how else None),
         reread=tuple(map(str, content.get("reread", ()))),

@@ -191,7 +191,7 @@ def test_a_terminal_without_letters_gets_an_arrow_of_two() -> None:
 
 
 def touching(verb: str, **reply: list[str]) -> Run:
-    answer = {"stopped": [], "started": [], "guests": [], **reply}
+    answer = {"stopped": [], "started": [], "guests": [], "harms": [], **reply}
     run = Run(["plan", verb, "a", "b"], {"WouldTouch": [answer]})
     assert plan.run(run.session) == 0
     assert run.client.calls == [("WouldTouch", {"verb": verb, "names": ["a", "b"]})]
@@ -207,11 +207,13 @@ def test_a_command_is_planned_by_what_it_would_touch() -> None:
     ]
     found = touching("stop", stopped=["a", "vm"], guests=["vm"]).out.splitlines()
     assert found == ["stops: a, vm", "ends guests: vm"]
+    found = touching("stop", stopped=["a"], harms=["a: logs of vm would be lost"]).out.splitlines()
+    assert found[1:] == ["no guest ends", "refused without --force: a: logs of vm would be lost"]
     assert touching("start").out == "start would change nothing\n"
 
 
 def test_a_command_is_planned_in_json_too() -> None:
-    answer = {"stopped": ["a"], "started": [], "guests": []}
+    answer = {"stopped": ["a"], "started": [], "guests": [], "harms": []}
     run = Run(["--json", "plan", "stop", "a"], {"WouldTouch": [answer]})
     plan.run(run.session)
     assert json.loads(run.out) == answer

@@ -101,7 +101,7 @@ def test_a_kind_may_know_of_guests_that_run_through_a_service(folder: Folder) ->
 
 def test_whose_end_may_cost_guests_something_is_known_by_canonical_name(folder: Folder) -> None:
     loaded = folder.load('[virtlog]\n[service.virtlogd]\nprovides = ["consoles", "virtlogd"]\n')
-    assert list(loaded.stop_guards) == ["consoles"]
+    assert {item.name: item.guard for item in loaded.specs if item.guard} == {"consoles": "virtlog"}
 
 
 def test_a_built_in_service_stays_off_without_its_table(folder: Folder) -> None:

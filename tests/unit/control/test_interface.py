@@ -395,6 +395,7 @@ async def test_what_a_command_would_touch_is_told_with_the_guests(tmp_path: Path
     vm = snapshot_of(spec_of("vm", is_guest=True))
     daemon.by_name[Name("vm")] = vm
     daemon.touch = Touch(stopped=(Name("vm"), WEB), started=(WEB,))
+    daemon.losses = {WEB: "the lamp goes out", Name("other"): "not asked about"}
     async with calling(daemon, tmp_path) as caller:
         found = await caller.call("WouldTouch", {"verb": "restart", "names": ["www"]})
         bad = await caller.call("WouldTouch", {"verb": "disable", "names": ["web"]})
@@ -402,6 +403,7 @@ async def test_what_a_command_would_touch_is_told_with_the_guests(tmp_path: Path
         "stopped": ["vm", "web"],
         "started": ["web"],
         "guests": ["vm"],
+        "harms": ["web: the lamp goes out"],
     }
     assert bad["parameters"] == {"parameter": "verb"}
     assert daemon.asked == []

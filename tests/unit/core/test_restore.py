@@ -23,6 +23,7 @@ from virtsupd.core.events import (
     BecameReady,
     Booted,
     Exited,
+    GuestsFound,
     NeverMade,
     SpawnFailed,
     Verb,
@@ -754,6 +755,37 @@ def test_a_guest_that_is_configured_again_is_as_before() -> None:
     assert heir.engine.snapshot(Name("vm")).is_replacement_pending is False
     assert not heir.service("vm").spec.transient
     assert heir.states("vm") == ["starting", "running"]
+
+
+def test_what_guests_depend_on_runs_on_too_and_says_why() -> None:
+    host = PureHost.of(service("logs", guard="virtlog"), service("db"))
+    pid = host.pid("logs")
+    heir = host.successor(service("web")).successor(away=AWAY)
+    assert (heir.running(), heir.pid("logs")) == (["logs", "web"], pid)
+    [warning] = heir.engine.snapshot(Name("logs")).warnings
+    assert "no longer configured (there is no [virtlog])" in warning
+    assert not heir.engine.snapshot(Name("logs")).is_replacement_pending
+    assert heir.reload(service("web")) == ()
+    assert heir.running() == ["logs", "web"]
+    assert heir.result(heir.stop("logs")) == "done"
+    assert heir.forgotten == ["logs"]
+
+
+def test_what_guests_depend_on_stays_in_a_shutdown_until_they_are_gone() -> None:
+    virt = service("virt", hosts_guests=True)
+    heir = PureHost.of(service("logs", guard="virtlog"), virt).successor(virt)
+    heir.ask(Verb.SHUTDOWN)
+    assert heir.running() == ["logs", "virt"]
+    heir.post(GuestsFound(Name("virt"), ()))
+    assert heir.running() == []
+
+
+def test_what_guests_depend_on_warns_no_more_once_it_is_configured_again() -> None:
+    spec = service("logs", guard="virtlog")
+    heir = PureHost.of(spec).successor(service("web"))
+    assert heir.reload(spec) == ()
+    assert heir.engine.snapshot(Name("logs")).warnings == ()
+    assert heir.states("logs") == ["starting", "running"]
 
 
 def test_a_guest_that_was_starting_when_its_definition_went_runs_on() -> None:

@@ -59,6 +59,18 @@ class Guard:
         return self.done()
 
 
+def guarding(
+    answer: Callable[[int], str | None], done: Callable[[], str | None] = lambda: None
+) -> Kind:
+    parts = KindParts(
+        KindTable,
+        lambda table, context: Built({}),
+        stop_guard=Guard(answer, done),
+        guarded=frozenset({"front"}),
+    )
+    return Kind((), lambda: parts)
+
+
 @asynccontextmanager
 async def guarded(
     directory: Path,
@@ -66,9 +78,7 @@ async def guarded(
     done: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[DaemonBackend]:
     """Yield a daemon that runs `front`, whose end `answer` is asked about with its pid."""
-    built = Built({}, stop_guards={FRONT: Guard(answer, done)})
-    kind = Kind((), lambda: KindParts(KindTable, lambda table, context: built))
-    async with whole_daemon(directory, SERVICES, {"guarded": kind}) as backend:
+    async with whole_daemon(directory, SERVICES, {"guarded": guarding(answer, done)}) as backend:
         await backend.ask(Verb.WAIT, [FRONT], who="a test")
         yield backend
 

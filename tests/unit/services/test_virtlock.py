@@ -3,7 +3,7 @@ from pathlib import Path
 from virtsupd.config.kinds import KindContext
 from virtsupd.config.settings import HostSettings
 from virtsupd.services.libvirt_held import LockGuard
-from virtsupd.services.virtlock import VirtlockTable, build
+from virtsupd.services.virtlock import VIRTLOCK, VirtlockTable, build
 
 CONTEXT = KindContext(HostSettings(run_dir=Path("/r")), {"virtlockd": {}})
 
@@ -23,4 +23,4 @@ def test_the_table_becomes_the_daemon_file() -> None:
 
 
 def test_its_end_is_asked_about_by_name() -> None:
-    assert build(VirtlockTable(), CONTEXT).stop_guards == {"virtlockd": LockGuard()}
+    assert (VIRTLOCK.stop_guard, *VIRTLOCK.guarded) == (LockGuard(), "virtlockd")

@@ -3,7 +3,7 @@ from pathlib import Path
 from virtsupd.config.kinds import KindContext
 from virtsupd.config.settings import HostSettings
 from virtsupd.services.libvirt_held import ConsoleGuard
-from virtsupd.services.virtlog import VirtlogTable, build
+from virtsupd.services.virtlog import VIRTLOG, VirtlogTable, build
 
 CONTEXT = KindContext(HostSettings(run_dir=Path("/r")), {"virtlogd": {}})
 
@@ -39,4 +39,4 @@ def test_another_build_is_called_by_its_path() -> None:
 
 
 def test_its_end_is_asked_about_by_name() -> None:
-    assert build(VirtlogTable(), CONTEXT).stop_guards == {"virtlogd": ConsoleGuard()}
+    assert (VIRTLOG.stop_guard, *VIRTLOG.guarded) == (ConsoleGuard(), "virtlogd")
