@@ -1,11 +1,12 @@
 """Console logs of real guests through virtlogd: what keeps them, what is refused for them, what loses them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.checks import eventually
 from tests.support.guest import Guest
-from tests.support.libvirt import LibvirtHost, libvirt_host
+from tests.support.libvirt import LibvirtHost, libvirt_host, successor
 from tests.support.real_herd import herd
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(180)]
@@ -119,13 +120,23 @@ def test_a_configuration_without_virtlogd_is_refused(
     file.write_text(text.replace("[virtlog]\n", ""))
     done = host.control("reload", is_ok=False)
     planned = host.control("plan", is_ok=False)
+    reexecuted = host.control("reexec", is_ok=False)
     file.write_text(text)
     for refused in (done, planned):
         assert refused.returncode == 2
         assert "virtlogd: " in refused.stderr
         assert "guests db1, web1" in refused.stderr
+    assert reexecuted.returncode != 0
+    assert "virtlogd would be no longer configured: console logs of guests" in reexecuted.stderr
     host.control("reload")
     guests[0].assert_goes_on()
+
+
+def test_a_plan_of_a_stop_says_what_it_would_cost(
+    host: LibvirtHost, guests: tuple[Guest, Guest]
+) -> None:
+    planned = host.control("plan", "stop", "virtlogd").stdout
+    assert "refused without --force: virtlogd: console logs of guests db1, web1 go" in planned
 
 
 def test_only_guests_that_run_count(host: LibvirtHost, guests: tuple[Guest, Guest]) -> None:
@@ -173,3 +184,29 @@ def test_a_shutdown_asks_for_no_force(host: LibvirtHost, guests: tuple[Guest, Gu
     guests[0].start_anew()
     host.control("shutdown", seconds=120)
     assert host.namespaces.wait() == 0
+
+
+def test_a_successor_whose_file_is_without_virtlogd_lets_it_run_on(tmp_path: Path) -> None:
+    with libvirt_host(tmp_path, tables="[libvirt]\n") as host:
+        host.await_running("virtlogd", "libvirtd")
+        guest, virtlogd = Guest(host.namespaces, "db1"), host.pid("virtlogd")
+        guest.start()
+        file = tmp_path / "host.toml"
+        text = file.read_text()
+        file.write_text(text.replace("[virtlog]\n", ""))
+        host.namespaces.signal(host.daemon_pid(), "KILL")
+        with successor(host):
+            eventually(lambda: host.control("status", is_ok=False).returncode == 0, "a successor")
+            assert host.pid("virtlogd") == virtlogd
+            guest.assert_goes_on()
+            assert "no longer configured" in host.control("status", "virtlogd").stdout
+            refused = host.control("stop", "virtlogd", is_ok=False).stderr
+            assert "cannot stop virtlogd: console logs of guest db1 go" in refused
+            assert "keeps them, once [virtlog] is configured again; --force" in refused
+            file.write_text(text)
+            host.control("reload")
+            assert host.pid("virtlogd") == virtlogd
+            assert "no longer configured" not in host.control("status", "virtlogd").stdout
+            host.control("reload", "virtlogd")
+            guest.assert_goes_on()
+            host.control("shutdown")

@@ -21,6 +21,7 @@ from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.daemon.backend import DaemonBackend
+from virtsupd.errors import ReexecError
 
 pytestmark = pytest.mark.process
 
@@ -76,9 +77,10 @@ async def guarded(
     directory: Path,
     answer: Callable[[int], str | None],
     done: Callable[[], str | None] = lambda: None,
+    services: str = SERVICES,
 ) -> AsyncIterator[DaemonBackend]:
     """Yield a daemon that runs `front`, whose end `answer` is asked about with its pid."""
-    async with whole_daemon(directory, SERVICES, {"guarded": guarding(answer, done)}) as backend:
+    async with whole_daemon(directory, services, {"guarded": guarding(answer, done)}) as backend:
         await backend.ask(Verb.WAIT, [FRONT], who="a test")
         yield backend
 
@@ -192,3 +194,32 @@ async def test_what_a_crash_has_cost_is_shown_with_the_service(
             assert backend.snapshot(FRONT).pid not in (before, None)
     [line] = [line for line in logged if line["event"] == "guests lost something"]
     assert (line["service"], line["reason"]) == ("front", "the lamp went out")
+
+
+async def test_what_an_end_for_good_has_cost_is_shown_too(tmp_path: Path) -> None:
+    has_failed = threading.Event()
+
+    def done() -> str | None:
+        return "the lamp went out" if has_failed.is_set() else None
+
+    services = SERVICES.replace("[service.front]\n", "[service.front]\nrespawn = false\n")
+    async with guarded(tmp_path, lambda pid: None, done, services) as backend:
+        pid = backend.snapshot(FRONT).pid
+        assert pid is not None
+        has_failed.set()
+        os.kill(pid, signal.SIGKILL)
+        with anyio.fail_after(10):
+            while backend.snapshot(FRONT).status_text != "the lamp went out":
+                await anyio.lowlevel.checkpoint()
+        assert backend.snapshot(FRONT).state is State.STOPPED
+
+
+async def test_virtsupd_becomes_no_program_that_is_without_what_guests_depend_on(
+    tmp_path: Path,
+) -> None:
+    async with guarded(tmp_path, lambda pid: "the lamp goes out") as backend:
+        guarding, loaded = backend._guarding, backend._configuration.loaded
+        with pytest.raises(ReexecError, match="front would be no longer configured: the lamp goes"):
+            await guarding.refuse_to_leave(["other"], loaded)
+        await guarding.refuse_to_leave(["front"], loaded)
+        await guarding.refuse_to_leave(None, loaded)  # of a version that does not say
