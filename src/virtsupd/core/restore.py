@@ -15,6 +15,7 @@ its process was found (`HostState.sought`).
 
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 
 from virtsupd.core import timing
 from virtsupd.core.effects import Adopt, AdoptDomain, ArmTimer, AwaitReady
@@ -77,6 +78,9 @@ def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:
     found = copy(service)
     found.spec = spec
     found.is_removed = False
+    if found.made is not None and not found.made.guard:
+        # An older version may have started it, which knew nothing of guards.
+        found.made = replace(found.made, guard=spec.guard)
     known = host.services.get(spec.name)
     found.enabled = known.enabled if known is not None else True
     found.firings = known.firings if known is not None else FRESH

@@ -771,6 +771,11 @@ def test_what_guests_depend_on_runs_on_too_and_says_why() -> None:
     assert heir.forgotten == ["logs"]
 
 
+def test_what_an_older_version_started_is_known_to_be_depended_on_from_then_on() -> None:
+    heir = PureHost.of(service("logs")).successor(service("logs", guard="virtlog"))
+    assert heir.successor(service("web")).running() == ["logs", "web"]
+
+
 def test_what_guests_depend_on_stays_in_a_shutdown_until_they_are_gone() -> None:
     virt = service("virt", hosts_guests=True)
     heir = PureHost.of(service("logs", guard="virtlog"), virt).successor(virt)
