@@ -106,6 +106,16 @@ def small_disk(directory: Path, *, kib: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
+@contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    """Let nothing be written to a small disk for a while."""
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+
+
 def fill(disk: Path) -> Path:
     """Fill a small disk to the last block with a file, which is returned."""
     path = disk / "filler"

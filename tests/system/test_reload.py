@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_written_changes_nothing() -> None:
         path.mkdir()
         (path / "x").touch()
         refused = daemon.ctl("reload", expect=2)
-        assert f"cannot write {path}: Is a directory" in refused.stderr
+        assert f"cannot use {path}: is a directory" in refused.stderr
         assert daemon.state("kept") == "running"
         shutil.rmtree(path)  # a shutdown would leave it: virtsupd did not make it
 

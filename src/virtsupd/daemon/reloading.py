@@ -90,10 +90,7 @@ class Configuration:
             VirtsupdError: virtsupd is ending, or becomes another program.
         """
         async with self._turn:
-            new = await self._load()
-            if hindered := await surroundings.hindrances(new):
-                raise ConfigError(hindered)
-            event, plan = await self._prepare(new, supervisor)
+            event, plan = await self._prepare(await self._load(), supervisor)
         if not names:
             return plan
         wanted = canonical(supervisor.engine, event, names)
@@ -105,15 +102,20 @@ class Configuration:
         When cancelled, nothing has changed.
 
         Raises:
-            ConfigError: with every reason. The configuration in force stays; generated files
-                may be new already if one of them, or a control socket, was what refused.
+            ConfigError: with every reason. The configuration in force stays, and so do its generated
+                files: a service that starts reads what it did before.
             VirtsupdError: virtsupd is ending, or becomes another program; nothing has changed.
         """
         async with self._turn:
             event, plan = await self._prepare(new := await self._load(), supervisor)
             # Nothing is awaited from here on: what was found out holds until it is done.
-            self._write(new)
-            self._server.change_access(new.access)
+            try:
+                self._write(new)
+                self._server.change_access(new.access)
+            except ConfigError as error:
+                raise ConfigError(
+                    (*error.problems, *self._files.put_back(self.loaded, new))
+                ) from error
             self.loaded = new
             supervisor.post(event)
             self.changed()
@@ -144,6 +146,8 @@ class Configuration:
             ConfigError: it cannot be put in force.
             VirtsupdError: virtsupd is ending, or becomes another program.
         """
+        if hindered := await surroundings.hindrances(new):
+            raise ConfigError(hindered)
         faults = await surroundings.faults(new)
         unfit = await surroundings.unfit(new)
         harms: dict[Name, str] = {}

@@ -63,6 +63,23 @@ class HostFiles:
             if not _is_written(file):
                 write_atomically(file.path, file.content.encode(), mode=file.mode)
 
+    def put_back(self, old: Loaded, new: Loaded) -> tuple[str, ...]:
+        """Have the generated files as `old` renders them, after those of `new` were written, or some.
+
+        Never raises: return what could not be put back, a sentence each.
+        """
+        failures: list[str] = []
+        for path in {file.path for file in new.generated} - {file.path for file in old.generated}:
+            with contextlib.suppress(OSError):  # not made yet, or not a file of ours
+                path.unlink()
+        for file in old.generated:
+            try:
+                if not _is_written(file):
+                    write_atomically(file.path, file.content.encode(), mode=file.mode)
+            except OSError as error:
+                failures.append(f"{file.path} could not be put back: {error.strerror}")
+        return tuple(failures)
+
     def remove(self) -> None:
         """After a shutdown, remove generated files and what is left of services' sockets and FIFOs.
 

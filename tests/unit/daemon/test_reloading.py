@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
+from tests.support.outputs import read_only, small_disk
 from tests.support.whole_daemon import SERVICE, WEB, whole_daemon, write_host
 
 from virtsupd.control.commands import ShuttingDownError
@@ -18,6 +19,15 @@ from virtsupd.daemon import reloading
 from virtsupd.errors import ConfigError, ReexecutingError, UnknownServiceError
 
 pytestmark = pytest.mark.process
+
+
+VIRTLOG = (
+    SERVICE
+    + """[virtlog]
+autostart = false
+log_outputs = "1:file:{place}"
+"""
+)
 
 
 async def test_a_reload_that_is_refused_changes_nothing(tmp_path: Path) -> None:
@@ -35,15 +45,42 @@ async def test_a_reload_that_is_refused_changes_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_written_refuses_the_reload(tmp_path: Path) -> None:
-    async with whole_daemon(tmp_path) as backend:
-        place = tmp_path / "run_dir/generated/libvirt/libvirtd.conf"
+    async with whole_daemon(tmp_path, VIRTLOG.format(place="/x")) as backend:
+        generated = tmp_path / "run_dir/generated"
+        content = (generated / "virtlog/virtlogd.conf").read_bytes()
+        place = generated / "libvirt/libvirtd.conf"
         place.mkdir(parents=True)
-        changed = SERVICE.replace("1000", "2000")
+        changed = VIRTLOG.format(place="/y").replace("1000", "2000")
         write_host(tmp_path, f"{changed}[libvirt]\nautostart = false\n")
-        with pytest.raises(ConfigError, match=f"cannot write {place}.*in force stays"):
+        with pytest.raises(ConfigError, match=f"cannot use {place}: is a directory"):
             await backend.reload_configuration()
         place.rmdir()
+        place.parent.rmdir()
         assert '"1000"' in backend.definition(WEB)
+        assert (generated / "virtlog/virtlogd.conf").read_bytes() == content
+
+
+async def test_a_socket_that_cannot_change_leaves_the_files_as_they_were(tmp_path: Path) -> None:
+    """Otherwise a service that starts would read what was refused."""
+    with small_disk(tmp_path / "disk", kib=64) as disk:
+        text = f'socket = "{disk}/control"\n{VIRTLOG}'
+        async with whole_daemon(tmp_path, text.format(place="/x")) as backend:
+            generated = tmp_path / "run_dir/generated"
+            before = contents(generated)
+            access = '[libvirt]\nautostart = false\n[access]\nmode = "0660"\n'
+            write_host(tmp_path, text.format(place="/y") + access)
+            with (
+                read_only(disk),
+                pytest.raises(ConfigError, match="cannot change mode") as refused,
+            ):
+                await backend.reload_configuration()
+            assert len(refused.value.problems) == 1
+            assert contents(generated) == before
+            assert (await backend.reload_configuration()).added == ("virtlockd",)
+
+
+def contents(directory: Path) -> Mapping[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 async def test_reload_tells_the_difference(tmp_path: Path) -> None:
@@ -128,15 +165,6 @@ async def test_a_reload_waits_for_what_is_under_way(tmp_path: Path) -> None:
             with pytest.raises(ConfigError, match="would end a running guest"):
                 await backend.reload_configuration()
         assert backend.snapshot(Name("vm")).state is State.RUNNING
-
-
-VIRTLOG = (
-    SERVICE
-    + """[virtlog]
-autostart = false
-log_outputs = "1:file:{place}"
-"""
-)
 
 
 async def test_what_the_host_has_against_a_file_is_a_warning(tmp_path: Path) -> None:

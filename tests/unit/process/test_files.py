@@ -2,11 +2,10 @@
 
 import os
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.outputs import fill, small_disk
+from tests.support.outputs import fill, read_only, small_disk
 
 from virtsupd.process.files import (
     BLOCK_BYTES,
@@ -223,7 +222,6 @@ def test_what_cannot_be_appended_to_is_known_before(tmp_path: Path) -> None:
             try_append(path)
     with small_disk(tmp_path / "disk", kib=64) as disk:
         (disk / "old").touch()
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         for name in ("old", "new"):
-            with pytest.raises(OSError, match="Read-only"):
+            with read_only(disk), pytest.raises(OSError, match="Read-only"):
                 try_append(disk / name)

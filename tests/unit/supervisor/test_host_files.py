@@ -112,3 +112,21 @@ def test_a_generated_file_is_written_only_if_it_is_not_as_it_should_be(tmp_path:
     path.symlink_to("/dev/null")
     files.write_generated(loaded)
     assert (path.is_symlink(), path.read_text()) == (False, content)
+
+
+def test_what_was_rendered_before_is_put_back(tmp_path: Path) -> None:
+    files, old = made(tmp_path), loaded_from(tmp_path)
+    generated = tmp_path / "run/generated"
+    before = {path: path.read_bytes() for path in generated.rglob("*.conf")}
+    text = (tmp_path / "host.toml").read_text()
+    (tmp_path / "host.toml").write_text(f"{text}log_level = 1\n[virtlock]\nautostart = false\n")
+    new = load(tmp_path / "host.toml", KINDS)
+    files.write_generated(new)
+    assert {path: path.read_bytes() for path in generated.rglob("*.conf")} != before
+    assert files.put_back(old, new) == ()
+    assert {path: path.read_bytes() for path in generated.rglob("*.conf")} == before
+    [path] = before
+    path.unlink()
+    path.mkdir()
+    [failure] = files.put_back(old, new)
+    assert failure.startswith(f"{path} could not be put back: ")
