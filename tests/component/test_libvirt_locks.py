@@ -27,7 +27,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibvirtHost]:
         (root / "etc/libvirt/qemu.conf").write_text('lock_manager = "lockd"\n')
         host.control("restart", "libvirtd")
         disk = root / DISK.lstrip("/")
-        disk.parent.mkdir()
+        disk.parent.mkdir(exist_ok=True)
         with disk.open("wb") as file:
             file.truncate(16 * 1024 * 1024)
         yield host
