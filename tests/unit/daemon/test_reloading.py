@@ -67,7 +67,7 @@ async def test_a_socket_that_cannot_change_leaves_the_files_as_they_were(tmp_pat
         async with whole_daemon(tmp_path, text.format(place="/x")) as backend:
             generated = tmp_path / "run_dir/generated"
             before = contents(generated)
-            access = '[libvirt]\nautostart = false\n[access]\nmode = "0660"\n'
+            access = '[virtlock]\nautostart = false\n[access]\nmode = "0660"\n'
             write_host(tmp_path, text.format(place="/y") + access)
             with (
                 read_only(disk),
