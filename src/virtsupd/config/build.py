@@ -126,7 +126,7 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         success_exit=frozenset(table.success_exit),
         not_needed_exit=frozenset(table.not_needed_exit),
         actions=tuple(
-            ActionSpec(key, action.description, action.command, action.timeout)
+            ActionSpec(key, action.description, action.command, action.timeout, action.admin)
             for key, action in sorted(table.actions.items())
         ),
     )

@@ -164,6 +164,7 @@ class ActionTable(Table):
     command: Command
     description: Text = ""
     timeout: PositiveSeconds = 60.0
+    admin: bool = False
 
 
 class DomainTable(Table):

@@ -220,6 +220,7 @@ def _action(action: ActionSpec) -> Iterator[Entry]:
     yield from _filled("description", action.description)
     yield from _filled("command", action.command)
     yield "timeout", action.timeout_seconds
+    yield from _filled("admin", action.needs_admin)
 
 
 def _ready(ready: Readiness, *, is_domain: bool) -> object:

@@ -87,6 +87,18 @@ def check(backend: Backend, grant: Grant, verb: Verb, names: Sequence[Name]) -> 
         check_phase(backend)
 
 
+def check_action(backend: Backend, grant: Grant, name: Name, action: str) -> None:
+    """Check that the peer may have a service's action carried out, and that virtsupd still does.
+
+    Raises:
+        PeerDeniedError: the peer lacks the role that this action needs.
+        ShuttingDownError, ReexecutingError: nothing new begins any more.
+    """
+    of_admin = {item.name for item in backend.snapshot(name).spec.actions if item.needs_admin}
+    grant.require(Role.ADMIN if action in of_admin else Role.OPERATOR, action, [name])
+    check_phase(backend)
+
+
 def check_phase(backend: Backend) -> None:
     """Check that virtsupd is neither ending nor becoming another program.
 

@@ -134,8 +134,7 @@ class HerdConversation:
 
     async def _act(self, request: herd.Act) -> bytes:
         name = self._backend.resolve(request.service)
-        self._grant.require(Role.OPERATOR, request.action, [name])
-        commands.check_phase(self._backend)
+        commands.check_action(self._backend, self._grant, name, request.action)
         lines = await self._backend.act(name, request.action, request.arguments)
         return herd_replies.render_lines(lines)
 

@@ -281,8 +281,9 @@ class _Supervisor:
         arguments = request.parameters.get("arguments") or []
         if any("\0" in argument for argument in arguments):
             raise invalid_parameter("arguments")
-        commands.check_phase(self._backend)
-        lines = await self._backend.act(name, request.parameters["action"], arguments)
+        action = request.parameters["action"]
+        commands.check_action(self._backend, request.grant, name, action)
+        lines = await self._backend.act(name, action, arguments)
         return [dumps({"lines": list(lines)})]
 
     async def _processes(self, request: Request) -> Parts:

@@ -327,6 +327,8 @@ class ActionSpec:
     command: tuple[str, ...] = ()
     """Run as the daemon's user with the arguments appended; () if a service kind implements it."""
     timeout_seconds: float = 60.0
+    needs_admin: bool = False
+    """It does more than a service's operator may."""
 
 
 @dataclass(frozen=True, slots=True)

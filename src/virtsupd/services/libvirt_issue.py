@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import quote
 
 from virtsupd.errors import VirtsupdError
+from virtsupd.process.files import demand_own
 from virtsupd.process.new_files import new_files
 from virtsupd.services.certificates import (
     CA_DAYS,
@@ -99,7 +100,9 @@ def make_client(places: Places, name: str, directory: Path, term: Term) -> list[
     """Make the certificate of one more client in a directory of its own; return what to say.
 
     Raises:
-        RefusedError: there is no CA to sign it, or one of the files is there.
+        RefusedError: there is no CA to sign it, one of the files is there, or nothing that the
+            directory could be made in.
+        UnsafeDirectoryError: others could put something else where it is to be made.
         VirtsupdError, OSError: it cannot be made or written; nothing is left of the rest.
     """
     for path in (places.authority.key, places.authority.certificate):
@@ -108,6 +111,11 @@ def make_client(places: Places, name: str, directory: Path, term: Term) -> list[
     for path in (*portable(directory).there, authority_in(directory)):
         if os.path.lexists(path):
             raise RefusedError(f"{path} is there; name another directory, or move it away")
+    if not directory.parent.is_dir():
+        raise RefusedError(
+            f"{directory.parent} is no directory; make it first, or name another one"
+        )
+    demand_own(directory.parent)
     authority = _authority(places.authority)
     client = issue_client(authority, name, term.period(authority))
     files = _pair(portable(directory), client)

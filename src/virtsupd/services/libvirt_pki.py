@@ -50,7 +50,11 @@ def options(words: Sequence[str]) -> argparse.Namespace:
         help="more names and addresses of this host, for the server's certificate",
     )
     add("--client", metavar="NAME", help="make one more client's certificate, and nothing else")
-    add("--to", metavar="DIR", help="directory for it, with all that ?pkipath=DIR needs")
+    add(
+        "--to",
+        metavar="DIR",
+        help="directory for it, with all that ?pkipath=DIR needs, in one of root's",
+    )
     add("--days", type=int, metavar="N", help="days that certificates are valid (default: 1095)")
     found = parser.parse_args(words)
     for fault in _faults(found):

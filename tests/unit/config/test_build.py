@@ -55,7 +55,9 @@ def test_every_key_reaches_the_definition() -> None:
             "guest": True,
             "success_exit": [0, 3],
             "not_needed_exit": [11],
-            "actions": {"test": {"description": "t", "command": ["t"], "timeout": 9}},
+            "actions": {
+                "test": {"description": "t", "command": ["t"], "timeout": 9, "admin": True}
+            },
         }
     )
     assert made == spec.ServiceSpec(
@@ -79,7 +81,7 @@ def test_every_key_reaches_the_definition() -> None:
         is_guest=True,
         success_exit=frozenset({0, 3}),
         not_needed_exit=frozenset({11}),
-        actions=(spec.ActionSpec("test", "t", ("t",), 9),),
+        actions=(spec.ActionSpec("test", "t", ("t",), 9, needs_admin=True),),
     )
     assert made.process is not None
     assert made.process.log.file == "/log/www.log"

@@ -15,6 +15,7 @@ from virtsupd.core.effects import Answer, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
+from virtsupd.core.spec import ActionSpec
 from virtsupd.errors import ActionError, PeerDeniedError, UnknownServiceError
 
 NET, WEB, FRONT, RIVAL = map(Name, ("net", "web", "front", "rival"))
@@ -58,6 +59,19 @@ def test_the_role_is_needed_for_the_named_and_for_all_that_would_be_stopped() ->
         )
     commands.check(daemon, grant(AccessRule("operator", uid=1000)), Verb.STOP, [NET])
     commands.check(daemon, grant(uid=0), Verb.STOP, [NET])
+
+
+def test_an_action_may_need_the_role_of_an_administrator() -> None:
+    actions = (ActionSpec("poke", ""), ActionSpec("make-pki", "", needs_admin=True))
+    daemon = HandBackend(snapshot_of(spec_of("web", actions=actions)))
+    operator = grant(AccessRule("operator", uid=1000))
+    for action in ("poke", "not-there"):
+        commands.check_action(daemon, operator, WEB, action)
+        with pytest.raises(PeerDeniedError, match=f"{action} needs role operator for web"):
+            commands.check_action(daemon, grant(AccessRule("viewer", uid=1000)), WEB, action)
+    with pytest.raises(PeerDeniedError, match="make-pki needs role admin for web"):
+        commands.check_action(daemon, operator, WEB, "make-pki")
+    commands.check_action(daemon, grant(AccessRule("admin", uid=1000)), WEB, "make-pki")
 
 
 def test_what_is_started_along_needs_no_role() -> None:

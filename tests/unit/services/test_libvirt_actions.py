@@ -18,6 +18,7 @@ def command_of_make_pki(**keys: object) -> list[str]:
     table = LibvirtTable.model_validate(keys)
     action = libvirtd_actions(table, table.libvirt, remote(table))["make-pki"]
     assert isinstance(action, dict)
+    assert action["admin"] is True
     command: list[str] = action["command"]
     return command[command.index("virtsupd.services.libvirt_pki") + 1 :]
 

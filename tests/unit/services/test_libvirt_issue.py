@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 
 from virtsupd.errors import VirtsupdError
+from virtsupd.process.files import UnsafeDirectoryError
 from virtsupd.services.certificates import CertificateError
 from virtsupd.services.libvirt_issue import RefusedError, Term, make_all, make_client
 from virtsupd.services.libvirt_places import Places
@@ -111,6 +112,21 @@ def test_one_more_client_gets_all_it_needs_and_nothing_else_changes(
     assert f"?pkipath={tmp_path}/alice" in lines[-1]
     with pytest.raises(RefusedError, match=r"clientcert\.pem is there; name another directory"):
         make_client(places(root), "alice", tmp_path / "alice", TERM)
+
+
+def test_nothing_is_made_for_a_client_below_what_is_missing_or_open_to_others(
+    made: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """Root would make directories wherever somebody says."""
+    root, _ = made
+    with pytest.raises(RefusedError, match=f"{tmp_path}/missing is no directory; make it first"):
+        make_client(places(root), "bob", tmp_path / "missing/bob", TERM)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o1777)
+    with pytest.raises(UnsafeDirectoryError, match="others can write to it"):
+        make_client(places(root), "bob", tmp_path / "open/bob", TERM)
+    assert not (tmp_path / "missing").exists()
+    assert list((tmp_path / "open").iterdir()) == []
 
 
 def test_a_client_without_a_ca_is_refused_with_the_next_step(tmp_path: Path) -> None:
