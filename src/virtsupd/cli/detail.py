@@ -117,7 +117,9 @@ def _enabled_text(service: Service, style: Style) -> str:
 
 def _pending_text(service: Service) -> str:
     if service["replacement_pending"]:
-        return f"its definition has changed; apply it with: virtsupctl restart {service['name']}"
+        name = service["name"]
+        how = f"virtsupctl plan {name} says how"
+        return f"its definition has changed ({how}); apply it with: virtsupctl restart {name}"
     if service["reload_pending"]:
         return f"its files have changed; apply them with: virtsupctl reload {service['name']}"
     return ""

@@ -2,29 +2,30 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
-from virtsupd.config.difference import ChangedKey, When, changed_keys, changed_settings, is_changed
+from virtsupd.config.difference import is_changed
 from virtsupd.config.load import Loaded
-from virtsupd.config.settings import GeneratedFile
 from virtsupd.control.plan import Step
 from virtsupd.control.records import kind
 from virtsupd.core.engine import Engine
 from virtsupd.core.events import Reloaded, Verb
 from virtsupd.core.forecast import Fate, Forecast
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ServiceSpec
+from virtsupd.daemon.origins import Comparison, Origins
 from virtsupd.errors import UnknownServiceError
 
 _BY_COMMAND = {Fate.PENDING: "restart", Fate.UNREAD: "reload"}
 """What puts in force what a reload of the configuration does not."""
 
 
-def planned_steps(engine: Engine, old: Loaded, new: Loaded, event: Reloaded) -> tuple[Step, ...]:
+def planned_steps(
+    engine: Engine, old: Loaded, new: Loaded, event: Reloaded, origins: Origins
+) -> tuple[Step, ...]:
     """Return what `event`, made of the configuration `new`, would do now; `old` is in force."""
-    files = _Files(old), _Files(new)
+    comparison = Comparison(old, new, origins)
     return tuple(
-        _step(engine, event, name, found, files) for name, found in engine.forecast(event).items()
+        _step(engine, event, name, found, comparison)
+        for name, found in engine.forecast(event).items()
     )
 
 
@@ -70,19 +71,8 @@ def _resolved(engine: Engine, event: Reloaded, name: str) -> Name:
         return engine.graph.resolve(name)
 
 
-class _Files:
-    """The generated files of a configuration, by path."""
-
-    def __init__(self, loaded: Loaded) -> None:
-        self.by_path: Mapping[Path, GeneratedFile] = {file.path: file for file in loaded.generated}
-
-    def of(self, spec: ServiceSpec) -> set[Path]:
-        """Return those that a service reads."""
-        return {path for path, file in self.by_path.items() if file.reader in spec.provides}
-
-
 def _step(
-    engine: Engine, event: Reloaded, name: Name, found: Forecast, files: tuple[_Files, _Files]
+    engine: Engine, event: Reloaded, name: Name, found: Forecast, comparison: Comparison
 ) -> Step:
     old = engine.graph.spec_by_name.get(name)
     new = event.graph.spec_by_name.get(name)
@@ -98,23 +88,10 @@ def _step(
         is_told=found.is_told,
         for_others=found.for_others,
     )
-    if old is not None and new is not None and is_changed(old, new):
-        keys = (*changed_keys(old, new), *_changed_settings(old, new, files))
-        step = replace(step, is_changed=True, keys=tuple(sorted(keys, key=_urgency)))
+    if old is not None and new is not None:
+        keys = tuple(comparison.keys(engine.service(name), new))
+        step = replace(step, is_changed=is_changed(old, new), keys=keys)
     return _with_command(engine, step)
-
-
-def _urgency(key: ChangedKey) -> int:
-    """Return a place for what takes most before what takes less; among equals, the file's order holds."""
-    return -list(When).index(key.when)
-
-
-def _changed_settings(
-    old: ServiceSpec, new: ServiceSpec, files: tuple[_Files, _Files]
-) -> Iterator[ChangedKey]:
-    before, after = files
-    for path in sorted(before.of(old) | after.of(new)):
-        yield from changed_settings(before.by_path.get(path), after.by_path.get(path))
 
 
 def _with_command(engine: Engine, step: Step) -> Step:

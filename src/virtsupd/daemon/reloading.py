@@ -20,7 +20,14 @@ from virtsupd.core.forecast import Fate
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.daemon import surroundings
-from virtsupd.daemon.planning import canonical, ended_by, harmful, planned_steps, with_harms
+from virtsupd.daemon.origins import Origins
+from virtsupd.daemon.planning import (
+    canonical,
+    ended_by,
+    harmful,
+    planned_steps,
+    with_harms,
+)
 from virtsupd.daemon.scheduled import Scheduled
 from virtsupd.errors import ConfigError, ReexecutingError
 from virtsupd.process.aside import aside
@@ -60,6 +67,7 @@ class Configuration:
         self._server = server
         self._scheduled = scheduled
         self._clock = clock
+        self._origins = Origins()
         self._turn = anyio.Lock()
         """One looks at the files at a time: a second reload judges what the first has made."""
 
@@ -116,6 +124,7 @@ class Configuration:
                 raise ConfigError(
                     (*error.problems, *self._files.put_back(self.loaded, new))
                 ) from error
+            self._origins.note(supervisor.engine, self.loaded, plan.steps)
             self.loaded = new
             supervisor.post(event)
             self.changed()
@@ -158,7 +167,7 @@ class Configuration:
                 await anyio.lowlevel.checkpoint()
             _check_life(supervisor)
             event = self._event(new, supervisor.engine, unfit)
-            steps = planned_steps(supervisor.engine, self.loaded, new, event)
+            steps = planned_steps(supervisor.engine, self.loaded, new, event, self._origins)
             if asked >= (ending := ended_by(steps)):
                 break  # and nothing has changed since it was looked at
             harms |= await self.harms(ending - asked)

@@ -52,7 +52,7 @@ def test_a_page_says_everything_about_a_service() -> None:
         "  Says          accepting",
         "  Wanted        up, by root via virtsupctl, 3 min ago, 15:19:30",
         "  Enabled       yes",
-        "  Pending       its definition has changed; apply it with: virtsupctl restart libvirtd",
+        "  Pending       its definition has changed (virtsupctl plan libvirtd says how); apply it with: virtsupctl restart libvirtd",
         "  Provides      libvirtd, libvirt",
         "  Requires      virtlog (stopped)",
         "  Binds to      udev",

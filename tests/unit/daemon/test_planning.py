@@ -13,7 +13,14 @@ from virtsupd.core.engine import Engine
 from virtsupd.core.events import Booted, Reloaded
 from virtsupd.core.forecast import Fate
 from virtsupd.core.names import Name
-from virtsupd.daemon.planning import canonical, ended_by, harmful, planned_steps, with_harms
+from virtsupd.daemon.origins import Origins
+from virtsupd.daemon.planning import (
+    canonical,
+    ended_by,
+    harmful,
+    planned_steps,
+    with_harms,
+)
 from virtsupd.errors import UnknownServiceError
 
 WEB = '[service.web]\ncommand = ["/bin/web"]\n'
@@ -36,7 +43,7 @@ def running(loaded: Loaded) -> PureHost:
 def planned(folder: Folder, before: str, after: str) -> dict[str, Step]:
     old, new = folder.load(before), folder.load(after)
     host = running(old)
-    steps = planned_steps(host.engine, old, new, Reloaded(new.graph))
+    steps = planned_steps(host.engine, old, new, Reloaded(new.graph), Origins())
     return {step.name: step for step in steps}
 
 
@@ -107,7 +114,7 @@ def test_another_place_in_the_files_is_no_change(folder: Folder) -> None:
     old = folder.load(WEB)
     folder.write("units/web.toml", 'command = ["/bin/web"]\n')
     new = folder.load("")
-    [step] = planned_steps(running(old).engine, old, new, Reloaded(new.graph))
+    [step] = planned_steps(running(old).engine, old, new, Reloaded(new.graph), Origins())
     assert (step.fate, step.is_changed, step.keys) == (Fate.UNCHANGED, False, ())
 
 
