@@ -22,7 +22,7 @@ def settings(file: GeneratedFile) -> Mapping[str, str]:
 
     A file that is not made of such lines has its whole text under the key "".
     """
-    lines = [line for line in file.content.splitlines() if line.strip()]
+    lines = [line for line in file.content.split("\n") if line.strip()]
     found = [_LINE.fullmatch(line) for line in lines]
     if not any(found) or any(
         match is None and not line.startswith("#") for line, match in zip(lines, found, strict=True)

@@ -44,7 +44,7 @@ def connected(daemon: str, virt_admin: str, uri: str) -> list[Client]:
 def parsed(text: str) -> Iterator[Client]:
     """Yield the clients that several `client-info` printed: each begins with its id."""
     client: dict[str, str] = {}
-    for match in filter(None, map(_FACT.fullmatch, text.splitlines())):
+    for match in filter(None, map(_FACT.fullmatch, text.split("\n"))):
         if match[1] == "id" and client:
             yield client
             client = {}

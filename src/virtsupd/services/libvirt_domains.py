@@ -57,7 +57,7 @@ def parsed(text: str) -> Iterator[Domain]:
     states: dict[str, str] = {}
     found: list[tuple[str, str, str]] = []
     name = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if match := _DOMAIN.fullmatch(line):
             found.append((match[1], match[2], match[3]))
         elif line.startswith("Domain: '"):

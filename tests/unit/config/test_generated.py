@@ -37,6 +37,7 @@ def with_content(content: str) -> ServiceSpec:
         ("a = 1\nelse\n", {"": "a = 1\nelse\n"}),
         ("# only words\n", {"": "# only words\n"}),
         ("", {"": ""}),
+        ('a = "x\u2028y"\n', {"a": '"x\u2028y"'}),
     ],
 )
 def test_settings_are_read_line_by_line(content: str, found: dict[str, str]) -> None:

@@ -30,6 +30,7 @@ def test_each_client_has_its_own_facts() -> None:
     assert remote["tls_x509_dname"] == "O=T,CN=a : b"
     assert "unix_user_name" not in remote
     assert list(parsed("")) == []
+    assert list(parsed(PRINTED.replace("joe", "j\u2028o")))[1]["sasl_user_name"] == "j\u2028o"
 
 
 def test_a_client_is_known_by_its_process_or_by_what_it_proved() -> None:

@@ -34,6 +34,12 @@ def test_every_name_that_libvirt_allows_is_read_as_it_is() -> None:
     ]
 
 
+@pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x1c"])
+def test_what_only_python_takes_for_a_line_end_ends_no_name(odd: str) -> None:
+    printed = PRINTED.replace("odd  na'me", f"odd{odd}name")
+    assert next(parsed(printed)) == Domain(12, f"odd{odd}name", UUIDS[0], "running")
+
+
 def test_people_see_since_when_a_guest_runs() -> None:
     domain = Domain(12, "web\t1", UUIDS[0], "running", 4711, 1795395052.0, 93784.5)
     head, line = table([domain]).splitlines()
