@@ -136,6 +136,9 @@ class Built:
     change, and one bad service must not keep the others down. May ask the DNS."""
     guest_hosts: Mapping[Name, GuestHost] = field(default_factory=dict)
     """By name of the service that they run through, which stays up in a shutdown until they are gone."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """By the URI that guests name: where that libvirt is, if not where its library looks. It stays
+    there as long as the service of `guest_hosts` lives."""
 
 
 @dataclass(frozen=True, slots=True)

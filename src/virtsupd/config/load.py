@@ -67,6 +67,8 @@ class Loaded:
     """What works, but not as the files may make believe."""
     guest_hosts: Mapping[Name, GuestHost]
     """By canonical name: the services that guests run through which are no services."""
+    addresses: Mapping[str, str]
+    """Where a libvirt is that guests name by its URI, if not where its library looks."""
     host_faults: Callable[[], tuple[str, ...]]
     """Asks this host, as it is now, what makes programs of built-in kinds refuse their tables."""
 
@@ -122,6 +124,7 @@ class _Loading:
             sources={name: draft.sources for name, draft in self._drafts.items()},
             warnings=tuple(self._findings.warnings),
             guest_hosts=guest_hosts,
+            addresses={uri: at for built in on.built for uri, at in built.addresses.items()},
             host_faults=lambda: tuple(
                 fault for asked in self._findings.host_faults for fault in asked()
             ),

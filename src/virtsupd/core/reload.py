@@ -131,9 +131,17 @@ def _replace_spec(host: HostState, name: Name, spec: ServiceSpec) -> bool:
         host.clear_failure(service)
     old, service.spec = service.spec, spec
     service.is_removed = False
-    if spec.health != old.health and service.state is State.RUNNING:
+    is_watched = spec.health != old.health and service.state is State.RUNNING
+    if is_watched and not _asks_a_replacement(service, old):
         _watch_anew(host, service)
     return returns and spec.autostart
+
+
+def _asks_a_replacement(service: Service, old: ServiceSpec) -> bool:
+    """Tell whether a health check is about a process that is not there yet: other ports, other sockets."""
+    new = service.spec.health
+    is_another = new is not None and old.health is not None and new.probe != old.health.probe
+    return is_another and service.has_replacement
 
 
 def _watch_anew(host: HostState, service: Service) -> None:

@@ -43,7 +43,6 @@ from virtsupd.process.signals import handling
 from virtsupd.process.stop import GoneWatch
 from virtsupd.process.store import DirectoryStore, StateDirectory
 from virtsupd.process.successor import check_program
-from virtsupd.supervisor.domain_work import domains_of
 from virtsupd.supervisor.guests import Guests
 from virtsupd.supervisor.host_files import HostFiles
 from virtsupd.supervisor.interpreter import Interpreter
@@ -201,7 +200,12 @@ class Daemon:
             timers=timers,
             tasks=tasks,
         )
-        guests = Guests(lambda: self._configuration.loaded, commands=machine.commands, tasks=tasks)
+        guests = Guests(
+            lambda: self._configuration.loaded,
+            seen=lambda: self._guests_of_libvirt.seen(),  # noqa: PLW0108  (it is made below)
+            commands=machine.commands,
+            tasks=tasks,
+        )
         self._interpreter = Interpreter(
             machine=machine,
             records=self._records,
@@ -215,13 +219,13 @@ class Daemon:
             self._interpreter,
             self._processes,
             lambda: self._supervisor,
+            address=lambda uri: self._configuration.loaded.addresses.get(uri, uri),
             clock=self._clock,
             tasks=tasks,
         )
         self._configuration.changed = self._guests_of_libvirt.attend
         graph = self._configuration.graph()
-        if domains_of(graph):
-            self._guests_of_libvirt.prepare()
+        self._guests_of_libvirt.expect(graph)
         take_names(self._records, self._outputs, graph)
         engine = Engine(
             graph,

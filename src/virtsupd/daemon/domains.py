@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
+from virtsupd.core.domain import DomainSpec
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.process.clock import Clock
 from virtsupd.process.plan import Spawner
 from virtsupd.process.reaper import Reaper
@@ -37,16 +39,26 @@ class GuestsOfLibvirt:
         processes: Processes,
         supervisor: Callable[[], Supervisor],
         *,
+        address: Callable[[str], str],
         clock: Clock,
         tasks: TaskGroup,
     ) -> None:
-        """Take who is to have them, and what returns the supervisor, which may be made later."""
+        """Take who is to have them, and what returns the supervisor, which may be made later.
+
+        `address` returns where a libvirt is now that guests name by its URI.
+        """
+        self._address = address
         self._interpreter = interpreter
         self._processes = processes
         self._supervisor = supervisor
         self._clock = clock
         self._tasks = tasks
         self._domains: Domains | None = None
+
+    def expect(self, graph: ServiceGraph) -> None:
+        """Prepare for a graph that is about to be in force, if one of its services needs it."""
+        if domains_of(graph):
+            self.prepare()
 
     def prepare(self) -> "Domains":
         """Return what starts, watches and ends them; no link is made before it is needed."""
@@ -57,7 +69,9 @@ class GuestsOfLibvirt:
 
             spawner, children = self._processes.spawner, self._processes.reaper
             libvirts = Libvirts(
-                lambda uri: LibvirtLink(uri, spawner=spawner, children=children),
+                lambda uri: LibvirtLink(
+                    uri, spawner=spawner, children=children, address=self._address
+                ),
                 clock=self._clock,
                 tasks=self._tasks,
             )
@@ -73,6 +87,10 @@ class GuestsOfLibvirt:
     def attend(self) -> None:
         """Listen to what becomes of all domains that services stand for, whether these run or not."""
         self.prepare().attend()
+
+    def seen(self) -> frozenset[DomainSpec]:
+        """Return the domains that end as services: those that are known to run, or begin to."""
+        return self._domains.seen() if self._domains is not None else frozenset()
 
     async def leave(self) -> None:
         """Listen no more; guests run on."""

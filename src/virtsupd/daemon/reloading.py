@@ -184,7 +184,11 @@ class Configuration:
             ConfigError: it cannot be put in force.
         """
         graph = self._scheduled.graph(new, engine.graph.canonical)
-        problems = (*_fixed_settings(self.loaded, new), *engine.reload_problems(graph))
+        problems = (
+            *_fixed_settings(self.loaded, new),
+            *_moved(self.loaded, new, engine),
+            *engine.reload_problems(graph),
+        )
         if problems:
             raise ConfigError(problems)
         return Reloaded(graph, new.host.shutdown, frozenset(unfit))
@@ -218,6 +222,16 @@ def _fixed_settings(old: Loaded, new: Loaded) -> tuple[str, ...]:
         for key in _FIXED
         if getattr(new.host, key) != getattr(old.host, key)
     )
+
+
+def _moved(old: Loaded, new: Loaded, engine: Engine) -> Iterator[str]:
+    """Yield that a libvirt that lives stays where it is: all who speak with it would look elsewhere."""
+    for name in old.guest_hosts.keys() & new.guest_hosts.keys():
+        if old.addresses != new.addresses and engine.service(name).is_alive:
+            yield (
+                f"{new.path}: libvirt.unix_sock_dir: {name} is alive, with its sockets where they are; "
+                f"stop it first, its guests run on: virtsupctl stop {name}"
+            )
 
 
 def _check_life(supervisor: Supervisor) -> None:

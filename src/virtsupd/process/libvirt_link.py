@@ -35,13 +35,22 @@ _AWAY: Final = "there is no connection to libvirt"
 class LibvirtLink:
     """A link to one libvirt (`DomainLink`), in a process of its own that ends with virtsupd."""
 
-    def __init__(self, uri: str, *, spawner: Spawner, children: ChildWatcher) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        spawner: Spawner,
+        children: ChildWatcher,
+        address: Callable[[str], str] = str,
+    ) -> None:
         self.on_news: Callable[[DomainNews], None] = _nothing
         self.on_link: Callable[[bool, str], None] = _nothing
         self.backend = ""
         """What the process speaks with libvirt through; "" while there is no connection."""
         self.pid: int | None = None
         self._uri = uri
+        self._address = address
+        self._connects_to = ""
         self._spawner = spawner
         self._children = children
         self._socket: socket.socket | None = None
@@ -69,7 +78,9 @@ class LibvirtLink:
         """Try at once, if there is no connection."""
         if self._is_closed:
             return
-        if self._again is not None:
+        if self._socket is not None and self._connects_to != self._address(self._uri):
+            self._disconnect("libvirt is to be reached elsewhere")  # begins anew when it has ended
+        elif self._again is not None:
             self._again.cancel()
             self.open()
         elif not self.backend:
@@ -123,7 +134,8 @@ class LibvirtLink:
         with theirs:
             try:
                 ours.setblocking(False)
-                command = (sys.executable, "-I", "-m", "virtsupd.libvirtlink", self._uri)
+                self._connects_to = self._address(self._uri)
+                command = (sys.executable, "-I", "-m", "virtsupd.libvirtlink", self._connects_to)
                 number = theirs.fileno()
                 plan = plan_process(
                     ProcessSpec(command, LogSpec("")),

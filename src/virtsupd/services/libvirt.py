@@ -25,7 +25,7 @@ from virtsupd.services.libvirt_limits import (
 )
 from virtsupd.services.libvirt_polkit import without_polkit
 from virtsupd.services.libvirt_rules import admin_faults, client_faults, connection_faults
-from virtsupd.services.libvirt_sockets import ConnectionTable
+from virtsupd.services.libvirt_sockets import OWN_SOCKET_DIRS, ConnectionTable
 from virtsupd.services.libvirt_tls import Remote, remote
 from virtsupd.services.libvirt_unsafe import lost_logs, unsafe
 from virtsupd.services.package import PackageTable, program, search_path
@@ -93,6 +93,9 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
         ),
         host_faults=lambda: (*connection_refusals(table, listening), *log_refusals(table)),
         guest_hosts={Name("libvirtd"): _guests(table, context)},
+        addresses={"qemu:///system": local_uri(table.unix_sock_dir)}
+        if table.unix_sock_dir not in OWN_SOCKET_DIRS
+        else {},
     )
 
 

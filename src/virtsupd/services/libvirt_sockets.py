@@ -81,7 +81,8 @@ class UnixTable(KindTable):
     """Permissions of the socket that manages the daemon itself, in octal. libvirt lets only its own
     user in whatever they are, and ships "0700"."""
     unix_sock_dir: Annotated[SocketDirectory, ConfKey()] = "/var/run/libvirt"
-    """Directory of the three sockets, at most 88 bytes; made if it is another than the default."""
+    """Directory of the three sockets, at most 88 bytes; made if it is another than the default. A reload
+    does not change it while libvirtd is alive: stop that first, its guests run on."""
 
 
 class AuthTable(KindTable):

@@ -59,6 +59,8 @@ class _Guest:
     generation: int
     domain: DomainSpec
     post: Post
+    is_asked: bool = False
+    """Libvirt was asked to start it."""
     is_up: bool = False
     """Libvirt has said that it runs, and not yet that it does no more."""
     has_ended: bool = False
@@ -101,6 +103,11 @@ class Domains:
     def attend(self) -> None:
         """Listen to what becomes of all domains that services stand for, whether these run or not."""
         self._libvirts.attend({domain.uri for domain in self._declared()})
+
+    def seen(self) -> frozenset[DomainSpec]:
+        """Return the domains of the guests that run, or were asked to, as far as is known."""
+        guests = self._guests.values()
+        return frozenset(g.domain for g in guests if g.is_up or g.is_asked)
 
     async def leave(self) -> None:
         """Listen no more; guests run on."""
@@ -198,6 +205,7 @@ class Domains:
         while True:
             await self._reach(guest)
             link = self._libvirts.link(guest.domain.uri)
+            guest.is_asked = True
             try:
                 await link.start(guest.domain.domain)
             except DomainError as error:

@@ -3,8 +3,9 @@
 What is done about a guest, when, and how long it may take, the engine decides.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
 
 import anyio
 import structlog
@@ -12,15 +13,20 @@ from anyio.abc import TaskGroup
 
 from virtsupd.config.kinds import GuestHost, RunCommand
 from virtsupd.config.load import Loaded
-from virtsupd.core.domain import DomainSpec
+from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.effects import EndGuest, FindGuests
 from virtsupd.core.events import GuestEnded, GuestsFound
 from virtsupd.core.names import Name
+from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
+from virtsupd.core.spec import ServiceSpec, Stop
 from virtsupd.errors import GuestError, VirtsupdError
 from virtsupd.process.command import CommandOutcome
 from virtsupd.supervisor.commands import Commands, last_line
 
 log = structlog.get_logger()
+
+_ENDS: Final = {GuestStop.SAVE: GuestEnd.SAVE, GuestStop.DESTROY: GuestEnd.KILL}
+"""Of the ways to end a guest that is a service, those that are no polite request."""
 
 Post = Callable[[GuestsFound | GuestEnded], None]
 
@@ -53,10 +59,19 @@ class Guests:
     """The guests that kinds of services know of. What is under way ends with `tasks`."""
 
     def __init__(
-        self, loaded: Callable[[], Loaded], *, commands: Commands, tasks: TaskGroup
+        self,
+        loaded: Callable[[], Loaded],
+        *,
+        seen: Callable[[], Collection[DomainSpec]],
+        commands: Commands,
+        tasks: TaskGroup,
     ) -> None:
-        """Take what returns the configuration in force."""
+        """Take what returns the configuration in force, and the domains that end as services.
+
+        Those that a service stands for, and that nobody has seen as such, are found like all others.
+        """
         self._loaded = loaded
+        self._seen = seen
         self._commands = commands
         self._tasks = tasks
         self._ends: dict[tuple[Name, str], anyio.CancelScope] = {}
@@ -78,7 +93,11 @@ class Guests:
     async def _find(self, effect: FindGuests, post: Post) -> None:
         name = effect.name
         try:
-            found = await self._host(name).running(self._runner(name), self._services())
+            services = self._services()
+            ending = {domain for domain, spec in services.items() if _is_others(spec, self._seen())}
+            listed = await self._host(name).running(self._runner(name), ending)
+            by_domain = {domain.domain: spec.stop for domain, spec in services.items()}
+            found = [_by_its_policy(guest, by_domain.get(guest.name)) for guest in listed]
         except Exception as error:  # noqa: BLE001  (a fault of a kind costs its guests alone)
             post(GuestsFound(name, why=_reason(error, f"cannot ask {name} for its guests")))
         else:
@@ -105,9 +124,9 @@ class Guests:
             raise GuestError("no longer in the configuration")
         return host
 
-    def _services(self) -> frozenset[DomainSpec]:
+    def _services(self) -> Mapping[DomainSpec, ServiceSpec]:
         specs = self._loaded().graph.spec_by_name.values()
-        return frozenset(spec.domain for spec in specs if spec.domain is not None)
+        return {spec.domain: spec for spec in specs if spec.domain is not None}
 
     def _runner(self, name: Name) -> RunCommand:
         async def run(command: Sequence[str], timeout_seconds: float) -> str:
@@ -116,6 +135,19 @@ class Guests:
             return _output(command[0], outcome, timeout_seconds)
 
         return run
+
+
+def _is_others(spec: ServiceSpec, seen: Collection[DomainSpec]) -> bool:
+    """Whether a guest ends as the service that it is, or is to be left."""
+    return spec.domain in seen or spec.stop.how is GuestStop.LEAVE
+
+
+def _by_its_policy(guest: RunningGuest, stop: Stop | None) -> RunningGuest:
+    """Return a guest that is a service, though its service does not run, with what that says of it."""
+    if stop is None:
+        return guest
+    end = _ENDS.get(stop.how or GuestStop.SHUTDOWN, GuestEnd.SHUTDOWN)
+    return replace(guest, end=guest.end or end, timeout_seconds=stop.delay_seconds)
 
 
 def _output(program: str, outcome: CommandOutcome, timeout_seconds: float) -> str:

@@ -85,6 +85,9 @@ class Libvirts:
             libvirt = self._libvirts.pop(uri)
             libvirt.leave()
             self._tasks.start_soon(libvirt.link.close)
+        for libvirt in self._libvirts.values():
+            if not libvirt.connected.is_set():
+                libvirt.link.nudge()  # it may be elsewhere now
         for uri in sorted(set(uris)):
             self._get(uri)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.support.pure_host import CLEAN, NOTIFY, PureHost, process, service, target
 
-from virtsupd.core.effects import Remember, Terminate
+from virtsupd.core.effects import EndWatches, Remember, Terminate, WatchHealth
 from virtsupd.core.events import Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
@@ -63,6 +63,20 @@ def test_policies_hold_at_once() -> None:
     assert not pending(host)
     host.stop("db")
     assert [e.stop for e in host.take(Terminate) if isinstance(e, Terminate)] == [stop]
+
+
+def test_a_health_check_of_a_process_that_is_still_to_come_waits_for_it() -> None:
+    """What is asked may be where the process will be, not where it is."""
+    health = Health(CHECK)
+    host = PureHost.of(service("db", health=health))
+    host.effects.clear()
+    elsewhere = Health(ExecProbe(("check", "--port", "2")))
+    host.reload(service("db", process=process("other"), health=elsewhere))
+    assert not host.take(WatchHealth, EndWatches)
+    host.restart("db")
+    (watch,) = host.take(WatchHealth)
+    assert isinstance(watch, WatchHealth)
+    assert watch.health == elsewhere
 
 
 def test_a_changed_health_check_holds_at_once() -> None:

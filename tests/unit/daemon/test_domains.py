@@ -18,6 +18,7 @@ async def test_the_interpreter_has_them_from_when_they_are_prepared() -> None:
             s.interpreter,
             Processes(s.launcher.spawner, s.reaper),
             lambda: s.supervisor,
+            address=str,
             clock=SystemClock(),
             tasks=tasks,
         )

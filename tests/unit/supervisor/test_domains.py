@@ -404,3 +404,13 @@ async def test_an_adopted_guest_is_watched_and_let_go() -> None:
         host.domains.forget(WEB)
         assert not host.domains.has(WEB)
         assert "destroy web1" not in host.libvirt.asked
+
+
+async def test_a_guest_counts_as_seen_once_libvirt_was_asked_to_start_it() -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")}, is_up=False)) as host:
+        host.start()
+        await host.settle()
+        assert host.domains.seen() == frozenset()
+        host.libvirt.return_()
+        await host.until_posted(Spawned(WEB, 1, 4711))
+        assert host.domains.seen() == {DOMAIN}

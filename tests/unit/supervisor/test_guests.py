@@ -65,14 +65,22 @@ def loaded(directory: Path, host: GuestHost | None) -> Loaded:
 
 
 async def posted_by(
-    directory: Path, host: GuestHost | None, *effects: FindGuests | EndGuest
+    directory: Path,
+    host: GuestHost | None,
+    *effects: FindGuests | EndGuest,
+    seen: Collection[DomainSpec] = (),
 ) -> Posted:
     """Return what is posted for the effects; as many as there are of `find`, and of guests."""
     posted: Posted = []
     wanted = len({(type(effect), getattr(effect, "guest", "")) for effect in effects})
     configuration = loaded(directory, host)
     async with supervising(service()) as s, anyio.create_task_group() as tasks:
-        guests = Guests(lambda: configuration, commands=Commands(s.launcher, s.reaper), tasks=tasks)
+        guests = Guests(
+            lambda: configuration,
+            seen=lambda: seen,
+            commands=Commands(s.launcher, s.reaper),
+            tasks=tasks,
+        )
         for effect in effects:
             if isinstance(effect, FindGuests):
                 guests.find(effect, posted.append)
@@ -95,7 +103,21 @@ async def test_what_a_host_says_is_posted(tmp_path: Path) -> None:
     assert await posted_by(tmp_path, host, FIND) == [
         GuestsFound(WEB, (RunningGuest("vm1"), RunningGuest("vm2")))
     ]
+    assert not host.services
+
+
+async def test_a_guest_that_is_seen_as_a_service_ends_as_that(tmp_path: Path) -> None:
+    host = HandHost(["/bin/echo", "vm1"])
+    await posted_by(tmp_path, host, FIND, seen=[DomainSpec("db1")])
     assert set(host.services) == {DomainSpec("db1")}
+
+
+async def test_a_guest_whose_service_never_saw_it_ends_by_its_policy(tmp_path: Path) -> None:
+    """Nobody else would end it."""
+    host = HandHost(["/bin/echo", "db1"])
+    assert await posted_by(tmp_path, host, FIND) == [
+        GuestsFound(WEB, (RunningGuest("db1", GuestEnd.SHUTDOWN, 300.0),))
+    ]
 
 
 @pytest.mark.parametrize(
