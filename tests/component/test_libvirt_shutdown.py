@@ -123,6 +123,21 @@ def test_guests_end_politely_though_libvirtd_was_stopped(tmp_path: Path) -> None
             assert "GUEST-POWERS-OFF" in log.read()
 
 
+def test_a_guest_that_is_a_service_which_never_saw_it_ends_politely(tmp_path: Path) -> None:
+    """Its service waits for libvirtd, which an operator stopped."""
+    with host_with(tmp_path / "h") as host:
+        guest = Guest(host.namespaces)
+        guest.start()
+        host.control("stop", "libvirtd")
+        entry = f'[[guest]]\ndomain = "{guest.name}"\n'
+        (tmp_path / "h/host.toml.d/guest.toml").write_text(entry)
+        host.control("reload")
+        with console(host, guest) as log:
+            host.control("shutdown", seconds=SECONDS)
+            assert host.namespaces.wait(seconds=SECONDS) == 0
+            assert "GUEST-POWERS-OFF" in log.read()
+
+
 def test_a_guest_that_hears_nothing_is_killed_after_its_time(tmp_path: Path) -> None:
     with host_with(tmp_path / "h", guest_timeout="2s") as host:
         firmware(host, "deaf")
