@@ -180,10 +180,25 @@ def test_a_successor_takes_guests_over(host: LibvirtHost, db: Guest, web: Guest)
     web.assert_goes_on()
 
 
-def test_a_guest_is_ended_after_its_delay(host: LibvirtHost, web: Guest) -> None:
-    """It is paused, and hears nothing."""
+def test_a_paused_guest_is_saved_and_goes_on_with_its_next_start(
+    host: LibvirtHost, web: Guest
+) -> None:
+    """It would not hear that it is to power off, and be destroyed after its delay."""
+    ticks = web.ticks()
     host.virsh("suspend", web.name)
     eventually(lambda: host.status("web")["status_text"] == "paused", "a word of the pause")
+    host.control("stop", "web", seconds=SECONDS)
+    assert reason(host, "web").startswith("stopped by")
+    assert "was saved" in str(host.status("web")["last_exit"])
+    host.control("start", "web", seconds=SECONDS)
+    host.namespaces.run("virsh", "resume", web.name, is_ok=False)
+    eventually(lambda: web.ticks() > ticks, "a tick of the same boot", seconds=SECONDS)
+
+
+def test_a_guest_is_ended_after_its_delay(host: LibvirtHost, web: Guest) -> None:
+    """Its QEMU is stopped, and hears nothing: libvirt takes its time to kill it."""
+    pid, _ = web.identity()
+    host.namespaces.signal(pid, "STOP")
     began = time.monotonic()
     host.control("stop", "web", seconds=SECONDS)
     assert time.monotonic() - began >= STOP_DELAY_SECONDS

@@ -8,7 +8,7 @@ import structlog
 
 from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.process.clock import Clock
-from virtsupd.process.domains import DomainError, DomainLink
+from virtsupd.process.domains import DomainError, DomainLink, DomainState
 from virtsupd.supervisor.domain_ends import has_ended
 from virtsupd.supervisor.libvirts import LOST_SECONDS, Libvirts
 
@@ -70,6 +70,10 @@ class DomainStop:
         return await _is_off(domain, link)
 
     async def _ask(self, domain: str, link: DomainLink) -> None:
+        """Ask in the way of the policy; a paused guest hears nothing, and loses nothing if it is saved."""
+        if self.how is not GuestStop.DESTROY and await _is_paused(domain, link):
+            await link.save(domain)
+            return
         match self.how:
             case GuestStop.SAVE:
                 await link.save(domain)
@@ -91,6 +95,11 @@ async def _shut_down(domain: str, link: DomainLink) -> None:
         if error.kind in ("unreachable", "no-such-domain"):
             raise
         await link.shutdown(domain, "acpi")
+
+
+async def _is_paused(domain: str, link: DomainLink) -> bool:
+    found = (await link.domains()).get(domain)
+    return found is not None and found.state is DomainState.PAUSED
 
 
 async def _is_off(domain: str, link: DomainLink) -> bool:

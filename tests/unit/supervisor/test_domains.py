@@ -414,3 +414,12 @@ async def test_a_guest_counts_as_seen_once_libvirt_was_asked_to_start_it() -> No
         host.libvirt.return_()
         await host.until_posted(Spawned(WEB, 1, 4711))
         assert host.domains.seen() == {DOMAIN}
+
+
+async def test_a_paused_guest_is_saved_instead_of_asked() -> None:
+    async with running_guest() as host:
+        host.libvirt.put("web1", DomainState.PAUSED, "user", is_told=False)
+        host.end(GuestStop.SHUTDOWN)
+        await host.until_posted(Gone(WEB, 1))
+        assert Exited(WEB, 1, ExitStatus(code=0, words="was saved")) in host.posted
+        assert not [call for call in host.libvirt.asked if call.startswith("shutdown")]
