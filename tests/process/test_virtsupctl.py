@@ -158,7 +158,8 @@ def test_a_pattern_is_expanded_before_the_verb_sees_it(supervisor: FakeSuperviso
     supervisor.answers["Status"] = status_of([service("vm", kind="guest"), service("web")])
     supervisor.answers["Stop"] = [reports(("web", "done", "web is stopped"))]
     assert run(supervisor, "stop", "*").returncode == 0
-    assert supervisor.calls[-1] == ("Stop", {"names": ["web"], "guests": False})
+    expected = {"names": ["web"], "guests": False, "force": False}
+    assert supervisor.calls[-1] == ("Stop", expected)
     unknown = run(supervisor, "status", "x*")
     assert (unknown.returncode, unknown.stdout) == (4, "")
     supervisor.answers["Act"] = [{"lines": []}]

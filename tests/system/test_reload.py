@@ -75,10 +75,9 @@ def test_a_plan_changes_nothing_and_the_reload_says_the_same() -> None:
         assert files
         services = daemon.call("Status", names=[])["services"]
         assert daemon.ctl("plan").stdout == "a reload would change nothing\n"
+        more = f'tcp_port = "16510"\nunix_sock_dir = "{daemon.host.root}/sockets"\n'
         daemon.host.write(
-            tables.replace(
-                "[libvirt]\n", '[libvirt]\ntcp_port = "16510"\nunix_sock_dir = "/nowhere/x"\n'
-            )
+            tables.replace("[libvirt]\n", f"[libvirt]\n{more}")
             + service("kept", SLEEP, "respawn = false")
             + service("changed", OTHER)
             + service("new")
