@@ -71,7 +71,7 @@ class _Settled:
         demand(service.retry_at is None, name, "backs off, and nothing ends that")
         if service.state is State.STOPPED:
             demand(lead is None or lead.is_released, name, "is stopped, and", lead, "lives")
-        elif service.state is State.RUNNING and service.pid is not None:
+        elif service.pid is not None and (service.state is State.RUNNING or service.is_late):
             found = self.judge.world.alive(service.pid)
             # Where a first process ended before it was recorded, what it left is taken for it.
             is_mistaken = lead is None and found is not None and found.is_mistaken
@@ -105,9 +105,10 @@ class _Settled:
 
 
 def _is_patient(service: Service) -> bool:
-    """Whether a one-shot has no deadline: its definition has changed while it ran."""
+    """Whether it may start for ever: a slow guest, or a one-shot changed while it ran."""
     is_starting = service.state is State.STARTING
-    return is_starting and service.origin.one_shot and service.due is None
+    is_endless = service.origin.one_shot and service.due is None
+    return is_starting and (is_endless or service.is_late)
 
 
 def _satisfies(need: Service) -> bool:

@@ -171,7 +171,7 @@ def _next_of_start(service: Service) -> Next:
     if service.may_have_been_unheard:
         # What it said while there was nobody to hear it is lost.
         return Next(NextKind.BECOMES_READY, f"{text}, and is taken for ready", at=due.wall)
-    late = "is waited for all the same" if service.origin.is_guest else "its start has failed"
+    late = "is waited for all the same" if service.may_be_late else "its start has failed"
     return Next(NextKind.BECOMES_READY, f"{text}, else {late}", at=due.wall)
 
 

@@ -213,7 +213,7 @@ def _start_overdue(host: HostState, service: Service) -> None:
     if service.may_have_been_unheard:
         move(host, service, Move.READY)
         return
-    if service.origin.is_guest:
+    if service.may_be_late:
         # Slow is no reason to end it: `Service.is_late` is what is told.
         service.due = None
         host.announce(service.spec.name, "service late")

@@ -160,7 +160,12 @@ class Service:
         ready = self.spec.ready
         has_deadline = ready.probe is not None and ready.timeout_seconds > 0
         is_begun = self.state is State.STARTING and self.due is None
-        return is_begun and has_deadline and self.origin.is_guest
+        return is_begun and has_deadline and self.may_be_late
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether it is not ended for being slow: a guest, once it is known which process it is."""
+        return self.origin.is_guest and not self.origin.forks
 
     @property
     def timer(self) -> TimerSpec | None:

@@ -98,3 +98,11 @@ def test_nobody_starts_upon_what_is_asked_again_in_the_same_moment() -> None:
     later = service("idle", requires=["net"], ready=NOTIFY, not_needed_exit=frozenset({77}))
     heir = host.successor(target("net"), later, service("web", requires=["idle"]))
     assert heir.did() == ["spawn idle"]
+
+
+def test_a_guest_that_forked_and_never_said_as_what_is_not_waited_for_for_ever() -> None:
+    readiness = Readiness(PidFileProbe("/run/vm.pid"), timeout_seconds=5)
+    host = PureHost.of(service("vm", is_guest=True, ready=readiness, respawn=None))
+    host.pass_time(5)
+    assert host.did()[-1] == "terminate vm"
+    assert host.reason("vm").startswith("failed: not ready within 5 s")
