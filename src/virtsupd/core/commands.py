@@ -188,8 +188,9 @@ def _overdue(ticket: Ticket, service: Service) -> str | None:
     if not service.is_late or ticket.verb is Verb.WAIT:
         return None
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""
-    text = f"not ready within {service.spec.ready.timeout_seconds:g} s{seen}"
-    return f"{name}: {text}; the guest runs on, and is waited for"
+    seconds = service.start_seconds
+    text = f"not ready within {seconds:g} s" if seconds else "not ready in time"
+    return f"{name}: {text}{seen}; the guest runs on, and is waited for"
 
 
 def _is_given_up(host: HostState, ticket: Ticket, service: Service) -> bool:

@@ -149,7 +149,8 @@ def _why_starting(service: Service) -> Reason | None:
         seen = service.not_ready_because
         return Reason(ReasonKind.WAITING, seen) if seen else None
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""
-    late = f" for more than {service.spec.ready.timeout_seconds:g} s" if service.is_late else ""
+    seconds = service.start_seconds
+    late = f" for more than {seconds:g} s" if service.is_late and seconds else ""
     return Reason(ReasonKind.WAITING, f"waits{late} until ready ({probe}){seen}")
 
 

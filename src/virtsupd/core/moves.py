@@ -57,7 +57,7 @@ def _carry_out(host: HostState, service: Service, step: Step) -> None:
         case Step.BEGIN_RUN:
             _begin_run(host, service)
         case Step.END_WATCHES:
-            _end_watches(host, service)
+            end_watches(host, service)
         case Step.TERMINATE | Step.ESCALATE:
             _end(host, service, step)
         case Step.SETTLE:
@@ -96,10 +96,17 @@ def _pass_job(host: HostState, service: Service, step: Step) -> None:
 
 
 def arm_deadline(host: HostState, service: Service) -> None:
-    """Let a start fail after the time that its definition gives it from now on."""
+    """Let a start fail after the time that its definition gives it from now on.
+
+    That of a guest of libvirt's counts from its beginning: it is never ended for being slow, so what
+    nobody kept meanwhile does no harm.
+    """
     seconds = service.spec.ready.timeout_seconds
-    if service.state is State.STARTING and service.spec.ready.probe is not None and seconds:
-        host.arm(service, Timer.START_DEADLINE, seconds)
+    if service.state is not State.STARTING or service.spec.ready.probe is None or not seconds:
+        return
+    if service.origin.domain is not None:
+        seconds -= max(0.0, host.now.wall - service.since)
+    host.arm(service, Timer.START_DEADLINE, max(0.0, seconds))
 
 
 def _begin_run(host: HostState, service: Service) -> None:
@@ -126,7 +133,8 @@ def watch_health(host: HostState, service: Service) -> None:
         host.emit(WatchHealth(service.spec.name, service.generation, health))
 
 
-def _end_watches(host: HostState, service: Service) -> None:
+def end_watches(host: HostState, service: Service) -> None:
+    """Have its probes and the deadline of its start forgotten."""
     name = service.spec.name
     host.emit(CancelTimer(name, Timer.START_DEADLINE))
     host.emit(EndWatches(name, service.generation))

@@ -216,6 +216,7 @@ def _start_overdue(host: HostState, service: Service) -> None:
     if service.may_be_late:
         # Slow is no reason to end it: `Service.is_late` is what is told.
         service.due = None
+        service.is_overdue = True
         host.announce(service.spec.name, "service late")
         return
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""

@@ -9,9 +9,9 @@ graph, unwanted and needed by nobody, until it has stopped.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from virtsupd.core.effects import EndWatches
+from virtsupd.core.effects import AwaitReady, EndWatches
 from virtsupd.core.graph import GraphError, ServiceGraph
-from virtsupd.core.moves import tell_to_reload, watch_health
+from virtsupd.core.moves import arm_deadline, end_watches, tell_to_reload, watch_health
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.snapshot import State
@@ -131,10 +131,23 @@ def _replace_spec(host: HostState, name: Name, spec: ServiceSpec) -> bool:
         host.clear_failure(service)
     old, service.spec = service.spec, spec
     service.is_removed = False
+    service.take_definition()
+    is_awaited = service.state is State.STARTING and service.is_same_guest
+    if is_awaited and spec.ready != old.ready:
+        _await_anew(host, service)
     is_watched = spec.health != old.health and service.state is State.RUNNING
     if is_watched and not _asks_a_replacement(service, old):
         _watch_anew(host, service)
     return returns and spec.autostart
+
+
+def _await_anew(host: HostState, service: Service) -> None:
+    """Let a guest of libvirt's that starts be waited for as is said now."""
+    service.forget_deadline()
+    service.not_ready_because = ""
+    end_watches(host, service)
+    host.emit(AwaitReady(service.spec.name, service.generation, service.spec.ready))
+    arm_deadline(host, service)
 
 
 def _asks_a_replacement(service: Service, old: ServiceSpec) -> bool:

@@ -5,7 +5,8 @@ kept. Booting then asks for its process (`Adopt`), and what is found out is an e
 a leader that ended meanwhile is a death, and a start of which nothing was made begins again. A
 start or stop that was under way goes on.
 
-A deadline that nobody kept ends nothing: it begins anew. READY=1 may have been said while nobody
+A deadline that nobody kept ends nothing: it begins anew, but for a guest of libvirt's, which is only
+said to be late. READY=1 may have been said while nobody
 listened, so a service that says it when asked no more is taken for ready at the end of that time;
 not if virtsupd only became another program, which heard it (`was_heard`).
 
@@ -81,6 +82,7 @@ def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:
     if found.made is not None and not found.made.guard:
         # An older version may have started it, which knew nothing of guards.
         found.made = replace(found.made, guard=spec.guard)
+    found.take_definition()
     known = host.services.get(spec.name)
     found.enabled = known.enabled if known is not None else True
     found.firings = known.firings if known is not None else FRESH
@@ -99,6 +101,7 @@ def adopt(host: HostState) -> None:
         domain = service.origin.domain
         if domain is not None:
             was_running = service.state is not State.STARTING
+            _arm_again(host, service)
             host.emit(AdoptDomain(name, service.generation, domain, was_running))
         else:
             host.emit(Adopt(name, service.generation, process))
@@ -117,6 +120,13 @@ def _go_on(host: HostState, service: Service) -> None:
         _ask_again(host, service)
     elif service.retry_at is not None:
         host.emit(ArmTimer(name, generation, Timer.BACKOFF, service.retry_at.monotonic))
+
+
+def _arm_again(host: HostState, service: Service) -> None:
+    """Have the start of a guest of libvirt's be late when it would have been, seen or not."""
+    if service.state is State.STARTING:
+        service.forget_deadline()
+        arm_deadline(host, service)
 
 
 def _ask_again(host: HostState, service: Service) -> None:
@@ -161,7 +171,7 @@ def _await_again(host: HostState, service: Service) -> None:
     """Judge a start by the probe in force; one that asks nothing is satisfied."""
     ready = service.spec.ready
     made = service.origin
-    service.due = None
+    service.forget_deadline()
     if made.forks and not service.definition.forks:
         _give_up_background(host, service)
         return

@@ -77,6 +77,8 @@ class Service:
     """When its process was taken over from an earlier virtsupd (wall clock); None: we made it."""
     due: Instant | None = None
     """When the present start fails, or the present stop goes on with KILL; None: never."""
+    is_overdue: bool = False
+    """Whether the present start has taken longer than it may, and was not ended for that."""
     wanted: bool = False
     wanted_by: str = ""
     wanted_since: float = 0.0
@@ -157,10 +159,12 @@ class Service:
     @property
     def is_late(self) -> bool:
         """Whether it is a guest that was not ready in its time: it runs on, and is waited for."""
-        ready = self.spec.ready
-        has_deadline = ready.probe is not None and ready.timeout_seconds > 0
-        is_begun = self.state is State.STARTING and self.due is None
-        return is_begun and has_deadline and self.may_be_late
+        return self.state is State.STARTING and self.is_overdue
+
+    @property
+    def start_seconds(self) -> float:
+        """How long its present start may take; 0: for ever, or nobody knows: it is another one's by now."""
+        return 0.0 if self.has_replacement else self.spec.ready.timeout_seconds
 
     @property
     def may_be_late(self) -> bool:
@@ -219,6 +223,12 @@ class Service:
         """
         was_guest, is_guest = self.origin.domain is not None, self.spec.domain is not None
         return self.spec.stop if was_guest == is_guest else self.origin.stop
+
+    @property
+    def is_same_guest(self) -> bool:
+        """Whether it is alive as the guest of libvirt's that its definition names."""
+        domain = self.made.domain if self.made is not None else None
+        return domain is not None and domain == self.spec.domain
 
     @property
     def may_have_been_unheard(self) -> bool:
@@ -286,6 +296,19 @@ class Service:
         self.restarts += 1
         self.respawns = (now.wall, *self.respawns)[:_RESPAWNS_KEPT]
 
+    def take_definition(self) -> None:
+        """Count a guest of libvirt's as made from the definition in force, if it makes the same one.
+
+        All that is said of it beside the domain is virtsupd's own, and can hold at once.
+        """
+        if self.is_same_guest:
+            self.made = self.definition
+
+    def forget_deadline(self) -> None:
+        """Let its start have no deadline, nor have missed one."""
+        self.due = None
+        self.is_overdue = False
+
     def end_rest(self) -> None:
         """Rest no longer; what was not needed is asked again, and those bound to it stay."""
         if self.rest is not None:
@@ -322,7 +345,7 @@ class Service:
         self.generation = generation
         self.made = self.definition
         self.adopted_at = None
-        self.due = None
+        self.forget_deadline()
         self.is_to_reload = False
         self.kills = 0
         self.denied = ""

@@ -59,6 +59,8 @@ class _Guest:
     generation: int
     domain: DomainSpec
     post: Post
+    ready: Readiness = field(default_factory=Readiness)
+    """When it counts as started, once it is up."""
     is_asked: bool = False
     """Libvirt was asked to start it."""
     is_up: bool = False
@@ -120,7 +122,8 @@ class Domains:
     def start(self, effect: StartDomain, post: Post) -> None:
         """Have a guest run: Spawned or SpawnFailed, BecameReady once it is, Exited once it has ended."""
         guest = self._begin(effect, post)
-        self._tasks.start_soon(self._start, guest, effect.ready)
+        guest.ready = effect.ready
+        self._tasks.start_soon(self._start, guest)
 
     def adopt(self, effect: AdoptDomain, post: Post) -> None:
         """Look whether a guest still runs: Adopted; or Exited, or NeverMade, if it does not."""
@@ -154,7 +157,9 @@ class Domains:
         guest = self._guests[effect.name]
         match effect:
             case AwaitReady():
-                self._watch_ready(guest, effect)
+                guest.ready = effect.ready
+                if guest.is_up:
+                    self._watch_ready(guest)
             case WatchHealth():
                 context = self._context(guest)
                 self._tasks.start_soon(watch_health, effect, context, post, guest.watches)
@@ -178,7 +183,7 @@ class Domains:
         self._guests[effect.name] = guest
         return guest
 
-    async def _start(self, guest: _Guest, ready: Readiness) -> None:
+    async def _start(self, guest: _Guest) -> None:
         try:
             await self._have_running(guest)
             news = await self._look(guest)
@@ -192,8 +197,8 @@ class Domains:
         self._left.discard(guest.domain)
         guest.is_up = True
         guest.post(Spawned(guest.name, guest.generation, news.pid if news is not None else None))
-        if ready.probe is not None and not guest.is_ending:
-            self._watch_ready(guest, AwaitReady(guest.name, guest.generation, ready))
+        if guest.ready.probe is not None and not guest.is_ending:
+            self._watch_ready(guest)
         self._take(guest, news)
 
     async def _have_running(self, guest: _Guest) -> None:
@@ -365,7 +370,8 @@ class Domains:
 
     # Watching, and telling
 
-    def _watch_ready(self, guest: _Guest, effect: AwaitReady) -> None:
+    def _watch_ready(self, guest: _Guest) -> None:
+        effect = AwaitReady(guest.name, guest.generation, guest.ready)
         context = self._context(guest)
         self._tasks.start_soon(watch_readiness, effect, context, guest.post, guest.watches)
 

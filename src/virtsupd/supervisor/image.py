@@ -37,6 +37,7 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
     "ready_at": float,
     "restarts": int,
     "kills": int,
+    "is_overdue": bool,
     "unhealthy": str,
     "denied": str,
     "job_failure": str,

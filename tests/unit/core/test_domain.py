@@ -17,17 +17,26 @@ from tests.support.pure_host import (
 from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.effects import (
     AdoptDomain,
+    AwaitReady,
     EndDomain,
     StartDomain,
     Terminate,
     WatchHealth,
 )
-from virtsupd.core.events import Appeared, BecameReady, GuestsFound, Told, Verb
+from virtsupd.core.events import Appeared, BecameReady, GuestsFound, Spawned, Told, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.outlook import what_next
 from virtsupd.core.shutdown_policy import ShutdownPolicy
-from virtsupd.core.spec import AgentProbe, Health, Readiness, ServiceSpec, Stop, StopMode
+from virtsupd.core.spec import (
+    AgentProbe,
+    Health,
+    Readiness,
+    ServiceSpec,
+    Stop,
+    StopMode,
+    TcpProbe,
+)
 
 WEB = Name("web")
 AGENT = Readiness(AgentProbe(), 300.0)
@@ -250,6 +259,85 @@ def test_a_slow_guest_can_be_stopped() -> None:
     host = late()
     assert host.result(host.stop("web")) == "done"
     assert host.did() == ["shutdown guest web", "answer web done"]
+
+
+def starting(**ready: Any) -> tuple[PureHost, int]:
+    """A guest that `start` waits for, 100 s after its beginning, with another `ready` since."""
+    host = PureHost.of(domain("web", ready=AGENT, autostart=False))
+    ticket = host.start("web")
+    host.pass_time(100)
+    host.did()
+    assert host.reload(domain("web", autostart=False, **ready)) == ()
+    return host, ticket
+
+
+def test_a_guest_that_starts_is_waited_for_as_a_reload_says() -> None:
+    host, ticket = starting(ready=Readiness(TcpProbe(22, "192.0.2.1"), 150.0))
+    assert host.did() == ["await web"]
+    assert host.reason("web") == "waiting: waits until ready (tcp)"
+    host.pass_time(49)
+    assert ticket not in host.answers
+    host.pass_time(1)
+    (report,) = host.reports(ticket)
+    assert "not ready within 150 s" in report.message
+    assert not host.service("web").has_replacement
+
+
+def test_a_guest_that_is_late_is_late_no_more_with_a_longer_time() -> None:
+    host = late()
+    host.reload(domain("web", ready=Readiness(AGENT.probe, 1000.0)))
+    assert not host.service("web").is_late
+    host.pass_time(700)
+    assert host.service("web").is_late
+
+
+def test_a_guest_that_starts_runs_at_once_when_nothing_has_to_be_waited_for_any_more() -> None:
+    host, ticket = starting()
+    (wait,) = host.take(AwaitReady)
+    assert isinstance(wait, AwaitReady)
+    assert wait.ready.probe is None
+    host.post(BecameReady(WEB, wait.generation))
+    assert (host.state("web"), host.result(ticket)) == ("running", "done")
+
+
+def test_a_guest_that_libvirt_has_not_begun_to_start_runs_as_soon_as_it_has() -> None:
+    host = PureHost.of(domain("web", ready=AGENT, autostart=False))
+    host.held.add("web")
+    ticket = host.start("web")
+    host.reload(domain("web", autostart=False))
+    host.post(Spawned(WEB, 1, None))
+    assert (host.state("web"), host.result(ticket)) == ("running", "done")
+
+
+def test_a_start_ends_though_the_service_is_another_guest_by_now() -> None:
+    host, ticket = starting(domain=DomainSpec("other"))
+    host.pass_time(200)
+    (report,) = host.reports(ticket)
+    assert report.message == "web: not ready in time; the guest runs on, and is waited for"
+
+
+def test_what_makes_a_running_guest_ready_is_no_reason_to_start_it_anew() -> None:
+    host = host_of(domain("web", ready=AGENT))
+    host.ready("web")
+    host.did()
+    host.reload(domain("web"))
+    assert (host.did(), host.service("web").has_replacement) == ([], False)
+    host.reload(domain("web", domain=DomainSpec("other")))
+    assert host.service("web").has_replacement
+
+
+def test_a_guest_is_late_when_it_would_have_been_under_the_virtsupd_that_died() -> None:
+    host = host_of(domain("web", ready=AGENT))
+    host.pass_time(200)
+    heir = host.successor(away=50)
+    ticket = heir.start("web")
+    heir.pass_time(49)
+    assert ticket not in heir.answers
+    heir.pass_time(1)
+    assert heir.result(ticket) == "failed"
+    later = heir.successor(away=100)
+    later.pass_time(0)
+    assert later.result(later.start("web")) == "failed"
 
 
 # What somebody else started

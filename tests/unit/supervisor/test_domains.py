@@ -145,6 +145,23 @@ async def test_a_guest_is_ready_when_its_agent_answers() -> None:
         await host.until_posted(BecameReady(WEB, 1))
 
 
+@pytest.mark.parametrize("is_up", [False, True])
+async def test_a_guest_is_ready_as_is_said_while_it_starts(*, is_up: bool) -> None:
+    async with hosting(HandLibvirt({"web1": off("web1")}, is_up=is_up)) as host:
+        host.start(Readiness(AgentProbe()))
+        await host.settle()
+        assert (Spawned(WEB, 1, 4711) in host.posted) == is_up
+        host.domains.watch(EndWatches(WEB, 1), host.posted.append)
+        host.domains.watch(AwaitReady(WEB, 1, Readiness()), host.posted.append)
+        if is_up:
+            await host.until_posted(BecameReady(WEB, 1))
+            return
+        host.libvirt.agents.add("web1")
+        host.libvirt.return_()
+        await host.until_posted(Spawned(WEB, 1, 4711))
+        assert "ping web1" not in host.libvirt.asked
+
+
 async def test_a_guest_that_ended_right_after_its_start_has_ended() -> None:
     async with hosting(HandLibvirt({"web1": off("web1")}, doomed={"web1"})) as host:
         host.start()
