@@ -1,0 +1,65 @@
+"""What the process that holds entries is told: one JSON file, made from the table `[qemu_binfmt]`."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from virtsupd.binfmt.platforms import ByteSet, QemuPlatform, lookup_qemu_platforms
+from virtsupd.errors import VirtsupdError
+
+DIRECTORY = "/proc/sys/fs/binfmt_misc"
+"""Where the kernel's table is mounted."""
+FIXED = "F"
+"""The flag with which the kernel opens an interpreter once, at its registration."""
+
+
+class SettingsError(VirtsupdError):
+    """The file of settings cannot be understood; nothing was done."""
+
+    code = "bad-settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The table, and where things are."""
+
+    platforms: tuple[str, ...]
+    record: str
+    """The file that says which entries are ours; its directory is ours alone."""
+    qemu: str | None = None
+    """Prefix of the QEMU whose programs are entered; None seeks them where distributions put them."""
+    flags: str = "FP"
+    """As the register line has them."""
+    bytes: ByteSet = "debian"
+    recheck_seconds: float | None = None
+    """How often the table is looked at without a reason; None: where inotify cannot tell."""
+    directory: str = DIRECTORY
+
+    @property
+    def known(self) -> tuple[QemuPlatform, ...]:
+        """The platforms, in the order of their table."""
+        return lookup_qemu_platforms(*self.platforms, bytes=self.bytes)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether interpreters are opened at registration, so that they serve in every root."""
+        return FIXED in self.flags
+
+    @property
+    def text(self) -> str:
+        """The content of the file."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def read_settings(path: Path) -> Settings:
+    """Return what a file says.
+
+    Raises:
+        SettingsError: it is damaged, or of another version.
+        OSError: it cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Settings(**found | {"platforms": tuple(found["platforms"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise SettingsError(f"{path}: not settings of this version: {error}") from error

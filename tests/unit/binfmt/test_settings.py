@@ -1,0 +1,26 @@
+"""The file of settings."""
+
+from pathlib import Path
+
+import pytest
+
+from virtsupd.binfmt.settings import Settings, SettingsError, read_settings
+
+SETTINGS = Settings(("arm", "aarch64"), "/run/x/record.json", "/opt/qemu", "F", "guix", 5.0, "/m")
+
+
+def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(SETTINGS.text)
+    assert read_settings(file) == SETTINGS
+    assert [platform.name for platform in SETTINGS.known] == ["arm", "aarch64"]
+    assert SETTINGS.is_fixed
+    assert not Settings((), "r", flags="P").is_fixed
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"platforms": [], "record": "x", "new": 1}'])
+def test_what_is_damaged_or_of_another_version_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match="not settings of this version"):
+        read_settings(file)
