@@ -49,6 +49,7 @@ from virtsupd.core.events import (
     Asked,
     Booted,
     ClockSet,
+    Defined,
     Event,
     Fired,
     GuestEnded,
@@ -192,7 +193,7 @@ class Engine:
                 wanted.ask(host, event)
             case Hung():
                 host.tickets.pop(event.ticket, None)
-            case OutputChanged() | ClockSet() | Appeared():
+            case OutputChanged() | ClockSet() | Appeared() | Defined():
                 self._surroundings_changed(event)
             case GuestsFound() | GuestEnded() | Fired(timer=Timer.SHUTDOWN):
                 shutdown.take(host, event)
@@ -210,12 +211,15 @@ class Engine:
         host.shutdown_policy = event.shutdown_policy or host.shutdown_policy
         reload.take_over(host, event.graph, spared=event.spared)
 
-    def _surroundings_changed(self, event: OutputChanged | ClockSet | Appeared) -> None:
+    def _surroundings_changed(self, event: OutputChanged | ClockSet | Appeared | Defined) -> None:
         if isinstance(event, ClockSet):
             timing.clock_set(self._host)
             return
         if isinstance(event, Appeared):
             processes.appeared(self._host, event)
+            return
+        if isinstance(event, Defined):
+            processes.defined(self._host, event)
             return
         service = self._host.services.get(event.name)
         if service is not None and service.output_trouble != event.why:

@@ -223,6 +223,13 @@ class Appeared:
 
 
 @dataclass(frozen=True, slots=True)
+class Defined:
+    """Libvirt has the domain of a service, and was not known to have it before."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
 class ClockSet:
     """The wall clock was set, or stood still with the machine: what it shows is not what was expected."""
 
@@ -286,6 +293,7 @@ Event = (
     | GuestsFound
     | GuestEnded
     | Appeared
+    | Defined
     | ClockSet
     | Asked
     | Hung

@@ -140,6 +140,8 @@ def _next_of_rest(host: HostState, service: Service) -> Next:
         cause = f", {_when(needs, 'starts again', 'start again')}" if needs else ""
         text = f"is asked again at a start by command{cause}, or at a reload of the configuration"
         return Next(NextKind.STAYS, text, command=("start", name))
+    if service.is_undefined:
+        return Next(NextKind.STARTS, "starts when libvirt has its domain (virsh define)")
     text = "stays down until somebody starts it, or what needs it"
     return Next(NextKind.NEEDS_COMMAND, text, command=("start", name))
 

@@ -14,6 +14,7 @@ from virtsupd.core.events import (
     Adopted,
     Appeared,
     BecameReady,
+    Defined,
     Exited,
     Fired,
     Gone,
@@ -91,6 +92,15 @@ def appeared(host: HostState, event: Appeared) -> None:
     move(host, service, Move.START)
 
 
+def defined(host: HostState, event: Defined) -> None:
+    """Let a guest start that libvirt did not know when it was to; other failures stand."""
+    service = host.services.get(event.name)
+    if service is not None and service.is_undefined and not service.is_alive:
+        service.is_undefined = False
+        host.clear_failure(service)
+        host.dirty.add(event.name)
+
+
 def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed) -> None:
     if isinstance(event, Spawned):
         service.pid = event.pid
@@ -106,6 +116,7 @@ def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed
         timing.judge(host, service, f"could not be started: {text}")
         move(host, service, Move.SPAWN_FAILED)
         return
+    service.is_undefined = event.is_permanent and service.origin.domain is not None
     rest = Rest(RestKind.FAILED, text) if event.is_permanent else None
     service.death = Death(text, rest)
     # One that was running could not be looked for; whatever is left of it is nobody's to end.

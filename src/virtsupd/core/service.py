@@ -88,6 +88,8 @@ class Service:
     is_removed: bool = False
     """No longer in the configuration: forgotten once it has stopped."""
     rest: Rest | None = None
+    is_undefined: bool = False
+    """Libvirt did not have its domain when it was to start: it rests until it has."""
     rests_as: str = ""
     """The fingerprint of the definition that brought it to rest."""
     is_asked_again: bool = False
@@ -314,6 +316,7 @@ class Service:
         if self.rest is not None:
             self.is_asked_again = self.rest.kind is RestKind.NOT_NEEDED
         self.rest = None
+        self.is_undefined = False
         self.rests_as = ""
 
     def clear_failure(self) -> None:

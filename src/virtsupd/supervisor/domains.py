@@ -11,7 +11,6 @@ runs while its service is stopped was started by somebody else: `Appeared`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
@@ -30,51 +29,25 @@ from virtsupd.core.effects import (
 from virtsupd.core.events import (
     Adopted,
     Appeared,
+    Defined,
     Exited,
     Gone,
     NeverMade,
     Spawned,
     SpawnFailed,
-    Told,
 )
 from virtsupd.core.names import Name
-from virtsupd.core.spec import Readiness
 from virtsupd.process.clock import Clock
 from virtsupd.process.domains import DomainError, DomainNews, DomainState
 from virtsupd.process.probe_context import ProbeContext
 from virtsupd.supervisor.domain_ends import end_of, has_ended, is_beginning, note_of
+from virtsupd.supervisor.domain_guest import Guest
 from virtsupd.supervisor.domain_stops import DomainStop
 from virtsupd.supervisor.domain_work import Post
 from virtsupd.supervisor.libvirts import LOST_SECONDS, Libvirts
 from virtsupd.supervisor.probes import watch_health, watch_readiness
 
 log = structlog.get_logger()
-
-
-@dataclass(eq=False, slots=True)
-class _Guest:
-    """One start of a guest."""
-
-    name: Name
-    generation: int
-    domain: DomainSpec
-    post: Post
-    ready: Readiness = field(default_factory=Readiness)
-    """When it counts as started, once it is up."""
-    is_asked: bool = False
-    """Libvirt was asked to start it."""
-    is_up: bool = False
-    """Libvirt has said that it runs, and not yet that it does no more."""
-    has_ended: bool = False
-    """Its end was posted; it is gone as soon as somebody asks for that."""
-    is_ending: bool = False
-    begun: anyio.Event = field(default_factory=anyio.Event)
-    """Set when nothing of its start or adoption is under way any more."""
-    waiting: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    """Of what waits before libvirt was asked to start it."""
-    watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    ending: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    said: str = ""
 
 
 class Domains:
@@ -85,7 +58,7 @@ class Domains:
         libvirts: Libvirts,
         *,
         declared: Callable[[], Mapping[DomainSpec, Name]],
-        post: Callable[[Appeared], None],
+        post: Callable[[Appeared | Defined], None],
         clock: Clock,
         tasks: TaskGroup,
     ) -> None:
@@ -95,9 +68,11 @@ class Domains:
         self._post = post
         self._clock = clock
         self._tasks = tasks
-        self._guests: dict[Name, _Guest] = {}
+        self._guests: dict[Name, Guest] = {}
         self._left: set[DomainSpec] = set()
         """Domains that were let go while they ran: not before they have ended are they taken up again."""
+        self._known: set[DomainSpec] = set()
+        """Domains that libvirt was last heard to have, whether they run or not."""
         libvirts.on_news = self._heard
         libvirts.on_list = self._compare
         libvirts.on_lost = self._lost
@@ -128,6 +103,7 @@ class Domains:
     def adopt(self, effect: AdoptDomain, post: Post) -> None:
         """Look whether a guest still runs: Adopted; or Exited, or NeverMade, if it does not."""
         guest = self._begin(effect, post)
+        guest.said = None
         self._tasks.start_soon(partial(self._adopt, guest, was_running=effect.was_running))
 
     def end(self, effect: EndDomain, post: Post) -> None:
@@ -175,15 +151,15 @@ class Domains:
 
     # Beginning
 
-    def _begin(self, effect: StartDomain | AdoptDomain, post: Post) -> _Guest:
+    def _begin(self, effect: StartDomain | AdoptDomain, post: Post) -> Guest:
         before = self._guests.get(effect.name)
         if before is not None:
             self._drop(before)
-        guest = _Guest(effect.name, effect.generation, effect.domain, post)
+        guest = Guest(effect.name, effect.generation, effect.domain, post)
         self._guests[effect.name] = guest
         return guest
 
-    async def _start(self, guest: _Guest) -> None:
+    async def _start(self, guest: Guest) -> None:
         try:
             await self._have_running(guest)
             news = await self._look(guest)
@@ -201,7 +177,7 @@ class Domains:
             self._watch_ready(guest)
         self._take(guest, news)
 
-    async def _have_running(self, guest: _Guest) -> None:
+    async def _have_running(self, guest: Guest) -> None:
         """Return once libvirt has started it, or says that it runs.
 
         Raises:
@@ -220,14 +196,14 @@ class Domains:
             else:
                 return
 
-    async def _reach(self, guest: _Guest) -> None:
+    async def _reach(self, guest: Guest) -> None:
         """Wait until libvirt can be reached; what is to end is not started any more."""
         with guest.waiting:
-            await self._libvirts.connected(guest.domain.uri, partial(self._tell_waiting, guest))
+            await self._libvirts.connected(guest.domain.uri, guest.tell_waiting)
         if guest.is_ending or not self._is_current(guest):
             raise DomainError("failed", "it was to end before it was started")
 
-    def _start_failed(self, guest: _Guest, error: DomainError) -> None:
+    def _start_failed(self, guest: Guest, error: DomainError) -> None:
         if not self._is_current(guest):
             return
         del self._guests[guest.name]
@@ -235,12 +211,15 @@ class Domains:
             guest.ending.cancel()
             guest.post(Gone(guest.name, guest.generation))
             return
+        text = str(error)
         is_permanent = error.kind == "no-such-domain"
+        if is_permanent:
+            self._known.discard(guest.domain)
+            text += "; it starts as soon as it is defined (virsh define)"
         name, generation = guest.name, guest.generation
-        failed = SpawnFailed(name, generation, "libvirt", str(error), is_permanent=is_permanent)
-        guest.post(failed)
+        guest.post(SpawnFailed(name, generation, "libvirt", text, is_permanent=is_permanent))
 
-    async def _look(self, guest: _Guest) -> DomainNews | None:
+    async def _look(self, guest: Guest) -> DomainNews | None:
         """Return how its domain is; None while that cannot be known, which the next list tells."""
         try:
             found = await self._libvirts.link(guest.domain.uri).domains()
@@ -249,11 +228,11 @@ class Domains:
         domain = guest.domain.domain
         return found.get(domain) or DomainNews(domain, DomainState.GONE, "unknown")
 
-    async def _adopt(self, guest: _Guest, *, was_running: bool) -> None:
+    async def _adopt(self, guest: Guest, *, was_running: bool) -> None:
         news = None
         try:
             while news is None and self._is_current(guest):
-                await self._libvirts.connected(guest.domain.uri, partial(self._tell_status, guest))
+                await self._libvirts.connected(guest.domain.uri, guest.tell_status)
                 news = await self._look(guest)
         finally:
             guest.begun.set()
@@ -275,6 +254,10 @@ class Domains:
     def _heard(self, uri: str, news: DomainNews) -> None:
         """Take news that may be older than what was asked since: what would change much is verified."""
         domain = DomainSpec(news.domain, uri)
+        if news.state is DomainState.GONE:
+            self._known.discard(domain)
+        else:
+            self._know({domain})
         guest = next((g for g in self._guests.values() if g.domain == domain), None)
         if guest is not None and guest.is_up and has_ended(news.state):
             self._tasks.start_soon(self._verify_end, guest, news)
@@ -285,7 +268,7 @@ class Domains:
         elif self._may_appear(domain):
             self._tasks.start_soon(self._verify_appearance, domain)
 
-    async def _verify_end(self, guest: _Guest, news: DomainNews) -> None:
+    async def _verify_end(self, guest: Guest, news: DomainNews) -> None:
         found = await self._look(guest)
         is_forgotten = found is not None and found.state is DomainState.GONE
         self._take(guest, news if is_forgotten else found)
@@ -298,8 +281,19 @@ class Domains:
         if found is not None and not has_ended(found.state):
             self._appeared(domain, is_new=is_beginning(found))
 
+    def _know(self, found: set[DomainSpec]) -> None:
+        """Tell of domains that libvirt was not known to have: a start may have failed for that."""
+        fresh = found - self._known
+        self._known |= fresh
+        for domain, name in self._declared().items() if fresh else ():
+            if domain in fresh:
+                self._post(Defined(name))
+
     def _compare(self, uri: str, found: Mapping[str, DomainNews]) -> None:
         """Take a full list of the domains: what is not in it is gone."""
+        known = {DomainSpec(domain, uri) for domain in found}
+        self._known = {domain for domain in self._known if domain in known or domain.uri != uri}
+        self._know(known)
         for guest in tuple(self._guests.values()):
             if guest.domain.uri == uri:
                 domain = guest.domain.domain
@@ -321,14 +315,14 @@ class Domains:
     def _lost(self, uri: str, why: str) -> None:
         for guest in self._guests.values():
             if guest.domain.uri == uri and guest.is_up:
-                self._tell_status(guest, f"not seen since libvirt was lost: {why}")
+                guest.tell_status(f"not seen since libvirt was lost: {why}")
 
-    def _take(self, guest: _Guest, news: DomainNews | None) -> None:
+    def _take(self, guest: Guest, news: DomainNews | None) -> None:
         """Take what is told of a guest that is up; before, and after its end, nothing counts."""
         if news is None or not guest.is_up or guest.has_ended:
             return
         if not has_ended(news.state):
-            self._tell_status(guest, note_of(news))
+            guest.tell_status(note_of(news))
             return
         guest.has_ended = True
         guest.watches.cancel()
@@ -340,7 +334,7 @@ class Domains:
 
     # Ending
 
-    async def _end(self, guest: _Guest, how: GuestStop) -> None:
+    async def _end(self, guest: Guest, how: GuestStop) -> None:
         with guest.ending:
             stop = DomainStop(
                 domain=guest.domain,
@@ -348,48 +342,38 @@ class Domains:
                 libvirts=self._libvirts,
                 begun=guest.begun,
                 clock=self._clock,
-                note=partial(self._tell_denied, guest),
+                note=guest.tell_denied,
             )
             await stop.run()
             self._take(guest, await self._look(guest))
             if self._is_current(guest):
                 self._gone(guest)
 
-    def _gone(self, guest: _Guest) -> None:
+    def _gone(self, guest: Guest) -> None:
         self._drop(guest)
         guest.post(Gone(guest.name, guest.generation))
 
-    def _drop(self, guest: _Guest) -> None:
+    def _drop(self, guest: Guest) -> None:
         for scope in (guest.waiting, guest.watches, guest.ending):
             scope.cancel()
         if self._guests.get(guest.name) is guest:
             del self._guests[guest.name]
 
-    def _is_current(self, guest: _Guest) -> bool:
+    def _is_current(self, guest: Guest) -> bool:
         return self._guests.get(guest.name) is guest
 
     # Watching, and telling
 
-    def _watch_ready(self, guest: _Guest) -> None:
+    def _watch_ready(self, guest: Guest) -> None:
         effect = AwaitReady(guest.name, guest.generation, guest.ready)
         context = self._context(guest)
         self._tasks.start_soon(watch_readiness, effect, context, guest.post, guest.watches)
 
-    def _context(self, guest: _Guest) -> ProbeContext:
+    def _context(self, guest: Guest) -> ProbeContext:
         async def ask_agent(seconds: float) -> None:
             link = self._libvirts.link(guest.domain.uri)
             await link.ping_agent(guest.domain.domain, seconds)
 
-        note = partial(self._tell_waiting, guest)
-        return ProbeContext(name=guest.name, clock=self._clock, agent=ask_agent, note=note)
-
-    def _tell_waiting(self, guest: _Guest, text: str) -> None:
-        guest.post(Told(guest.name, guest.generation, "waiting", text))
-
-    def _tell_denied(self, guest: _Guest, text: str) -> None:
-        guest.post(Told(guest.name, guest.generation, "denied", text))
-
-    def _tell_status(self, guest: _Guest, text: str) -> None:
-        if text != guest.said:
-            guest.said = text
-            guest.post(Told(guest.name, guest.generation, "status", text))
+        return ProbeContext(
+            name=guest.name, clock=self._clock, agent=ask_agent, note=guest.tell_waiting
+        )

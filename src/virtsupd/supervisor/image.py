@@ -32,6 +32,7 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
     "is_to_reload": bool,
     "adopted_at": float,
     "setback": str,
+    "is_undefined": bool,
     "rests_as": str,
     "pid": int,
     "ready_at": float,

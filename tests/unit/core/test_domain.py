@@ -23,7 +23,16 @@ from virtsupd.core.effects import (
     Terminate,
     WatchHealth,
 )
-from virtsupd.core.events import Appeared, BecameReady, GuestsFound, Spawned, Told, Verb
+from virtsupd.core.events import (
+    Appeared,
+    BecameReady,
+    Defined,
+    GuestsFound,
+    Spawned,
+    SpawnFailed,
+    Told,
+    Verb,
+)
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.outlook import what_next
@@ -338,6 +347,56 @@ def test_a_guest_is_late_when_it_would_have_been_under_the_virtsupd_that_died() 
     later = heir.successor(away=100)
     later.pass_time(0)
     assert later.result(later.start("web")) == "failed"
+
+
+# What libvirt does not know
+
+
+def unknown_web(*specs: ServiceSpec) -> PureHost:
+    """Guests that are wanted, one of which failed since libvirt does not know it."""
+    host = PureHost.of(*specs)
+    host.held.add("web")
+    host.start(*(spec.name for spec in specs))
+    failed = SpawnFailed(WEB, host.service("web").generation, "libvirt", "unknown", True)
+    host.post(failed)
+    host.held.clear()
+    host.did()
+    return host
+
+
+def test_a_guest_starts_when_libvirt_comes_to_know_it_and_so_does_what_needs_it() -> None:
+    host = unknown_web(
+        domain("web", autostart=False), domain("db", requires=["web"], autostart=False)
+    )
+    assert host.reason("web") == "failed: libvirt: unknown"
+    assert next_of(host) == "starts when libvirt has its domain (virsh define)"
+    heir = host.successor()
+    heir.did()
+    heir.post(Defined(WEB))
+    assert heir.did() == ["start guest web", "start guest db"]
+    heir.post(Defined(WEB))
+    assert heir.did() == []
+
+
+@pytest.mark.parametrize("verb", [Verb.STOP, Verb.DISABLE])
+def test_what_is_to_stay_down_does_not_start_when_it_is_defined(verb: Verb) -> None:
+    host = unknown_web(domain("web", autostart=False))
+    host.ask(verb, "web")
+    host.did()
+    host.post(Defined(WEB))
+    assert (host.did(), host.state("web")) == ([], "stopped")
+
+
+def test_a_guest_that_failed_for_another_reason_is_not_started_for_its_definition() -> None:
+    host = host_of(domain("web"))
+    while not host.reason("web").startswith("failed"):
+        host.exits("web", CRASHED)
+        host.pass_time(20)
+    host.did()
+    host.post(Defined(WEB))
+    assert host.did() == []
+    host.post(Defined(Name("nobody")))
+    assert host.did() == []
 
 
 # What somebody else started

@@ -19,6 +19,7 @@ GLOBAL = {
     "GuestsFound",
     "GuestEnded",
     "Appeared",
+    "Defined",
     "ClockSet",
 }
 KINDS = get_args(Event)

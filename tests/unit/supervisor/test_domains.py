@@ -14,6 +14,7 @@ from virtsupd.core.events import (
     Adopted,
     Appeared,
     BecameReady,
+    Defined,
     Event,
     Exited,
     Gone,
@@ -57,8 +58,8 @@ class Host:
 
     @property
     def news(self) -> list[Event]:
-        """All that was posted but words for status and why."""
-        return [event for event in self.posted if not isinstance(event, Told)]
+        """All that was posted but words for status and why, and which domains there are."""
+        return [event for event in self.posted if not isinstance(event, Told | Defined)]
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         with anyio.fail_after(DEADLINE_SECONDS):
@@ -113,9 +114,34 @@ async def test_a_start_starts_the_domain() -> None:
 async def test_a_domain_that_is_not_defined_fails_the_start_for_good() -> None:
     async with hosting(HandLibvirt()) as host:
         host.start()
-        text = "there is no domain web1"
+        text = "there is no domain web1; it starts as soon as it is defined (virsh define)"
         await host.until_posted(SpawnFailed(WEB, 1, "libvirt", text, is_permanent=True))
         assert not host.domains.has(WEB)
+
+
+async def test_a_domain_that_is_defined_after_all_is_told_once() -> None:
+    async with hosting(HandLibvirt()) as host:
+        for _ in range(2):
+            host.start()
+            await host.until(lambda: not host.domains.has(WEB))
+            assert Defined(WEB) not in host.posted
+            for _ in range(2):
+                host.libvirt.put("web1", DomainState.OFF, "unknown")
+            assert host.posted.count(Defined(WEB)) == 1
+            host.libvirt.put("web1", DomainState.GONE, "unknown")
+            host.libvirt.found.clear()
+            host.posted.clear()
+
+
+async def test_a_domain_that_was_defined_while_libvirt_was_away_is_told_when_it_returns() -> None:
+    async with hosting(HandLibvirt()) as host:
+        host.start()
+        await host.until(lambda: not host.domains.has(WEB))
+        host.libvirt.lose("it crashed")
+        host.libvirt.put("web1", DomainState.OFF, "unknown")
+        assert Defined(WEB) not in host.posted
+        host.libvirt.return_()
+        await host.until_posted(Defined(WEB))
 
 
 async def test_what_libvirt_refuses_is_tried_again_by_the_respawn_policy() -> None:
@@ -235,7 +261,7 @@ async def test_a_guest_that_somebody_started_appears_once_it_is_sure() -> None:
         await host.settle()
         host.libvirt.on_news(running("web1"))
         await host.settle()
-        assert host.posted == []
+        assert host.news == []
         host.libvirt.put("web1", DomainState.RUNNING, "booted")
         await host.until_posted(Appeared(WEB, is_new=True))
 
@@ -244,7 +270,7 @@ async def test_a_guest_that_ran_before_virtsupd_appears() -> None:
     async with hosting(HandLibvirt({"web1": running("web1"), "other": running("other")})) as host:
         host.domains.attend()
         await host.until_posted(Appeared(WEB))
-        assert host.posted == [Appeared(WEB)]
+        assert host.news == [Appeared(WEB)]
 
 
 # Ending

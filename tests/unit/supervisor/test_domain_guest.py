@@ -1,0 +1,39 @@
+"""What is told of a guest reaches its service, and what is known already is not told again."""
+
+from virtsupd.core.domain import DomainSpec
+from virtsupd.core.events import Event, Told
+from virtsupd.core.names import Name
+from virtsupd.supervisor.domain_guest import Guest
+
+WEB = Name("web")
+
+
+def guest() -> tuple[Guest, list[Event]]:
+    posted: list[Event] = []
+    return Guest(WEB, 7, DomainSpec("web1"), posted.append), posted
+
+
+async def test_what_is_told_is_of_this_start() -> None:
+    one, posted = guest()
+    one.tell_waiting("libvirt is away")
+    one.tell_denied("the disk is busy")
+    one.tell_status("paused")
+    assert posted == [
+        Told(WEB, 7, "waiting", "libvirt is away"),
+        Told(WEB, 7, "denied", "the disk is busy"),
+        Told(WEB, 7, "status", "paused"),
+    ]
+
+
+async def test_a_status_that_is_no_news_is_not_told() -> None:
+    one, posted = guest()
+    for text in ("", "paused", "paused", ""):
+        one.tell_status(text)
+    assert posted == [Told(WEB, 7, "status", "paused"), Told(WEB, 7, "status", "")]
+
+
+async def test_what_an_earlier_virtsupd_was_told_is_told_to_be_over() -> None:
+    one, posted = guest()
+    one.said = None
+    one.tell_status("")
+    assert posted == [Told(WEB, 7, "status", "")]
