@@ -59,6 +59,12 @@ class ActionError(VirtsupdError):
     code = "action-failed"
 
 
+class ArgumentsError(ActionError):
+    """An action was not carried out: the words given to it are not its own; the message says which are."""
+
+    code = "usage"
+
+
 class TransitionError(VirtsupdError):
     """An event reached a lifecycle state that has no answer to it: a defect of virtsupd."""
 

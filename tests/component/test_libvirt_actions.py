@@ -132,6 +132,15 @@ def test_what_the_daemon_is_told_holds_until_its_next_start(host: LibvirtHost) -
     assert told(host, "set-log", "libvirtd")["filters"] == "3:remote 4:event"
 
 
+@pytest.mark.parametrize("action", ["uris", "domains", "clients", "set-log", "make-pki"])
+def test_words_that_are_not_an_actions_own_are_a_wrong_command_line(
+    host: LibvirtHost, action: str
+) -> None:
+    done = host.control(action, "libvirtd", "--nonsense", is_ok=False)
+    assert done.returncode == 2
+    assert f"see virtsupctl {action} libvirtd --help" in done.stderr
+
+
 @pytest.mark.parametrize("action", ["domains", "clients", "set-log"])
 def test_a_daemon_that_does_not_run_is_said_to_be_startable(host: LibvirtHost, action: str) -> None:
     host.control("stop", "libvirtd")

@@ -169,6 +169,7 @@ def test_a_pattern_is_expanded_before_the_verb_sees_it(supervisor: FakeSuperviso
 
 ERRORS: list[tuple[dict[str, Any], int, str]] = [
     ({"error": "ActionFailed", "message": "no luck"}, 1, "no luck"),
+    ({"error": "BadArguments", "message": "no such word"}, 2, "virtsupctl: no such word"),
     ({"error": "Internal", "message": "a defect"}, 1, "a defect"),
     ({"error": "ShuttingDown"}, 1, "virtsupd is shutting down"),
     ({"error": "BadConfiguration", "problems": ["a: b"]}, 2, "nothing has changed:\n  a: b"),

@@ -18,6 +18,7 @@ CODES = {
     "UnknownServiceError": "service-not-found",
     "UnknownActionError": "action-not-found",
     "ActionError": "action-failed",
+    "ArgumentsError": "usage",
     "TransitionError": "impossible-transition",
     "SpawnError": "spawn-failed",
     "NotReadyError": "not-ready",

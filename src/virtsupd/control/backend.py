@@ -146,6 +146,7 @@ class Backend(Protocol):
         Raises:
             UnknownActionError: the service has no such action.
             ActionError: it failed; the message holds the end of its output.
+            ArgumentsError: it does not take these arguments; the message says what it takes.
         """
         ...
 

@@ -12,6 +12,7 @@ from typing import Self
 
 from virtsupd.errors import (
     ActionError,
+    ArgumentsError,
     ConfigError,
     PeerDeniedError,
     ProtocolError,
@@ -241,6 +242,7 @@ def _error(name: str, content: Json) -> VirtsupdError:
 _SENTENCES = {"ShuttingDown": "virtsupd is shutting down"}
 _MESSAGE_ERRORS: dict[str, type[VirtsupdError]] = {
     "ActionFailed": ActionError,
+    "BadArguments": ArgumentsError,
     "PermissionDenied": PeerDeniedError,
     "ReexecRefused": ReexecError,
 }

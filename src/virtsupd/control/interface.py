@@ -28,6 +28,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot
 from virtsupd.errors import (
     ActionError,
+    ArgumentsError,
     ConfigError,
     PeerDeniedError,
     ReexecError,
@@ -80,6 +81,7 @@ def error(cause: VirtsupdError) -> CallError:
 
 _MESSAGE_TAGS: dict[type[VirtsupdError], str] = {
     ActionError: "ActionFailed",
+    ArgumentsError: "BadArguments",
     PeerDeniedError: "PermissionDenied",
     ReexecError: "ReexecRefused",
 }

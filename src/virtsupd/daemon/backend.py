@@ -24,12 +24,21 @@ from virtsupd.daemon.ending import End
 from virtsupd.daemon.guarding import Guarding
 from virtsupd.daemon.reexecution import Reexecution
 from virtsupd.daemon.reloading import Configuration
-from virtsupd.errors import ActionError, ReexecutingError, UnknownActionError, VirtsupdError
+from virtsupd.errors import (
+    ActionError,
+    ArgumentsError,
+    ReexecutingError,
+    UnknownActionError,
+    VirtsupdError,
+)
 from virtsupd.process.log_files import log_files
 from virtsupd.supervisor.commands import last_line
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.linux import LinuxMachine
 from virtsupd.supervisor.supervisor import Supervisor
+
+_WRONG_USAGE = 64
+"""EX_USAGE of sysexits.h: an action's way to say that its arguments are wrong. 2 says too much else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +177,8 @@ class DaemonBackend:
         lines = outcome.output.decode(errors="replace").splitlines()
         if outcome.timed_out:
             raise ActionError(f"{action} of {name}: no end within {found.timeout_seconds:g} s")
+        if outcome.status.code == _WRONG_USAGE:
+            raise ArgumentsError(f"{action} of {name}: {last_line(outcome.output)}")
         if outcome.status.code != 0:
             raise ActionError(f"{action} of {name} {outcome.status}: {last_line(outcome.output)}")
         return lines

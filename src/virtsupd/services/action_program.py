@@ -6,6 +6,7 @@ last line of all that it wrote. So nothing but the failure goes to standard erro
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
@@ -38,10 +39,12 @@ class ActionParser(argparse.ArgumentParser):
 def told(what: str, work: Callable[[], str]) -> int:
     """Print what `work` returns, or why it cannot be had, in one line; return the exit code.
 
-    `what` completes "cannot".
+    `what` completes "cannot". EX_USAGE tells virtsupd that the words were wrong.
     """
     try:
         text = work()
+    except UsageError as error:
+        return _failed(what, str(error), os.EX_USAGE)
     except VirtsupdError as error:
         return _failed(what, str(error))
     except OSError as error:
@@ -51,9 +54,9 @@ def told(what: str, work: Callable[[], str]) -> int:
     return 0
 
 
-def _failed(what: str, why: str) -> int:
+def _failed(what: str, why: str, exit_code: int = 1) -> int:
     sys.stderr.write(f"cannot {what}: {' '.join(why.split())}\n")
-    return 1
+    return exit_code
 
 
 def json_text(facts: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ from virtsupd.cli.arguments import parse
 from virtsupd.cli.problems import error_code, exit_status, explain
 from virtsupd.errors import (
     ActionError,
+    ArgumentsError,
     ConfigError,
     PeerDeniedError,
     ProtocolError,
@@ -16,6 +17,7 @@ from virtsupd.errors import (
 STATUSES: list[tuple[VirtsupdError | TimeoutError, int, str]] = [
     (VirtsupdError("x"), 1, "error"),
     (ActionError("x"), 1, "action-failed"),
+    (ArgumentsError("x"), 2, "usage"),
     (ProtocolError("x"), 1, "bad-message"),
     (ConfigError(("x",)), 2, "bad-configuration"),
     (UnknownServiceError("x"), 4, "service-not-found"),

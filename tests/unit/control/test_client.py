@@ -18,6 +18,7 @@ from tests.support.hand_backend import HandBackend, snapshot_of, spec_of
 from virtsupd.control.client import Client
 from virtsupd.errors import (
     ActionError,
+    ArgumentsError,
     ConfigError,
     PeerDeniedError,
     ProtocolError,
@@ -108,6 +109,7 @@ async def test_leaving_a_stream_ends_it_on_the_other_side(tmp_path: Path) -> Non
         (failure(f"{OWN}.ServiceNotFound", name="wbe"), UnknownServiceError, "wbe"),
         (failure(f"{OWN}.ActionNotFound", action="a", service="b"), UnknownActionError, "b has no"),
         (failure(f"{OWN}.ActionFailed", message="broke"), ActionError, "broke"),
+        (failure(f"{OWN}.BadArguments", message="no word"), ArgumentsError, "no word"),
         (failure(f"{OWN}.BadConfiguration", problems=["x", "y"]), ConfigError, "x\ny"),
         (failure(f"{OWN}.PermissionDenied", message="role"), PeerDeniedError, "role"),
         (failure(f"{OWN}.ShuttingDown"), VirtsupdError, "is shutting down"),

@@ -26,6 +26,7 @@ from virtsupd.core.snapshot import Reason, ReasonKind, State
 from virtsupd.core.spec import LogSpec, ProcessSpec
 from virtsupd.errors import (
     ActionError,
+    ArgumentsError,
     ConfigError,
     NotReadyError,
     PeerDeniedError,
@@ -70,6 +71,7 @@ def test_every_method_of_the_text_is_answered_and_no_other() -> None:
         (UnknownServiceError("a", "b"), "ServiceNotFound", {"name": "a", "nearest": "b"}),
         (UnknownActionError("a", "b"), "ActionNotFound", {"action": "a", "service": "b"}),
         (ActionError("no"), "ActionFailed", {"message": "no"}),
+        (ArgumentsError("no"), "BadArguments", {"message": "no"}),
         (ConfigError(("x", "y")), "BadConfiguration", {"problems": ["x", "y"]}),
         (PeerDeniedError("no"), "PermissionDenied", {"message": "no"}),
         (ShuttingDownError(), "ShuttingDown", {}),

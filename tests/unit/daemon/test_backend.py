@@ -8,7 +8,7 @@ from tests.support.whole_daemon import SERVICE, WEB, whole_daemon
 
 from virtsupd.core.events import Verb
 from virtsupd.core.snapshot import State
-from virtsupd.errors import ActionError, UnknownActionError, UnknownServiceError
+from virtsupd.errors import ActionError, ArgumentsError, UnknownActionError, UnknownServiceError
 
 pytestmark = pytest.mark.process
 
@@ -59,3 +59,17 @@ async def test_actions_that_are_none(tmp_path: Path) -> None:
             await backend.act(WEB, "nothing", ())
         with pytest.raises(ActionError, match="cannot run bad of web"):
             await backend.act(WEB, "bad", ())
+
+
+async def test_an_action_tells_by_its_end_that_its_words_were_wrong(tmp_path: Path) -> None:
+    services = f"""{SERVICE}[service.web.actions.end]
+description = "x"
+command = ["/bin/sh", "-c", 'echo "no such word: $1"; exit "$0"']
+"""
+    async with whole_daemon(tmp_path, services) as backend:
+        with pytest.raises(ArgumentsError, match=r"end of web: no such word: --al$"):
+            await backend.act(WEB, "end", ("64", "--al"))
+        for code in ("1", "2"):
+            with pytest.raises(ActionError, match=f"exited with code {code}") as caught:
+                await backend.act(WEB, "end", (code, "--al"))
+            assert not isinstance(caught.value, ArgumentsError)

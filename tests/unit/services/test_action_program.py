@@ -18,6 +18,14 @@ def test_a_failure_is_one_line_and_nothing_else(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr() == ("", "cannot list things: first second\n")
 
 
+def test_wrong_words_end_it_as_sysexits_says(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> str:
+        raise UsageError("no such word")
+
+    assert told("list things", work) == 64
+    assert capsys.readouterr().err == "cannot list things: no such word\n"
+
+
 def test_what_the_system_refuses_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> str:
         raise FileNotFoundError(2, "No such file", "/a/b")

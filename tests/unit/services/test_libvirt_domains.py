@@ -58,5 +58,5 @@ def test_what_is_not_known_is_not_made_up() -> None:
 
 
 def test_words_that_it_does_not_know_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["virsh", "qemu:///system", "--nonsense"]) == 1
+    assert main(["virsh", "qemu:///system", "--nonsense"]) == 64
     assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
