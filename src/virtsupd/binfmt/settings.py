@@ -1,7 +1,10 @@
-"""What the process that holds entries is told: one JSON file, made from the table `[qemu_binfmt]`."""
+"""What the process that holds entries is told: a file made from the table `[qemu_binfmt]`.
+
+Its lines are `key = value` with values of JSON, so that a changed key can be told from the others.
+"""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from virtsupd.binfmt.platforms import ByteSet, QemuPlatform, lookup_qemu_platforms
@@ -47,8 +50,14 @@ class Settings:
 
     @property
     def text(self) -> str:
-        """The content of the file."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        """The content of the file; what is None is left out."""
+        said = {key: value for key, value in asdict(self).items() if value is not None}
+        return "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
+
+    @classmethod
+    def key_names(cls) -> frozenset[str]:
+        """Return all keys that the file can have."""
+        return frozenset(field.name for field in fields(cls))
 
 
 def read_settings(path: Path) -> Settings:
@@ -59,7 +68,8 @@ def read_settings(path: Path) -> Settings:
         OSError: it cannot be read.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        lines = (line.split(" = ", 1) for line in path.read_text(encoding="utf-8").splitlines())
+        found = {key: json.loads(value) for key, value in lines}
         return Settings(**found | {"platforms": tuple(found["platforms"])})
     except (ValueError, TypeError, KeyError) as error:
         raise SettingsError(f"{path}: not settings of this version: {error}") from error

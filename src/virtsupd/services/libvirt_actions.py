@@ -3,7 +3,6 @@
 What they need of the table stands in their command line, so that they follow a reload.
 """
 
-import sys
 from typing import Final
 
 from virtsupd.services.libvirt_asking import admin_uri
@@ -11,7 +10,7 @@ from virtsupd.services.libvirt_guests import local_uri
 from virtsupd.services.libvirt_limits import LogTable
 from virtsupd.services.libvirt_sockets import ConnectionTable
 from virtsupd.services.libvirt_tls import Remote, tls_files
-from virtsupd.services.package import program
+from virtsupd.services.package import module, program
 
 _PKI_SECONDS: Final = 180.0
 """Keys take seconds on small machines, and so does a DNS that does not answer."""
@@ -25,11 +24,11 @@ def libvirtd_actions(
     ports = (table.tls_port if listening.tls else "", table.tcp_port if listening.tcp else "")
     return {
         "uris": {
-            "command": _module("libvirt_uris", table.unix_sock_dir, table.listen_addr, *ports),
+            "command": module("services.libvirt_uris", table.unix_sock_dir, table.listen_addr, *ports),
             "description": "list the URIs under which clients reach it",
         },
         "domains": {
-            "command": _module("libvirt_domains", program("virsh", prefix), uri),
+            "command": module("services.libvirt_domains", program("virsh", prefix), uri),
             "description": "list the guests that run, with state and uptime; --all, --json",
         },
         "make-pki": _make_pki(table),
@@ -47,11 +46,11 @@ def admin_actions(
     logged = [str(log.log_level), str(log.log_filters), str(log.log_outputs)]
     return {
         "clients": {
-            "command": _module("libvirt_clients", *reached),
+            "command": module("services.libvirt_clients", *reached),
             "description": "list who is connected, and since when; --json",
         },
         "set-log": {
-            "command": _module("libvirt_log", *reached, *logged),
+            "command": module("services.libvirt_log", *reached, *logged),
             "description": "show or change what it logs until its next start; --help says more",
         },
     }
@@ -62,13 +61,8 @@ def _make_pki(table: ConnectionTable) -> dict[str, object]:
     port = table.tls_port if table.listen_tls and table.listen is not False else ""
     places = [files["key_file"], files["cert_file"], files["ca_file"], table.listen_addr, port]
     return {
-        "command": _module("libvirt_pki", *places),
+        "command": module("services.libvirt_pki", *places),
         "description": "make a CA and certificates for TLS; --help says more",
         "timeout": _PKI_SECONDS,
         "admin": True,  # who has a certificate is let in as root, and its files lie anywhere
     }
-
-
-def _module(name: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module of this package by its short name."""
-    return [sys.executable, "-I", "-m", f"virtsupd.services.{name}", *arguments]

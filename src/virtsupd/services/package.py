@@ -1,6 +1,7 @@
 """Where programs are: a field of type package is a prefix in whose directories they are sought."""
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Final
@@ -51,6 +52,11 @@ def program(name: str, prefix: str | None) -> str:
         return name
     paths = [f"{_clean(prefix)}/{part}/{name}" for part in _PROGRAM_DIRS]
     return next((path for path in paths if os.access(path, os.X_OK)), paths[0])
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """Return the command that runs one of virtsupd's own modules, by its name below `virtsupd`."""
+    return [sys.executable, "-I", "-m", f"virtsupd.{name}", *arguments]
 
 
 def _clean(prefix: str) -> str:

@@ -10,17 +10,27 @@ SETTINGS = Settings(("arm", "aarch64"), "/run/x/record.json", "/opt/qemu", "F", 
 
 
 def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
-    file = tmp_path / "settings.json"
+    file = tmp_path / "qemu-binfmt.conf"
     file.write_text(SETTINGS.text)
     assert read_settings(file) == SETTINGS
     assert [platform.name for platform in SETTINGS.known] == ["arm", "aarch64"]
     assert SETTINGS.is_fixed
+    assert all(line.split(" = ")[0] in Settings.key_names() for line in SETTINGS.text.splitlines())
     assert not Settings((), "r", flags="P").is_fixed
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"platforms": [], "record": "x", "new": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "platforms = 1", 'platforms = []\nrecord = "x"\nnew = 1\n']
+)
 def test_what_is_damaged_or_of_another_version_is_named(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "settings.json"
+    file = tmp_path / "qemu-binfmt.conf"
     file.write_text(text)
     with pytest.raises(SettingsError, match="not settings of this version"):
         read_settings(file)
+
+
+def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
+    file = tmp_path / "qemu-binfmt.conf"
+    file.write_text(Settings(("arm",), "/r").text)
+    assert "qemu" not in file.read_text()
+    assert read_settings(file) == Settings(("arm",), "/r")
