@@ -364,7 +364,7 @@ STATUS_MODULES = {
     "virtsupd.cli.session",
     "virtsupd.cli.status",
     "virtsupd.cli.style",
-    "virtsupd.cli.times",
+    "virtsupd.times",
     "virtsupd.cli.verbs",
     "virtsupd.cli.virtsupctl",
     "virtsupd.control",

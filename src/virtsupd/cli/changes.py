@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from virtsupd.cli.overview import pending_text, restarts_text
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import span
+from virtsupd.times import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from virtsupd.cli.problems import TIMED_OUT
 from virtsupd.cli.progress import Progress, is_moving
 from virtsupd.cli.status import last_lines
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import span
 from virtsupd.cli.verbs import VERB_BY_NAME
 from virtsupd.errors import ReexecutingError, UnreachableError, VirtsupdError
+from virtsupd.times import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

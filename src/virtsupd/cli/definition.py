@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 
 from virtsupd.cli.style import harmless, quoted
-from virtsupd.cli.times import span
+from virtsupd.times import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from virtsupd.cli import definition, firings
 from virtsupd.cli.overview import MARKS, group_of
 from virtsupd.cli.style import harmless, quoted
-from virtsupd.cli.times import ago, elapsed, moment, span, until
+from virtsupd.times import ago, elapsed, moment, span, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

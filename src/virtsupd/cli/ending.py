@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import elapsed, moment
+from virtsupd.times import elapsed, moment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

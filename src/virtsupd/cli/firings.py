@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import ago, elapsed, moment, span, until
+from virtsupd.times import ago, elapsed, moment, span, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

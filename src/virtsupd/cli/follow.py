@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from virtsupd.cli.changes import change_line, history, is_echo, shortened
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import stamp
+from virtsupd.times import stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

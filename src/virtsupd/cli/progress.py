@@ -12,7 +12,7 @@ import time
 
 from virtsupd.cli.changes import change_line, is_echo
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import elapsed
+from virtsupd.times import elapsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

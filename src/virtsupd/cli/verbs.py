@@ -5,7 +5,7 @@ Parsing, `-h`, the completion scripts and a test of the manual page all read it.
 
 from __future__ import annotations
 
-from virtsupd.cli.times import parse_duration
+from virtsupd.times import parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

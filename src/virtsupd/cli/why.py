@@ -5,7 +5,7 @@ from __future__ import annotations
 from virtsupd.cli.detail import exit_text, labelled, log_lines, state_text, wanted_text
 from virtsupd.cli.overview import MARKS, group_of
 from virtsupd.cli.style import harmless
-from virtsupd.cli.times import ago, moment, until
+from virtsupd.times import ago, moment, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,11 +7,15 @@ VIRT-ADMIN URI [OPTION…]`.
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
-from virtsupd.process.holders import program_of
+from virtsupd.process.clock import SystemClock
+from virtsupd.process.holders import arguments_of, program_of
+from virtsupd.process.lives import parent_of
 from virtsupd.services.action_program import ActionParser, json_text, table_text, told
 from virtsupd.services.libvirt_asking import answer
+from virtsupd.times import ago
 
 Client = Mapping[str, str]
 """What virt-admin knows of one connection, under its own words: `transport`, `sock_addr` …"""
@@ -20,6 +24,8 @@ _LISTED: Final = re.compile(r"^ *(\d+) +(\S+) +(\S.*?) *$", re.MULTILINE)
 _FACT: Final = re.compile(r"([a-z0-9_]+) *: (.*)")
 _AT_ONCE: Final = 500
 """Clients asked about in one run of virt-admin, whose command line has an end."""
+_LINK: Final = "virtsupd.libvirtlink"
+"""The module through which virtsupd speaks with libvirt, as its command line names it."""
 
 
 def connected(daemon: str, virt_admin: str, uri: str) -> list[Client]:
@@ -59,6 +65,8 @@ def who(client: Client) -> str:
         pid = client["unix_process_id"]
         user = client.get("unix_user_name") or client.get("unix_user_id", "?")
         parts = [f"{user}, {program_of(int(pid))} (pid {pid})"]
+        if _is_link(int(pid)):
+            parts.append("virtsupd itself, for its guests")
     else:
         parts = [client.get("sock_addr", "?")]
     names = (client.get(key) for key in ("tls_x509_dname", "x509_dname", "sasl_user_name"))
@@ -68,13 +76,27 @@ def who(client: Client) -> str:
     return "; ".join(parts)
 
 
-def table(clients: Sequence[Client]) -> str:
-    """Return the clients as lines for people."""
+def _is_link(pid: int) -> bool:
+    """Whether virtsupd's libvirt link is connected with this process: it is that, or a virsh of it."""
+    parent = parent_of(pid)
+    return any(_LINK in arguments_of(one) for one in (pid, parent) if one)
+
+
+def table(clients: Sequence[Client], now: float) -> str:
+    """Return the clients as lines for people, with times as `status` has them."""
     rows = [("ID", "TRANSPORT", "SINCE", "WHO")]
     for client in clients:
-        since = client.get("connection_time", "?")
+        since = _since(client.get("connection_time", "?"), now)
         rows.append((client["id"], client.get("transport", "?"), since, who(client)))
     return table_text(rows)
+
+
+def _since(text: str, now: float) -> str:
+    """Return a time of virt-admin's as `status` says it, or as it is if it is another kind of text."""
+    try:
+        return ago(datetime.strptime(text, "%Y-%m-%d %H:%M:%S%z").timestamp(), now)
+    except ValueError:
+        return text
 
 
 def _asked(words: Sequence[str]) -> str:
@@ -85,7 +107,7 @@ def _asked(words: Sequence[str]) -> str:
     clients = connected(daemon, virt_admin, uri)
     if options.json:
         return json_text({"clients": clients})
-    return table(clients) if clients else "no clients are connected"
+    return table(clients, SystemClock().now().wall) if clients else "no clients are connected"
 
 
 def main(words: Sequence[str]) -> int:

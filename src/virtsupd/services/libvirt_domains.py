@@ -9,13 +9,13 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from virtsupd.libvirtlink.guests import qemu_of, run_dir_of
 from virtsupd.process.clock import SystemClock
 from virtsupd.services.action_program import ActionParser, json_text, table_text, told
 from virtsupd.services.libvirt_asking import answer
+from virtsupd.times import ago
 
 _DOMAIN: Final = re.compile(r"([0-9a-f]{8}-[0-9a-f-]{27}) (\d+|-) (.*)")
 _STATES: Final = {
@@ -93,24 +93,17 @@ def _asked(words: Sequence[str]) -> str:
     domains = [with_start(domain, uri, wall) for domain in parsed(text)]
     if options.json:
         return json_text({"domains": [asdict(domain) for domain in domains]})
-    return table(domains) if domains else "no guests run"
+    return table(domains, wall) if domains else "no guests run"
 
 
-def table(domains: Sequence[Domain]) -> str:
-    """Return the domains as lines for people."""
-    rows = [("ID", "STATE", "UPTIME", "STARTED", "NAME")]
+def table(domains: Sequence[Domain], now: float) -> str:
+    """Return the domains as lines for people, with times as `status` has them."""
+    rows = [("ID", "STATE", "STARTED", "NAME")]
     for domain in domains:
         number = "-" if domain.id is None else str(domain.id)
-        rows.append((number, domain.state, *_since(domain), domain.name))
+        since = "-" if domain.started is None else ago(domain.started, now)
+        rows.append((number, domain.state, since, domain.name))
     return table_text(rows)
-
-
-def _since(domain: Domain) -> tuple[str, str]:
-    """Return for how long it has run, and since when, in local time."""
-    if domain.started is None or domain.uptime_seconds is None:
-        return "-", "-"
-    begin = datetime.fromtimestamp(domain.started, UTC).astimezone()
-    return str(timedelta(seconds=int(domain.uptime_seconds))), begin.isoformat(" ", "seconds")
 
 
 def main(words: Sequence[str]) -> int:

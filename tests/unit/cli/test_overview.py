@@ -21,7 +21,7 @@ from virtsupd.cli.overview import (
     wrapped,
 )
 from virtsupd.cli.style import Style
-from virtsupd.cli.times import moment
+from virtsupd.times import moment
 
 NOW = time.mktime((2026, 11, 22, 15, 22, 40, 0, 0, -1))
 

@@ -1,8 +1,17 @@
 import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
 
-from virtsupd.process.holders import program_of
+import pytest
+from tests.support.checks import eventually
+
+from virtsupd.process.holders import arguments_of, program_of
 from virtsupd.services.libvirt_clients import parsed, table, who
+from virtsupd.times import ago
 
+BEGIN = 1795395076.0
 PRINTED = f"""
 id             : 3
 connection_time: 2026-11-23 00:51:16+0000
@@ -42,10 +51,37 @@ def test_a_client_is_known_by_its_process_or_by_what_it_proved() -> None:
     assert who({}) == "?"
 
 
-def test_people_see_one_line_for_each() -> None:
-    lines = table(list(parsed(PRINTED))).splitlines()
+def has_words(pid: int, words: list[str]) -> bool:
+    return arguments_of(pid) == tuple(words)
+
+
+@pytest.mark.process
+def test_virtsupds_own_link_is_told_from_other_programs() -> None:
+    waits = [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"]
+    shell = ["/bin/sh", "-c", "cat; true", "sh", "virtsupd.libvirtlink"]
+    for command, is_link in (([*waits, "virtsupd.libvirtlink"], True), (waits, False)):
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
+            eventually(partial(has_words, running.pid, command), "its words")
+            text = who({"unix_process_id": str(running.pid)})
+            assert ("virtsupd itself" in text) is is_link
+    with subprocess.Popen(shell, stdin=subprocess.PIPE) as link:
+        children = Path(f"/proc/{link.pid}/task/{link.pid}/children")
+        eventually(lambda: children.read_text().split(), "a virsh of the link")
+        [virsh] = children.read_text().split()
+        assert who({"unix_process_id": virsh}).endswith("; virtsupd itself, for its guests")
+
+
+def test_people_see_one_line_for_each_with_times_as_in_status() -> None:
+    lines = table(list(parsed(PRINTED)), BEGIN + 184.0).splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["ID", "TRANSPORT"],
         ["3", "unix"],
         ["5", "tls"],
     ]
+    assert f"  {ago(BEGIN, BEGIN + 184.0)}  " in lines[1]
+    assert "  3 min ago, " in lines[1]
+
+
+def test_a_time_that_is_written_otherwise_is_shown_as_it_is() -> None:
+    [_, line] = table([{"id": "1", "connection_time": "noon"}], 0.0).splitlines()
+    assert line.split() == ["1", "?", "noon", "?"]

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from virtsupd.cli.times import ago, elapsed, moment, parse_duration, span, stamp, until
+from virtsupd.times import ago, elapsed, moment, parse_duration, span, stamp, until
 
 
 @pytest.mark.parametrize(
