@@ -24,7 +24,9 @@ def libvirtd_actions(
     ports = (table.tls_port if listening.tls else "", table.tcp_port if listening.tcp else "")
     return {
         "uris": {
-            "command": module("services.libvirt_uris", table.unix_sock_dir, table.listen_addr, *ports),
+            "command": module(
+                "services.libvirt_uris", table.unix_sock_dir, table.listen_addr, *ports
+            ),
             "description": "list the URIs under which clients reach it",
         },
         "domains": {
@@ -58,11 +60,19 @@ def admin_actions(
 
 def _make_pki(table: ConnectionTable) -> dict[str, object]:
     files = tls_files(table)
-    port = table.tls_port if table.listen_tls and table.listen is not False else ""
-    places = [files["key_file"], files["cert_file"], files["ca_file"], table.listen_addr, port]
+    places = [files["key_file"], files["cert_file"], files["ca_file"], table.listen_addr]
     return {
-        "command": module("services.libvirt_pki", *places),
+        "command": module("services.libvirt_pki", *places, table.tls_port, _to_set(table)),
         "description": "make a CA and certificates for TLS; --help says more",
         "timeout": _PKI_SECONDS,
         "admin": True,  # who has a certificate is let in as root, and its files lie anywhere
     }
+
+
+def _to_set(table: ConnectionTable) -> str:
+    """Return what the table has to say so that libvirtd listens for TLS; empty if it does."""
+    keys = [
+        "listen_tls = true" if not table.listen_tls else "",
+        'listen = "auto"' if table.listen is False else "",
+    ]
+    return " and ".join(key for key in keys if key)

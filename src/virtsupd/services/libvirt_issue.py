@@ -182,11 +182,10 @@ def _date(issued: Issued) -> str:
 
 
 def _next(places: Places, hosts: Sequence[str]) -> list[str]:
-    off = [] if places.port else ["TLS is turned off in [libvirt]: see listen and listen_tls"]
     directory = None if places.are_libvirts else places.client_directory
+    first = f"say {places.to_set} in [libvirt] of the host file, which turns TLS off; then"
     return [
-        *off,
-        "next, so that libvirtd listens, and to try it:",
+        f"next, so that libvirtd listens, and to try it:{f' {first}' if places.to_set else ''}",
         "  virtsupctl reload && virtsupctl restart libvirtd",
         f"  {_virsh(places, hosts, directory)}",
     ]
@@ -196,7 +195,7 @@ def _virsh(places: Places, hosts: Sequence[str], directory: Path | None) -> str:
     """Return a command for a client that has its certificate in that directory, or in its place."""
     host = next(iter(hosts), own_name())
     address = f"[{host}]" if ":" in host else host
-    port = "" if places.port in ("", _USUAL_PORT) else f":{_number(places.port)}"
+    port = "" if places.port == _USUAL_PORT else f":{_number(places.port)}"
     where = f"?pkipath={quote(str(directory))}" if directory is not None else ""
     uri = f"qemu+tls://{address}{port}/system{where}"
     return shlex.join(["virsh", "-c", uri, "list", "--all"])

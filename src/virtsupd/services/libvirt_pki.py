@@ -1,7 +1,7 @@
 """The action make-pki of libvirtd: a CA and certificates, where libvirt looks for them.
 
 A program of its own, which virtsupd runs: `python -m virtsupd.services.libvirt_pki KEY CERTIFICATE
-CA LISTEN-ADDRESS TLS-PORT [OPTION…]`. What the table says comes first and by its position, so that
+CA LISTEN-ADDRESS TLS-PORT TO-SET [OPTION…]`. What the table says comes first and by its position, so that
 the options, which whoever asks adds, cannot change it.
 """
 
@@ -86,7 +86,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _carry_out(words: Sequence[str]) -> list[str]:
-    places, found = Places.of(words[:5]), options(words[5:])
+    places, found = Places.of(words[:6]), options(words[6:])
     try:
         from virtsupd.services import libvirt_issue as issue  # noqa: PLC0415 - may be missing
     except ModuleNotFoundError as error:

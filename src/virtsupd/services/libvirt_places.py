@@ -42,14 +42,15 @@ class Places:
     authority: Pair
     listen_addr: str
     port: str
-    """"" if the table turns TLS off."""
+    to_set: str = ""
+    """What `[libvirt]` has to say before libvirtd listens for TLS; empty if it turns that on."""
 
     @classmethod
     def of(cls, words: Sequence[str]) -> "Places":
         """Read the words of `libvirt_actions`. The CA's key lies in `private` beside the CA."""
-        key, certificate, ca, listen_addr, port = words
+        key, certificate, ca, *others = words
         authority = Pair(Path(ca), Path(ca).parent / "private/cakey.pem")
-        return cls(Pair(Path(certificate), Path(key)), authority, listen_addr, port)
+        return cls(Pair(Path(certificate), Path(key)), authority, *others)
 
     @property
     def are_libvirts(self) -> bool:

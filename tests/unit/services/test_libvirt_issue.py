@@ -14,8 +14,9 @@ from virtsupd.services.libvirt_places import Places
 TERM = Term(1_800_000_000.0)
 
 
-def places(root: Path, *, address: str = "", port: str = "16514") -> Places:
+def places(root: Path, *, address: str = "", port: str = "16514", to_set: str = "") -> Places:
     words = [root / "private/server.pem", root / "server.pem", root / "ca.pem", address, port]
+    words.append(to_set)
     return Places.of([str(word) for word in words])
 
 
@@ -153,9 +154,13 @@ def test_a_directory_that_others_write_to_leaves_nothing_behind(tmp_path: Path) 
     assert list(modes(tmp_path)) == ["private"]
 
 
-def test_where_the_table_turns_tls_off_it_says_so(tmp_path: Path) -> None:
-    lines = make_all(places(tmp_path, port=""), [], TERM)
-    assert "TLS is turned off in [libvirt]: see listen and listen_tls" in lines
+def test_where_the_table_turns_tls_off_what_is_next_begins_with_what_to_set(tmp_path: Path) -> None:
+    lines = make_all(places(tmp_path, to_set="listen_tls = true"), [], TERM)
+    assert lines[-3].endswith(
+        "listens, and to try it: say listen_tls = true in [libvirt] of the host file,"
+        " which turns TLS off; then"
+    )
+    assert lines[-2] == "  virtsupctl reload && virtsupctl restart libvirtd"
 
 
 def test_the_path_of_a_directory_is_written_as_a_uri_wants_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from virtsupd.services.libvirt_pki import main, options
 
 def words(root: Path) -> list[str]:
     """Return what the table says."""
-    return [str(root / name) for name in ("key", "cert", "ca.pem")] + ["", "16514"]
+    return [str(root / name) for name in ("key", "cert", "ca.pem")] + ["", "16514", ""]
 
 
 def test_what_the_system_refuses_names_the_file(

@@ -7,7 +7,7 @@ from virtsupd.services.libvirt_tls import OWN_PLACES
 
 
 def places(root: Path) -> Places:
-    words = [str(root / "key"), str(root / "cert"), str(root / "ca/ca.pem"), "", "16514"]
+    words = [str(root / "key"), str(root / "cert"), str(root / "ca/ca.pem"), "", "16514", ""]
     return Places.of(words)
 
 
@@ -19,7 +19,7 @@ def make(*pairs: Pair) -> None:
 
 
 def test_libvirts_own_places_are_those_of_its_documentation() -> None:
-    found = Places.of([*OWN_PLACES.values(), "", ""])
+    found = Places.of([*OWN_PLACES.values(), "", "", ""])
     assert found.authority.key == Path("/etc/pki/CA/private/cakey.pem")
     assert found.client.certificate == Path("/etc/pki/libvirt/clientcert.pem")
     assert found.client.key == Path("/etc/pki/libvirt/private/clientkey.pem")
