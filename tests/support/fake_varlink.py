@@ -141,6 +141,7 @@ def service(name: str, **facts: Any) -> dict[str, Any]:
         "since": 1_000.0,
         "reason": None,
         "status_text": "",
+        "status_since": None,
         "restarts": 0,
         "last_exit": None,
         "exits": [],

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FAILURE_MEANS = {"restart": "restart it", "degrade": "degrade it"}
+_GUEST_STOPS = {
+    "shutdown": "asks it to power off: its agent, or by the power button",
+    "agent": "asks its agent to power off",
+    "acpi": "presses its power button",
+    "save": "saves its memory, or asks it to power off where that fails",
+    "destroy": "destroys it at once, as if the power were cut",
+    "leave": "lets go of it, and it runs on",
+}
 _TIMING = ("kind", "interval", "timeout", "failures", "on_failure")
 
 
@@ -24,6 +32,13 @@ def rows(text: str) -> list[tuple[str, str]]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         return []
+    if "domain" in table:
+        return [
+            ("Ready", _probe(table["ready"]) if "ready" in table else "as soon as it runs"),
+            ("Health", _health(table["health"]) if "health" in table else "not checked"),
+            ("Respawn", _respawn_of_guest(table.get("respawn", {}))),
+            ("Stop", _stop_of_guest(**table["stop"])),
+        ]
     if "command" not in table:
         return [("Ready", _probe(table["ready"]))] if "ready" in table else []
     return [
@@ -62,6 +77,19 @@ def _health(health: dict[str, Any]) -> str:
     failures, means = health["failures"], _FAILURE_MEANS.get(health["on_failure"], "")
     count = "1 failure" if failures == 1 else f"{failures} failures in a row"
     return f"{_probe(health)}, every {span(health['interval'])}; {count} {means}".rstrip()
+
+
+def _respawn_of_guest(respawn: dict[str, Any] | bool) -> str:
+    if isinstance(respawn, bool):
+        return "not started again"
+    is_any = respawn.get("on") == "end"
+    return "started again when it ends" if is_any else "started again when it has crashed"
+
+
+def _stop_of_guest(how: str, delay: float) -> str:
+    """Say what a stop does to a guest; a way that is not known here stands as it is."""
+    text = _GUEST_STOPS.get(how, how)
+    return text if how in ("destroy", "leave") else f"{text}; destroyed after {span(delay)}"
 
 
 def _probe(probe: str | dict[str, Any]) -> str:

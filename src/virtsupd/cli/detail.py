@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from virtsupd.cli import definition, firings
-from virtsupd.cli.overview import MARKS, group_of
+from virtsupd.cli.overview import MARKS, group_of, says
 from virtsupd.cli.style import harmless, quoted
 from virtsupd.times import ago, elapsed, moment, span, until
 
@@ -81,7 +81,7 @@ def _state_rows(service: Service, now: float, style: Style) -> list[tuple[str, s
     return [
         ("State", state_text(service, now, style)),
         ("Reason", _reason_text(service, now)),
-        ("Says", harmless(service["status_text"])),
+        ("Says", says(service, now)),
         ("Wanted", wanted_text(service, now)),
         ("Enabled", _enabled_text(service, style)),
         ("Pending", _pending_text(service)),

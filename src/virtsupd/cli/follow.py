@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from virtsupd.cli.changes import change_line, history, is_echo, shortened
-from virtsupd.cli.style import harmless
+from virtsupd.cli.style import harmless, quoted
 from virtsupd.times import stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from virtsupd.cli.session import Session
-    from virtsupd.cli.wire import Event
+    from virtsupd.cli.wire import Event, Service
 
+_QEMU_LOGS = "/var/log/libvirt/qemu"
 _LINES = 20
 
 
@@ -39,12 +40,17 @@ def _name_those_without_log(session: Session) -> None:
     """Say whose output nobody keeps, since an empty answer does not tell it from silence."""
     for service in session.services(session.request.names):
         if not service["log_files"] and not session.request.quiet:
-            why = (
-                "its output is not kept (log = false)"
-                if service["command"]
-                else "it has no process"
-            )
-            session.complain(f"{service['name']} has no log: {why}")
+            session.complain(f"{service['name']} has no log: {_why_no_log(service)}")
+
+
+def _why_no_log(service: Service) -> str:
+    if service["command"]:
+        return "its output is not kept (log = false)"
+    if service["domain"] is None:
+        return "it has no process"
+    domain = service["domain"][0]
+    where = f"that of its QEMU is {_QEMU_LOGS}/{harmless(domain)}.log"
+    return f"{where}, and its console: virsh console {quoted([domain])}"
 
 
 def _count(session: Session) -> int:

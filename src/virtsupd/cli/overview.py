@@ -183,9 +183,16 @@ def note(service: Service, now: float) -> str:
     parts = [
         _reason_text(service, now),
         _timer_text(service, now),
-        harmless(service["status_text"]) if service["state"] != "stopped" else "",
+        says(service, now) if service["state"] != "stopped" else "",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def says(service: Service, now: float) -> str:
+    """Return what a service says of itself; of a guest of libvirt's, how it is and since when."""
+    text, since = harmless(service["status_text"]), service["status_since"]
+    is_guest = service["domain"] is not None
+    return f"{text}, {ago(since, now)}" if text and since is not None and is_guest else text
 
 
 def marks(service: Service) -> str:

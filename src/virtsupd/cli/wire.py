@@ -122,6 +122,7 @@ class Service(TypedDict):
     since: float
     reason: Reason | None
     status_text: str
+    status_since: float | None
     restarts: int
     last_exit: Exit | None
     exits: list[Exit]

@@ -32,6 +32,7 @@ def service_record(snapshot: ServiceSnapshot) -> dict[str, object]:
         "since": snapshot.since,
         "reason": None if snapshot.reason is None else _reason(snapshot.reason),
         "status_text": snapshot.status_text,
+        "status_since": snapshot.status_since,
         "restarts": snapshot.restarts,
         "last_exit": None if last is None else _exit(last),
         "exits": [_exit(record) for record in snapshot.exits],

@@ -52,6 +52,7 @@ class Link:
         """Whether it runs and nothing is about to change that."""
         found = self.snapshot
         is_sound = found.reason is None or found.reason.kind is ReasonKind.ADOPTED
+        is_sound = is_sound and found.note is None
         return found.state is State.RUNNING and is_sound and not self.causes
 
     @property
@@ -175,6 +176,8 @@ def _why(host: HostState, service: Service, found: Reason | None, *, is_ailing: 
     is_going = service.view.must_stop or service.state is State.STOPPING
     if is_going and (found is None or service.view.must_stop):
         return _why_it_goes(host, service)
+    if service.is_up and service.note is not None:
+        return "; ".join([service.status_text, *([found.text] if found is not None else [])])
     if found is not None:
         return _in_words(service, found)
     if service.state is State.STARTING:
@@ -219,11 +222,19 @@ def _since(host: HostState, service: Service, found: Reason | None) -> float | N
         return service.wanted_since
     if service.view.must_stop:
         return None
-    if found is None:
+    if service.is_up and service.note is not None:
+        return service.said_at
+    if found is None or found.kind is not ReasonKind.DEGRADED or service.is_stuck:
         return service.since
-    if found.kind is not ReasonKind.DEGRADED or service.is_stuck:
-        return service.since
-    return min((_left_running(host.services[name]) for name in found.names), default=None)
+    return _degraded_since(host, service, found)
+
+
+def _degraded_since(host: HostState, service: Service, found: Reason) -> float | None:
+    """Return when it came to run less well; not before it ran, for what it needs may never have."""
+    if found.names:
+        missed = min(_left_running(host.services[name]) for name in found.names)
+        return max(service.since, missed)
+    return (service.unhealthy_at or None) if service.unhealthy is not None else None
 
 
 def _is_told_to_go(host: HostState, service: Service, found: Reason | None) -> bool:

@@ -21,6 +21,17 @@ class GuestStop(StrEnum):
     """Not at all: it runs on, and virtsupd has no more to do with it."""
 
 
+class GuestNote(StrEnum):
+    """What is remarkable about a guest that is there."""
+
+    PAUSED = "paused"
+    SUSPENDED = "suspended by the guest"
+    """It sleeps, its memory kept."""
+    POWERING_OFF = "the guest powers off"
+    UNSEEN = "not seen"
+    """Libvirt cannot be asked about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class DomainSpec:
     """A guest that libvirt runs: it is started and ended through libvirt, never by a signal."""

@@ -109,6 +109,8 @@ class WatchHealth:
     name: Name
     generation: int
     health: Health
+    is_well: bool = True
+    """Whether that is what was last heard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from virtsupd.core.domain import GuestNote
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
@@ -175,6 +176,8 @@ class Told:
     generation: int
     kind: Literal["status", "stopping", "reloading", "waiting", "denied"]
     text: str = ""
+    note: GuestNote | None = None
+    """What the status of a guest of libvirt's is about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,6 +248,8 @@ def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
         reason=reason(host, service),
         pid=service.pid,
         status_text=service.status_text,
+        status_since=(service.said_at or None) if service.status_text else None,
+        note=service.note if service.is_up else None,
         restarts=service.restarts,
         exits=service.exits,
         changes=service.changes,

@@ -130,7 +130,8 @@ def watch_health(host: HostState, service: Service) -> None:
     health = service.spec.health
     has_one = service.pid is not None or service.origin.domain is not None
     if health is not None and has_one:
-        host.emit(WatchHealth(service.spec.name, service.generation, health))
+        is_well = service.unhealthy is None
+        host.emit(WatchHealth(service.spec.name, service.generation, health, is_well))
 
 
 def end_watches(host: HostState, service: Service) -> None:

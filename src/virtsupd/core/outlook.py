@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from shlex import quote
 from typing import assert_never
 
-from virtsupd.core.domain import GuestStop
+from virtsupd.core.domain import GuestNote, GuestStop
 from virtsupd.core.explain import Hold, HoldKind, goes_first, hold, stops_after
 from virtsupd.core.jobs import Phase
 from virtsupd.core.names import Name
@@ -182,6 +183,8 @@ def _next_of_run(host: HostState, service: Service) -> Next:
         names = awaited(host, host.shutdown)
         text = f"stops after the end of {joined(_guests(host, names))}"
         return Next(NextKind.STOPS, text, names=names)
+    if service.note is not None and service.origin.domain is not None:
+        return _next_of_guest(service.note, quote(service.origin.domain.domain))
     needs = host.graph.needs[service.spec.name]
     unmet = tuple(need for need in needs if not host.services[need].view.is_satisfied)
     if unmet:
@@ -189,15 +192,30 @@ def _next_of_run(host: HostState, service: Service) -> Next:
         if service.fires_at is not None and service.fires_at <= host.now.wall:
             text = f"runs the job that was missed {_when(unmet, 'runs', 'run')}"
         return Next(NextKind.STAYS, text, names=unmet)
-    if service.unhealthy is not None:
-        return Next(NextKind.STAYS, "runs on; its health check is repeated")
-    if service.output_trouble is not None:
-        return Next(NextKind.STAYS, "runs on; its log is tried again")
+    if service.unhealthy is not None or service.output_trouble is not None:
+        what = "health check is repeated" if service.unhealthy is not None else "log is tried again"
+        return Next(NextKind.STAYS, f"runs on; its {what}")
     if service.timer is not None:
         return _next_of_timer(host, service)
     is_done = service.origin.one_shot and service.pid is None
     text = "counts as running until this host is booted again" if is_done else "runs on"
     return Next(NextKind.STAYS, "holds" if service.origin.is_stage else text)
+
+
+def _next_of_guest(note: GuestNote, domain: str) -> Next:
+    """Return what happens to a guest that does not simply run, by its name for a shell."""
+    match note:
+        case GuestNote.PAUSED:
+            text = f"stays paused until somebody lets it go on: virsh resume {domain}"
+        case GuestNote.SUSPENDED:
+            text = f"sleeps until something wakes it: virsh dompmwakeup {domain}"
+        case GuestNote.POWERING_OFF:
+            text = "ends by itself"
+        case GuestNote.UNSEEN:
+            text = "runs on, as far as is known; what became of it is seen when libvirt is back"
+        case _:
+            assert_never(note)
+    return Next(NextKind.STAYS, text)
 
 
 def _next_of_timer(host: HostState, service: Service) -> Next:

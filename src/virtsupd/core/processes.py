@@ -256,7 +256,7 @@ def _fired(host: HostState, service: Service, timer: Timer) -> None:
 def _heard(host: HostState, service: Service, event: HealthChanged | Told | ReloadEnded) -> None:
     match event:
         case Told():
-            _told(service, event)
+            _told(host, service, event)
         case HealthChanged():
             _health_changed(host, service, event.why)
         case ReloadEnded():
@@ -265,10 +265,10 @@ def _heard(host: HostState, service: Service, event: HealthChanged | Told | Relo
             assert_never(event)
 
 
-def _told(service: Service, event: Told) -> None:
+def _told(host: HostState, service: Service, event: Told) -> None:
     match event.kind:
         case "status":
-            service.status_text = event.text
+            service.say(event.text, host.now.wall, event.note)
         case "waiting":
             service.not_ready_because = event.text
         case "denied":
@@ -288,6 +288,8 @@ def _health_changed(host: HostState, service: Service, why: str | None) -> None:
             service.death = Death(f"failed its health check: {why}")
         move(host, service, Move.UNHEALTHY)
         return
+    if service.unhealthy is None:
+        service.unhealthy_at = host.now.wall
     service.unhealthy = why
     host.announce(service.spec.name, "service degraded" if why else "service recovered")
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
+from virtsupd.core.domain import GuestNote
 from virtsupd.core.events import Instant
 from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase
 from virtsupd.core.made import LOST, Made, made_from
@@ -109,9 +110,15 @@ class Service:
     denied: str = ""
     """Why the present stop could not signal it."""
     status_text: str = ""
+    said_at: float = 0.0
+    """Since when that is so (wall clock), as far as was seen."""
+    note: GuestNote | None = None
+    """What is remarkable about a guest of libvirt's, which `status_text` says."""
     not_ready_because: str = field(default="", compare=False)
     """What its readiness probe saw last."""
     unhealthy: str | None = None
+    unhealthy_at: float = 0.0
+    """Since when (wall clock), if it is."""
     output_trouble: str | None = field(default=None, compare=False)
     is_to_reload: bool = False
     """It is to be told that its files have changed: now, or as soon as it runs."""
@@ -311,6 +318,14 @@ class Service:
         self.due = None
         self.is_overdue = False
 
+    def say(self, text: str, now: float, note: GuestNote | None = None) -> None:
+        """Take what is said of it; a guest that is not seen stays so since it was last, whatever the reason."""
+        is_news = text != self.status_text
+        if is_news and not (note is GuestNote.UNSEEN and self.note is note):
+            self.said_at = now
+        self.status_text = text
+        self.note = note
+
     def end_rest(self) -> None:
         """Rest no longer; what was not needed is asked again, and those bound to it stay."""
         if self.rest is not None:
@@ -352,7 +367,7 @@ class Service:
         self.is_to_reload = False
         self.kills = 0
         self.denied = ""
-        self.status_text = ""
+        self.say("", 0.0)
         self.warnings = ()
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from virtsupd.core.domain import GuestNote
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Job, JobRun
 from virtsupd.core.names import Name
@@ -90,7 +91,10 @@ class ServiceSnapshot:
     reason: Reason | None = None
     pid: int | None = None
     status_text: str = ""
-    """The last STATUS= the service sent."""
+    """The last STATUS= the service sent, or what is remarkable about a guest of libvirt's."""
+    status_since: float | None = None
+    """Since when it says so."""
+    note: GuestNote | None = None
     restarts: int = 0
     """Starts by respawn since virtsupd first saw the service."""
     exits: tuple[ExitRecord, ...] = ()

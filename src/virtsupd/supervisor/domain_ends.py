@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from virtsupd.core.domain import GuestNote
 from virtsupd.core.exits import ExitStatus
 from virtsupd.process.domains import DomainNews, DomainState
 
@@ -17,9 +18,9 @@ _ENDS: Final = {
 """By libvirt's reason (virDomainShutoffReason, virsh domstate --reason): whether respawn is for it."""
 _BEGINNINGS: Final = ("booted", "restored", "migrated", "from snapshot")
 _NOTES: Final = {
-    DomainState.PAUSED: "paused",
-    DomainState.SUSPENDED: "suspended by the guest",
-    DomainState.SHUTTING_DOWN: "the guest powers off",
+    DomainState.PAUSED: GuestNote.PAUSED,
+    DomainState.SUSPENDED: GuestNote.SUSPENDED,
+    DomainState.SHUTTING_DOWN: GuestNote.POWERING_OFF,
 }
 
 
@@ -43,6 +44,6 @@ def end_of(news: DomainNews | None) -> ExitStatus:
     return ExitStatus(code=code, words=words)
 
 
-def note_of(news: DomainNews) -> str:
-    """Return what `status` says of a guest that runs."""
-    return _NOTES.get(news.state, "")
+def note_of(news: DomainNews) -> GuestNote | None:
+    """Return what is remarkable about a guest that is there."""
+    return _NOTES.get(news.state)

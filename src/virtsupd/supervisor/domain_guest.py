@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from virtsupd.core.domain import DomainSpec
+from virtsupd.core.domain import DomainSpec, GuestNote
 from virtsupd.core.events import Told
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Readiness
@@ -34,7 +34,7 @@ class Guest:
     """Of what waits before libvirt was asked to start it."""
     watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     ending: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    said: str | None = ""
+    said: tuple[GuestNote | None, str] | None = (None, "")
     """What its status is known to say; None: whatever an earlier virtsupd was told."""
 
     def tell_waiting(self, text: str) -> None:
@@ -45,8 +45,15 @@ class Guest:
         """Say why it does not end."""
         self.post(Told(self.name, self.generation, "denied", text))
 
-    def tell_status(self, text: str) -> None:
-        """Say how it is, if that is news; "": as any guest that runs."""
-        if text != self.said:
-            self.said = text
-            self.post(Told(self.name, self.generation, "status", text))
+    def tell_note(self, note: GuestNote | None) -> None:
+        """Say what is remarkable about it, if that is news; None: nothing is."""
+        self._tell_status(note, "" if note is None else str(note))
+
+    def tell_unseen(self, why: str) -> None:
+        """Say that it is not known how it is."""
+        self._tell_status(GuestNote.UNSEEN, f"{GuestNote.UNSEEN}: {why}")
+
+    def _tell_status(self, note: GuestNote | None, text: str) -> None:
+        if (note, text) != self.said:
+            self.said = note, text
+            self.post(Told(self.name, self.generation, "status", text, note))

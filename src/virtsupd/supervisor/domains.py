@@ -232,7 +232,7 @@ class Domains:
         news = None
         try:
             while news is None and self._is_current(guest):
-                await self._libvirts.connected(guest.domain.uri, guest.tell_status)
+                await self._libvirts.connected(guest.domain.uri, guest.tell_unseen)
                 news = await self._look(guest)
         finally:
             guest.begun.set()
@@ -315,14 +315,14 @@ class Domains:
     def _lost(self, uri: str, why: str) -> None:
         for guest in self._guests.values():
             if guest.domain.uri == uri and guest.is_up:
-                guest.tell_status(f"not seen since libvirt was lost: {why}")
+                guest.tell_unseen(f"libvirt was lost: {why}")
 
     def _take(self, guest: Guest, news: DomainNews | None) -> None:
         """Take what is told of a guest that is up; before, and after its end, nothing counts."""
         if news is None or not guest.is_up or guest.has_ended:
             return
         if not has_ended(news.state):
-            guest.tell_status(note_of(news))
+            guest.tell_note(note_of(news))
             return
         guest.has_ended = True
         guest.watches.cancel()

@@ -9,7 +9,7 @@ of the records.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.core.domain import DomainSpec, GuestNote, GuestStop
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Job, JobRun, Phase
@@ -39,7 +39,10 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
     "restarts": int,
     "kills": int,
     "is_overdue": bool,
+    "said_at": float,
+    "note": GuestNote,
     "unhealthy": str,
+    "unhealthy_at": float,
     "denied": str,
     "job_failure": str,
     "skipped": int,

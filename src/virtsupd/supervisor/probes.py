@@ -41,7 +41,7 @@ async def watch_health(
     A watchdog is looked at when it is due: at its deadline, and then at each interval that the
     service lets pass.
     """
-    health, failures, is_well = effect.health, 0, True
+    health, failures, is_well = effect.health, 0, effect.is_well
     with scope:
         while True:
             await context.clock.sleep(_pause(health, context))

@@ -144,6 +144,18 @@ def test_json_of_an_event_is_short_unless_verbose() -> None:
     assert [json.loads(line) for line in run.out.splitlines()] == [one["event"] for one in crash()]
 
 
+def test_where_the_output_of_a_guest_is_is_told() -> None:
+    guest = service(
+        "web", kind="guest", command=[], domain=["web 1", "qemu:///system"], log_files=[]
+    )
+    run = Run(["log", "web"], {"Status": [{"services": [guest]}], "Log": []})
+    assert follow.run(run.session) == 0
+    assert run.err == (
+        "web has no log: that of its QEMU is /var/log/libvirt/qemu/web 1.log, "
+        "and its console: virsh console 'web 1'\n"
+    )
+
+
 def test_a_service_without_a_log_says_so() -> None:
     services = [service("a"), stopped("net", kind="target", command=[])]
     for words, said in ((["log"], True), (["-q", "log"], False)):

@@ -51,6 +51,11 @@ def test_each_service_has_its_group(group: str, record: Any) -> None:
 NOTES: list[tuple[dict[str, Any], str]] = [
     (service("x"), ""),
     (service("x", status_text="rea\x1bdy"), "rea\\x1bdy"),
+    (service("x", status_text="ready", status_since=NOW - 5), "ready"),
+    (
+        service("x", domain=["x", "u"], status_text="paused", status_since=NOW - 65),
+        "paused, 1 min ago, 15:21:35",
+    ),
     (stopped("x", status_text="old"), ""),
     (stopped("x", enabled=False, reason=reason("disabled", "disabled; why")), "disabled; why"),
     (stopped("x", reason=reason("finished", "exited with code 0")), ""),

@@ -1,10 +1,11 @@
 """Every state can be explained, down to the cause: playbooks that end with `why`."""
 
-from tests.support.pure_host import FAILED, NOTIFY, TERMINATED, PureHost, service
+from tests.support.pure_host import FAILED, NOTIFY, TERMINATED, PureHost, domain, service
 
 from virtsupd.core.chain import Explanation, Link, why
+from virtsupd.core.domain import GuestNote
 from virtsupd.core.engine import Remembered
-from virtsupd.core.events import OutputChanged, Verb
+from virtsupd.core.events import Appeared, OutputChanged, Told, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Health, PathProbe, Respawn
@@ -215,15 +216,64 @@ def test_what_is_well_but_stands_on_something_ill_leads_there() -> None:
     assert culprits(host, "web") == "db"
 
 
-def test_an_ill_service_is_its_own_culprit_and_nobody_noted_since_when() -> None:
+def test_what_ran_before_without_what_it_needs_is_without_it_since_it_runs() -> None:
+    host = PureHost.of(
+        service("net", autostart=False), domain("web", requires=["net"], autostart=False)
+    )
+    host.pass_time(60)
+    host.post(Appeared(Name("web")))
+    host.pass_time(60)
+    assert said(host, "web")[0].startswith("web: runs without net")
+    assert link(host, "web", "web").since == host.now - 60
+
+
+def test_an_ill_service_is_its_own_culprit_since_its_health_check_says_so() -> None:
     host = PureHost.of(
         service("db", health=Health(PathProbe("/x"), on_failure="degrade")),
         service("web", requires=["db"]),
     )
     host.health("db", "no file")
-    assert said(host, "web")[-1] == "db: health check: no file"
-    assert link(host, "web", "db").since is None
+    host.pass_time(5)
+    host.health("db", "no file at all")
+    assert said(host, "web")[-1] == "db: health check: no file at all"
+    assert link(host, "web", "db").since == host.now - 5
     assert link(host, "web", "db").has_trouble
+
+
+def paused(host: PureHost) -> None:
+    host.post(Told(Name("web"), 1, "status", "paused", GuestNote.PAUSED))
+
+
+def test_a_paused_guest_is_paused_since_then_and_how_it_goes_on_is_told() -> None:
+    host = PureHost.of(domain("web"), service("front", requires=["web"]))
+    host.pass_time(60)
+    paused(host)
+    host.pass_time(5)
+    paused(host)
+    web = link(host, "web", "web")
+    assert (web.why, web.since, web.is_well) == ("paused", host.now - 5, False)
+    assert web.next.text == "stays paused until somebody lets it go on: virsh resume web-domain"
+    assert culprits(host, "web") == "web"
+    host.post(Told(Name("web"), 1, "status", ""))
+    assert said(host, "web") == ["web: as wanted"]
+
+
+def test_what_else_is_wrong_with_a_paused_guest_is_told_too() -> None:
+    host = PureHost.of(domain("web", ready=NOTIFY))
+    paused(host)
+    assert said(host, "web") == ["web: paused; waits until ready (notify)"]
+
+
+def test_a_guest_that_is_not_seen_is_so_since_it_was_last_whatever_the_reason() -> None:
+    host = PureHost.of(domain("web"))
+    texts = "not seen: it was stopped", "not seen: nobody listens"
+    for text in texts:
+        host.pass_time(5)
+        host.post(Told(Name("web"), 1, "status", text, GuestNote.UNSEEN))
+    heir = host.successor(away=5)
+    web = link(heir, "web", "web")
+    assert (web.why, web.since) == (texts[-1], heir.now - 10)
+    assert web.next.text.startswith("runs on, as far as is known")
 
 
 def test_output_that_is_lost_is_told() -> None:

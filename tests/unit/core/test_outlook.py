@@ -1,10 +1,11 @@
 """What happens next, for each thing that a service can wait for."""
 
 import pytest
-from tests.support.pure_host import CLEAN, FAILED, NOTIFY, PureHost, service, target, timer
+from tests.support.pure_host import CLEAN, FAILED, NOTIFY, PureHost, domain, service, target, timer
 
+from virtsupd.core.domain import DomainSpec, GuestNote
 from virtsupd.core.engine import Remembered
-from virtsupd.core.events import Asked, Verb
+from virtsupd.core.events import Asked, Told, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
@@ -296,3 +297,12 @@ def test_a_firing_that_was_missed_waits_for_what_the_timer_needs() -> None:
 
 def test_names_are_listed_as_one_reads_them() -> None:
     assert [joined("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+@pytest.mark.parametrize("note", GuestNote)
+def test_what_is_remarkable_about_a_guest_says_what_comes_next(note: GuestNote) -> None:
+    host = PureHost.of(domain("web", domain=DomainSpec("a b")))
+    host.post(Told(Name("web"), 1, "status", str(note), note))
+    text = what_next(host.engine._host, host.service("web")).text
+    assert text != "runs on"
+    assert ("virsh" in text) == ("'a b'" in text)

@@ -1,6 +1,6 @@
 """What is told of a guest reaches its service, and what is known already is not told again."""
 
-from virtsupd.core.domain import DomainSpec
+from virtsupd.core.domain import DomainSpec, GuestNote
 from virtsupd.core.events import Event, Told
 from virtsupd.core.names import Name
 from virtsupd.supervisor.domain_guest import Guest
@@ -17,23 +17,28 @@ async def test_what_is_told_is_of_this_start() -> None:
     one, posted = guest()
     one.tell_waiting("libvirt is away")
     one.tell_denied("the disk is busy")
-    one.tell_status("paused")
+    one.tell_note(GuestNote.PAUSED)
+    one.tell_unseen("libvirt was lost")
     assert posted == [
         Told(WEB, 7, "waiting", "libvirt is away"),
         Told(WEB, 7, "denied", "the disk is busy"),
-        Told(WEB, 7, "status", "paused"),
+        Told(WEB, 7, "status", "paused", GuestNote.PAUSED),
+        Told(WEB, 7, "status", "not seen: libvirt was lost", GuestNote.UNSEEN),
     ]
 
 
 async def test_a_status_that_is_no_news_is_not_told() -> None:
     one, posted = guest()
-    for text in ("", "paused", "paused", ""):
-        one.tell_status(text)
-    assert posted == [Told(WEB, 7, "status", "paused"), Told(WEB, 7, "status", "")]
+    for note in (None, GuestNote.PAUSED, GuestNote.PAUSED, None):
+        one.tell_note(note)
+    assert posted == [
+        Told(WEB, 7, "status", "paused", GuestNote.PAUSED),
+        Told(WEB, 7, "status", ""),
+    ]
 
 
 async def test_what_an_earlier_virtsupd_was_told_is_told_to_be_over() -> None:
     one, posted = guest()
     one.said = None
-    one.tell_status("")
+    one.tell_note(None)
     assert posted == [Told(WEB, 7, "status", "")]

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from tests.support.hand_libvirt import HandLibvirt, NapClock, off, running
 
-from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.core.domain import DomainSpec, GuestNote, GuestStop
 from virtsupd.core.effects import AdoptDomain, AwaitReady, EndDomain, EndWatches, StartDomain
 from virtsupd.core.events import (
     Adopted,
@@ -234,8 +234,8 @@ async def test_old_news_of_an_end_is_not_believed() -> None:
 async def test_a_guest_is_not_lost_with_libvirt() -> None:
     async with running_guest() as host:
         host.libvirt.lose("it was stopped")
-        text = "not seen since libvirt was lost: it was stopped"
-        await host.until_posted(Told(WEB, 1, "status", text))
+        text = "not seen: libvirt was lost: it was stopped"
+        await host.until_posted(Told(WEB, 1, "status", text, GuestNote.UNSEEN))
         host.libvirt.return_()
         await host.until_posted(Told(WEB, 1, "status", ""))
         assert host.news == []
@@ -252,7 +252,7 @@ async def test_what_ended_while_libvirt_was_away_is_seen_when_it_returns() -> No
 async def test_a_paused_guest_is_shown_as_such() -> None:
     async with running_guest() as host:
         host.libvirt.put("web1", DomainState.PAUSED, "user")
-        await host.until_posted(Told(WEB, 1, "status", "paused"))
+        await host.until_posted(Told(WEB, 1, "status", "paused", GuestNote.PAUSED))
 
 
 async def test_a_guest_that_somebody_started_appears_once_it_is_sure() -> None:

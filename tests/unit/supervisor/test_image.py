@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.core.domain import DomainSpec, GuestNote, GuestStop
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Job, JobRun, Phase
@@ -93,12 +93,15 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "restarts": counts,
     "kills": counts,
     "status_text": st.text(max_size=200),
+    "said_at": times,
+    "note": st.none() | st.sampled_from(GuestNote),
     "denied": st.text(),
     "job": st.none() | st.builds(Job, st.text(), times, st.sampled_from(Phase)),
     "job_failure": st.none() | st.text(),
     "runs": st.lists(st.builds(JobRun, statuses, times, times)).map(tuple),
     "skipped": counts,
     "unhealthy": st.none() | st.text(),
+    "unhealthy_at": times,
     "warnings": st.lists(st.text()).map(tuple),
     "exits": st.lists(st.builds(ExitRecord, ends, times)).map(tuple),
     "changes": st.lists(st.tuples(st.sampled_from(State), times)).map(tuple),

@@ -146,3 +146,13 @@ async def test_a_watchdog_that_the_service_ended_is_no_failure() -> None:
     context = ProbeContext(name=WEB, clock=clock, watchdog=watchdog)
     assert await outcomes_of(Health(NotifyProbe(), 10, failures=1), context, scope) == []
     assert clock.slept == [10, 10]
+
+
+async def test_what_was_ill_under_an_earlier_virtsupd_is_told_to_be_well() -> None:
+    posted: list[Posted] = []
+    scope = anyio.CancelScope()
+    context = ProbeContext(name=WEB, clock=HandClock(2, scope), run=command(0, 0))  # type: ignore[arg-type]  # a double
+    health = Health(ExecProbe(("true",)))
+    effect = WatchHealth(WEB, 5, health, is_well=False)
+    await watch_health(effect, context, posted.append, scope)
+    assert posted == [HealthChanged(WEB, 5, None)]
