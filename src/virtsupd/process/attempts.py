@@ -18,19 +18,21 @@ Tried = TcpProbe | BannerProbe | HttpProbe | ExecProbe | AgentProbe
 _NETWORK_PAUSE_SECONDS = 0.01
 _COMMAND_PAUSE_SECONDS = 0.1
 _LONGEST_COMMAND_PAUSE_SECONDS = 2.0
+_AGENT_PAUSE_SECONDS = 1.0
+_LONGEST_AGENT_PAUSE_SECONDS = 5.0
+"""Of each agent that does not answer libvirt logs an error, and QEMU's log of the guest may name it tainted."""
 _OUTPUT_SHOWN = 200
 
 
 async def retry(probe: Tried, context: ProbeContext) -> None:
-    """Try until it succeeds, with growing pauses: 10 ms to the context's interval, 0.1 to 2 s for commands.
+    """Try until it succeeds, with growing pauses.
+
+    10 ms to the context's interval; 0.1 to 2 s for commands; 1 to 5 s for guest agents.
 
     Raises:
         ImpossibleProbeError: no attempt can succeed.
     """
-    pause = Pause(_NETWORK_PAUSE_SECONDS, context.interval_seconds)
-    if isinstance(probe, ExecProbe | AgentProbe):
-        pause = Pause(_COMMAND_PAUSE_SECONDS, _LONGEST_COMMAND_PAUSE_SECONDS)
-    note = only_news(context.note)
+    pause, note = _pause(probe, context), only_news(context.note)
     while True:
         try:
             return await attempt(probe, context)
@@ -39,6 +41,16 @@ async def retry(probe: Tried, context: ProbeContext) -> None:
         except NotReadyError as error:
             note(str(error))
         await context.clock.sleep(pause.take())
+
+
+def _pause(probe: Tried, context: ProbeContext) -> Pause:
+    match probe:
+        case ExecProbe():
+            return Pause(_COMMAND_PAUSE_SECONDS, _LONGEST_COMMAND_PAUSE_SECONDS)
+        case AgentProbe():
+            return Pause(_AGENT_PAUSE_SECONDS, _LONGEST_AGENT_PAUSE_SECONDS)
+        case _:
+            return Pause(_NETWORK_PAUSE_SECONDS, context.interval_seconds)
 
 
 async def attempt(probe: Tried, context: ProbeContext) -> None:

@@ -5,9 +5,10 @@ import pytest
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ExecProbe
+from virtsupd.core.spec import AgentProbe, ExecProbe
 from virtsupd.errors import NotReadyError, SpawnError
 from virtsupd.process.attempts import attempt, retry
+from virtsupd.process.domains import DomainError
 from virtsupd.process.network import ImpossibleProbeError
 from virtsupd.process.probe_context import ProbeContext
 
@@ -77,6 +78,17 @@ async def test_pauses_between_commands_grow_to_two_seconds() -> None:
     clock = PatientClock()
     await retry(PROBE, context(*[Ended(1)] * 7, Ended(0), clock=clock))
     assert clock.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+async def test_pauses_between_questions_to_an_agent_grow_to_five_seconds() -> None:
+    clock, missing = PatientClock(), ["not connected"] * 5
+
+    async def ask(_seconds: float) -> None:
+        if missing:
+            raise DomainError("refused", missing.pop())
+
+    await retry(AgentProbe(), ProbeContext(name=Name("web"), clock=clock, agent=ask))
+    assert clock.pauses == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 
 async def test_a_missing_program_is_not_tried_again() -> None:
