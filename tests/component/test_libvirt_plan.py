@@ -146,15 +146,22 @@ def test_virtlogd_is_not_told_of_a_log_that_it_would_end_over(
     before, virtlogd = guest.identity(), host.pid("virtlogd")
     place = host.namespaces.shared / "no/such/place"
     change(host, "virtlog", f'log_outputs = "1:file:{place}/log"')
-    done = host.control("reload")
-    assert "virtlogd: has not been told to read its files again" in done.stdout
-    assert "over which it would end: log_outputs" in done.stderr
-    assert host.status("virtlogd")["reload_pending"]
+    for verb in ("plan", "reload"):
+        refused = host.control(verb, is_ok=False)
+        assert refused.returncode == 2
+        assert "virtlog.log_outputs" in refused.stderr
+    assert host.pid("virtlogd") == virtlogd
+    assert not host.status("virtlogd")["reload_pending"]
+    place.mkdir(parents=True)
+    host.control("reload")
+    eventually((place / "log").exists, "a log of virtlogd's own")
+    (place / "log").unlink()
+    (place / "log").mkdir()
     refused = host.control("reload", "virtlogd", is_ok=False)
     assert refused.returncode == 1
     assert "virtlogd: it would end over log_outputs" in refused.stderr
     assert host.pid("virtlogd") == virtlogd
-    place.mkdir(parents=True)
+    (place / "log").rmdir()
     host.control("reload", "virtlogd")
     eventually((place / "log").exists, "a log of virtlogd's own")
     assert not host.status("virtlogd")["reload_pending"]

@@ -75,7 +75,9 @@ def _command(session: Session, verb: str, names: list[str]) -> int:
 
 
 def show(session: Session, reply: dict[str, Any], *, is_done: bool) -> None:
-    """Print what a reload would do, or what one has done."""
+    """Print what a reload would do, or what one has done; what would not start comes first."""
+    for warning in reply["warnings"]:
+        session.complain(session.err_style.paint("yellow", f"warning: {harmless(warning)}"))
     steps: list[Step] = reply["steps"]
     shown = [step for step in steps if session.request.all or _is_news(step)]
     for step in shown:
@@ -88,8 +90,6 @@ def show(session: Session, reply: dict[str, Any], *, is_done: bool) -> None:
         session.say(nothing)
     elif text := _guests_text(steps):
         session.say(text)
-    for warning in reply["warnings"]:
-        session.complain(session.err_style.paint("yellow", f"warning: {harmless(warning)}"))
 
 
 def _is_news(step: Step) -> bool:

@@ -45,10 +45,12 @@ def check(path: Path) -> int:
         loaded = load(path, KINDS)
     except ConfigError as error:
         return _refuse(path, error)
-    if faults := (*loaded.host_faults(), *refusals(loaded)):
+    host_faults = tuple(fault.text for fault in loaded.host_faults())
+    if faults := (*host_faults, *refusals(loaded)):
         return _refuse(path, ConfigError(faults))
     now = time.time()
-    status = _report(loaded, (*loaded.warnings, *checked_on_host(loaded), *lapsed(loaded, now)))
+    found = (*loaded.warnings, *loaded.host_remarks(), *checked_on_host(loaded))
+    status = _report(loaded, (*found, *lapsed(loaded, now)))
     for line in upcoming(loaded, now):
         print(line)
     return status

@@ -17,6 +17,8 @@ from virtsupd.config.files import drop_ins, read_toml, toml_files
 from virtsupd.config.kinds import Built, Kind, KindContext, Registry
 from virtsupd.config.layers import below, combined
 from virtsupd.config.problems import (
+    Fault,
+    HostFault,
     Keys,
     Layer,
     problem,
@@ -37,8 +39,10 @@ class Findings:
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    host_faults: list[Callable[[], Iterable[str]]] = field(default_factory=list)
+    host_faults: list[Callable[[], Iterable[HostFault]]] = field(default_factory=list)
     """Each asks this host about one kind's table."""
+    host_remarks: list[Callable[[Mapping[str, str]], Iterable[str]]] = field(default_factory=list)
+    """The same of what refuses nothing; given where each libvirt is that guests name by its URI."""
     is_complete: bool = True
     """Whether every file could be read, so that a name nobody provides is really missing."""
 
@@ -184,11 +188,7 @@ def _built(kind: Kind, layers: Sequence[Layer], context: KindContext, findings: 
     except ValidationError as error:
         findings.problems.extend(validation_problems(error, kind.model, data, layers))
         return Built(changes={})
-    findings.problems.extend(problem_at(layers, keys, text) for keys, text in built.problems)
-    findings.warnings.extend(problem_at(layers, keys, text) for keys, text in built.warnings)
-    findings.host_faults.append(
-        lambda: (problem_at(layers, keys, text) for keys, text in built.host_faults())
-    )
+    _take(built, lambda fault: problem_at(layers, *fault), tuple(built.changes), findings)
     return built
 
 
@@ -197,10 +197,20 @@ def _take_array(result: TurnedOn, array: Array, findings: Findings) -> None:
     result.built.append(built)
     result.refused.update(array.refused)
     findings.problems.extend(array.problems)
-    findings.problems.extend(map(array.at, built.problems))
-    findings.warnings.extend(map(array.at, built.warnings))
-    findings.host_faults.append(lambda: map(array.at, built.host_faults()))
+    _take(built, array.at, tuple(array.services), findings)
     result.layers.update(array.services)
+
+
+def _take(
+    built: Built, at: Callable[[Fault], str], services: tuple[str, ...], findings: Findings
+) -> None:
+    """Note what a kind has found; `at` makes a line of it."""
+    findings.problems.extend(map(at, built.problems))
+    findings.warnings.extend(map(at, built.warnings))
+    findings.host_faults.append(
+        lambda: (HostFault(at(fault), services) for fault in built.host_faults())
+    )
+    findings.host_remarks.append(lambda addresses: map(at, built.host_remarks(addresses)))
 
 
 def make_drafts(

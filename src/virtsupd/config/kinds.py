@@ -97,12 +97,20 @@ class StopGuard(Protocol):
         """
         ...
 
+    def stop_loss(self, pid: int) -> str | None:
+        """Return the same in a few words that follow "lost: ", for whoever insisted; None: nothing."""
+        ...
+
     def harm_done(self) -> str | None:
         """Return what guests have lost by an end of the service that nobody could refuse; None: nothing."""
         ...
 
 
 def _no_faults() -> Iterable[Fault]:
+    return ()
+
+
+def _no_remarks(_: Mapping[str, str]) -> Iterable[Fault]:
     return ()
 
 
@@ -134,6 +142,9 @@ class Built:
     """What makes the table's programs refuse this host as it is now (a group that is missing, an
     address of another host). Asked when somebody checks the file, never at a start: the host may
     change, and one bad service must not keep the others down. May ask the DNS."""
+    host_remarks: Callable[[Mapping[str, str]], Iterable[Fault]] = _no_remarks
+    """What of this host is worth knowing to who checks the file, and refuses nothing. Given the
+    `addresses` of all tables; asked when `host_faults` is."""
     guest_hosts: Mapping[Name, GuestHost] = field(default_factory=dict)
     """By name of the service that they run through, which stays up in a shutdown until they are gone."""
     addresses: Mapping[str, str] = field(default_factory=dict)

@@ -30,7 +30,7 @@ from virtsupd.config.host import access_problems, access_settings, host_problems
 from virtsupd.config.kinds import GuestHost, Registry
 from virtsupd.config.layers import below, combined
 from virtsupd.config.model import AccessTable, HostTable, ServiceTable
-from virtsupd.config.problems import Layer, problem_at, validation_problems
+from virtsupd.config.problems import HostFault, Layer, problem_at, validation_problems
 from virtsupd.config.settings import (
     AccessSettings,
     GeneratedDirectory,
@@ -69,8 +69,10 @@ class Loaded:
     """By canonical name: the services that guests run through which are no services."""
     addresses: Mapping[str, str]
     """Where a libvirt is that guests name by its URI, if not where its library looks."""
-    host_faults: Callable[[], tuple[str, ...]]
+    host_faults: Callable[[], tuple[HostFault, ...]]
     """Asks this host, as it is now, what makes programs of built-in kinds refuse their tables."""
+    host_remarks: Callable[[], tuple[str, ...]]
+    """Asks it for what is worth knowing and refuses nothing, a line each."""
 
 
 def load(path: Path, kinds: Registry) -> Loaded:
@@ -108,6 +110,7 @@ class _Loading:
         self._check_domains()
         self._check_addresses(host)
         absent = unit_names() - self._provided()
+        addresses = {uri: at for built in on.built for uri, at in built.addresses.items()}
         graph = self._graph(absent)
         access = self._access(below(layers, "access"))
         if self._findings.problems or graph is None or access is None:
@@ -124,9 +127,12 @@ class _Loading:
             sources={name: draft.sources for name, draft in self._drafts.items()},
             warnings=tuple(self._findings.warnings),
             guest_hosts=guest_hosts,
-            addresses={uri: at for built in on.built for uri, at in built.addresses.items()},
+            addresses=addresses,
             host_faults=lambda: tuple(
                 fault for asked in self._findings.host_faults for fault in asked()
+            ),
+            host_remarks=lambda: tuple(
+                remark for asked in self._findings.host_remarks for remark in asked(addresses)
             ),
         )
 

@@ -58,6 +58,15 @@ _HINTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class HostFault:
+    """What programs of a built-in kind refuse on this host as it is now, as a line with file and key."""
+
+    text: str
+    services: tuple[str, ...] = ()
+    """Names of those that would not start over it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A table as one file has it, and where in that file it stands."""
 

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 from virtsupd.config.difference import is_changed
 from virtsupd.config.load import Loaded
+from virtsupd.config.problems import HostFault
 from virtsupd.control.plan import Step
 from virtsupd.control.records import kind
 from virtsupd.core.engine import Engine
 from virtsupd.core.events import Reloaded, Verb
 from virtsupd.core.forecast import Fate, Forecast
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.daemon.origins import Comparison, Origins
 from virtsupd.errors import UnknownServiceError
@@ -54,6 +56,43 @@ def harmful(steps: Iterable[Step], harms: Mapping[Name, str]) -> Iterator[str]:
             yield f"{step.name}: it would be stopped: {harms[step.name]}"
 
 
+def misfits(
+    steps: Iterable[Step], faults: Iterable[HostFault], graph: ServiceGraph
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return over which faults of the host a reload is refused, and those it is no cause of.
+
+    It is refused where it would start a service that cannot start, or give it another definition: as
+    it is, nothing gets worse. What is wrong with a service that stays as it was is for its next start.
+    """
+    fresh = {step.name for step in steps if step.is_new or step.is_changed or _is_to_start(step)}
+    caused: list[str] = []
+    others: list[str] = []
+    for fault in faults:
+        found = map(Name, fault.services)
+        names = [graph.canonical[name] for name in found if name in graph.canonical]
+        if fresh.isdisjoint(names):
+            others.append(
+                f"{', '.join(names)} would not start: {fault.text}" if names else fault.text
+            )
+        else:
+            caused.append(fault.text)
+    return tuple(caused), tuple(others)
+
+
+def unattended(steps: Iterable[Step], old: Loaded, new: Loaded) -> Iterator[str]:
+    """Yield what guests that are services miss once what they run through ends with its table."""
+    guests = sorted(spec.name for spec in new.specs if spec.domain is not None)
+    if not guests:
+        return
+    gone = old.guest_hosts.keys() - new.guest_hosts.keys()
+    for name in (s.name for s in steps if s.fate is Fate.STOPPED and s.name in gone):
+        yield (
+            f"{new.path}: {name} ends, since its table is gone, and guests that run through it are still "
+            f"services: {', '.join(guests)}; they run on, and can neither be seen nor started nor ended "
+            "until something else runs it"
+        )
+
+
 def with_harms(steps: Iterable[Step], harms: Mapping[Name, str]) -> tuple[Step, ...]:
     """Return the steps with what guests would lose by the restarts that are left to somebody."""
     return tuple(
@@ -62,6 +101,10 @@ def with_harms(steps: Iterable[Step], harms: Mapping[Name, str]) -> tuple[Step, 
         else step
         for step in steps
     )
+
+
+def _is_to_start(step: Step) -> bool:
+    return step.fate in (Fate.STARTED, Fate.ASKED)
 
 
 def _resolved(engine: Engine, event: Reloaded, name: str) -> Name:

@@ -1,6 +1,6 @@
 """The configuration in force, and how another one takes its place: as a whole or not at all."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,7 +25,9 @@ from virtsupd.daemon.planning import (
     canonical,
     ended_by,
     harmful,
+    misfits,
     planned_steps,
+    unattended,
     with_harms,
 )
 from virtsupd.daemon.scheduled import Scheduled
@@ -158,6 +160,7 @@ class Configuration:
         if hindered := await surroundings.hindrances(new):
             raise ConfigError(hindered)
         faults = await surroundings.faults(new)
+        remarks = await surroundings.remarks(new)
         unfit = await surroundings.unfit(new)
         harms: dict[Name, str] = {}
         asked: frozenset[Name] = frozenset()
@@ -172,10 +175,11 @@ class Configuration:
                 break  # and nothing has changed since it was looked at
             harms |= await self.harms(ending - asked)
             asked |= ending
-        if refused := tuple(harmful(steps, harms)):
+        misfit, worse = misfits(steps, faults, event.graph)
+        if refused := (*misfit, *harmful(steps, harms)):
             raise ConfigError(refused)
-        warnings = _warnings(self.loaded, new, faults, steps, unfit)
-        return event, Plan(with_harms(steps, harms), tuple(warnings))
+        warnings = (*worse, *_warnings(self.loaded, new, steps, unfit), *remarks)
+        return event, Plan(with_harms(steps, harms), warnings)
 
     def _event(self, new: Loaded, engine: Engine, unfit: Collection[Name]) -> Reloaded:
         """Return what would put a configuration in force at this moment.
@@ -249,13 +253,12 @@ def _check_life(supervisor: Supervisor) -> None:
 def _warnings(
     old: Loaded,
     new: Loaded,
-    faults: Iterable[str],
-    steps: Iterable[Step],
+    steps: Sequence[Step],
     unfit: Mapping[Name, str],
 ) -> Iterator[str]:
     """Yield what is worth knowing of a configuration before it is put in force."""
+    yield from unattended(steps, old, new)
     yield from (warning for warning in new.warnings if warning not in old.warnings)
-    yield from (f"it would not start: {fault}" for fault in faults)
     for step in steps:
         if step.fate is Fate.UNREAD and step.name in unfit:
             yield f"{step.name} is not told of its changed files, over which it would end: {unfit[step.name]}"

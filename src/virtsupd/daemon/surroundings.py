@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from virtsupd.config.load import Loaded
+from virtsupd.config.problems import HostFault
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.config.toml_text import dotted
 from virtsupd.core.names import Name
@@ -13,12 +14,21 @@ from virtsupd.supervisor import host_files
 _SECONDS = 5.0
 
 
-async def faults(loaded: Loaded) -> tuple[str, ...]:
-    """Return what makes programs of built-in kinds refuse their tables, a line each."""
+async def faults(loaded: Loaded) -> tuple[HostFault, ...]:
+    """Return what makes programs of built-in kinds refuse their tables; no answer hinders nobody."""
     try:
         return await aside(loaded.host_faults, _SECONDS)
     except TimeoutError:
-        return (f"this host did not say within {_SECONDS:g} s whether it fits the tables",)
+        text = f"this host did not say within {_SECONDS:g} s whether it fits the tables"
+        return (HostFault(text),)
+
+
+async def remarks(loaded: Loaded) -> tuple[str, ...]:
+    """Return what of the host is worth knowing and hinders nobody, a line each."""
+    try:
+        return await aside(loaded.host_remarks, _SECONDS)
+    except TimeoutError:
+        return (f"this host did not say within {_SECONDS:g} s what else there is to know",)
 
 
 async def hindrances(loaded: Loaded) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """`[[guest]]`: domains of libvirt as services."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -87,7 +87,7 @@ def build(guests: Sequence[Element], context: KindContext) -> Built:
         tuple(services),
         problems=tuple(problems),
         warnings=tuple(unattended(context)),
-        host_faults=lambda: _undefined(guests),
+        host_remarks=lambda addresses: _undefined(guests, addresses),
     )
 
 
@@ -108,19 +108,30 @@ def unattended(context: KindContext, sockets: Sequence[str] = _SOCKETS) -> Itera
         yield (), f"there is no table [libvirt], and {sockets[0]} is missing: guests wait for it"
 
 
-def _undefined(guests: Sequence[Element]) -> Iterator[Fault]:
-    """Yield domains that libvirt does not have; nothing unless it answers at once."""
+def _undefined(guests: Sequence[Element], addresses: Mapping[str, str]) -> Iterator[Fault]:
+    """Yield domains that libvirt does not have, if it answers at once; otherwise that it does not."""
     for uri in dict.fromkeys(element.table.uri for element in guests):
-        command = ["virsh", "--quiet", "--connect", uri, "list", "--all", "--name"]
-        listed = answer_of(command, timeout_seconds=_ANSWER_SECONDS)
-        defined = None if listed is None else listed.splitlines()
+        defined = _defined(addresses.get(uri, uri))
+        if defined is None:
+            yield (), f"{uri} does not answer: whether it knows the domains was not looked at"
+            continue
         for index, element in enumerate(guests):
             table: GuestTable = element.table
-            if defined is not None and table.uri == uri and table.domain not in defined:
-                text = (
-                    f"found {table.domain!r}, which libvirt does not know ({uri}); define it first"
-                )
+            if table.uri == uri and table.domain not in defined:
+                text = f"found {table.domain!r}, which {uri} does not know; virsh define it first"
                 yield (index, "domain"), text
+
+
+def _defined(uri: str) -> Sequence[str] | None:
+    """Return the names of all domains of a libvirt; None unless it answers at once.
+
+    Whether it did is told by its own URI after them, which has slashes as no name has: of how virsh
+    ended nobody is told where a reaper waits for every process.
+    """
+    command = ["virsh", "--quiet", "--connect", uri, "list --all --name; uri"]
+    listed = answer_of(command, timeout_seconds=_ANSWER_SECONDS)
+    lines = [line for line in (listed or "").split("\n") if line]
+    return lines[:-1] if lines and "/" in lines[-1] else None
 
 
 GUEST = KindParts(GuestTable, build, identity=("domain", "uri"))

@@ -20,7 +20,7 @@ def connection_refusals(table: ConnectionTable, listening: Remote) -> Iterator[F
     """
     if group_id(table.unix_sock_group) is None:
         yield ("unix_sock_group",), f"no group is named {table.unix_sock_group!r}"
-    yield from _port_faults(table, listening)
+    yield from _port_faults(table)
     if listening.listens and table.listen_addr:
         yield from _address_faults(table.listen_addr)
     if listening.tls:
@@ -43,9 +43,9 @@ def log_refusals(table: LogTable) -> Iterator[Fault]:
                 yield ("log_outputs",), f"{file} cannot be opened: {why}"
 
 
-def _port_faults(table: ConnectionTable, listening: Remote) -> Iterator[Fault]:
-    ports = {"tls_port": listening.tls, "tcp_port": listening.tcp}
-    for key in (key for key, is_used in ports.items() if is_used):
+def _port_faults(table: ConnectionTable) -> Iterator[Fault]:
+    """Yield names that are no ports here, also of those that nothing uses yet."""
+    for key in ("tls_port", "tcp_port"):
         try:
             _number(getattr(table, key))
         except OSError:

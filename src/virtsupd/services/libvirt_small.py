@@ -45,7 +45,9 @@ def small_daemon(
         keys["sockets"] = small_sockets(unit)
     return Built(
         {unit: keys},
-        files=(GeneratedFile(file, 0o644, conf_text(table), Name(unit), reread, refusals),),
+        files=(
+            GeneratedFile(file, 0o644, conf_text(table), Name(unit), reread, refusals=refusals),
+        ),
         warnings=(*lost_logs(table), *watch.warnings),
         host_faults=refusals,
     )

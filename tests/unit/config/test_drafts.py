@@ -9,7 +9,7 @@ from virtsupd.config.drafts import (
 )
 from virtsupd.config.kinds import Built, Kind, KindContext, KindParts
 from virtsupd.config.model import KindTable
-from virtsupd.config.problems import Layer
+from virtsupd.config.problems import HostFault, Layer
 from virtsupd.config.settings import HostSettings
 from virtsupd.core.names import Name
 from virtsupd.errors import ConfigError
@@ -29,6 +29,7 @@ def build_toy(table: ToyTable, context: KindContext) -> Built:
         problems=((("size",), "is odd"),) if table.size % 2 else (),
         warnings=((("size",), "is even"),) if table.size % 2 == 0 else (),
         host_faults=lambda: ((("size",), "does not fit this host"),),
+        host_remarks=lambda addresses: ((("size",), f"found {addresses}"),),
     )
 
 
@@ -58,7 +59,9 @@ def test_a_kind_changes_its_unit() -> None:
     assert changes == Layer("host.toml", {"nice": 2}, ("toy",))
     assert findings.warnings == ["host.toml: toy.size: is even"]
     (ask,) = findings.host_faults
-    assert list(ask()) == ["host.toml: toy.size: does not fit this host"]
+    assert list(ask()) == [HostFault("host.toml: toy.size: does not fit this host", ("virtlogd",))]
+    (ask_more,) = findings.host_remarks
+    assert list(ask_more({"a": "b"})) == ["host.toml: toy.size: found {'a': 'b'}"]
 
 
 def test_a_kind_can_refuse_its_table() -> None:

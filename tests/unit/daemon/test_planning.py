@@ -8,6 +8,7 @@ from tests.support.pure_host import PureHost
 
 from virtsupd.config.difference import When
 from virtsupd.config.load import Loaded
+from virtsupd.config.problems import HostFault
 from virtsupd.control.plan import Step
 from virtsupd.core.engine import Engine
 from virtsupd.core.events import Booted, Reloaded
@@ -18,7 +19,9 @@ from virtsupd.daemon.planning import (
     canonical,
     ended_by,
     harmful,
+    misfits,
     planned_steps,
+    unattended,
     with_harms,
 )
 from virtsupd.errors import UnknownServiceError
@@ -125,3 +128,52 @@ def test_names_are_those_of_now_and_those_to_come(folder: Folder) -> None:
     assert canonical(host.engine, event, ["web", "other"]) == {"web", "app"}
     with pytest.raises(UnknownServiceError):
         canonical(host.engine, event, ["nobody"])
+
+
+VIRTLOG = '[virtlog]\n[service.virtlogd]\nready = "none"\n'
+FAULT = HostFault("virtlog.log_outputs: it is a directory", ("virtlogd",))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_cause"),
+    [
+        (WEB, VIRTLOG, True),
+        (WEB, f"{VIRTLOG}autostart = false\n", True),
+        (VIRTLOG, VIRTLOG.replace("[virtlog]", "[virtlog]\nmax_clients = 7"), True),
+        (VIRTLOG, VIRTLOG.replace("[virtlog]", "[virtlog]\nmax_size = 1000"), True),
+        (f"{VIRTLOG}autostart = false\n", VIRTLOG, True),
+        (VIRTLOG, VIRTLOG + WEB, False),
+        (VIRTLOG + WEB, VIRTLOG, False),
+    ],
+)
+def test_a_reload_is_refused_over_what_it_brings_and_not_over_what_was_there(
+    folder: Folder, before: str, after: str, *, is_cause: bool
+) -> None:
+    steps, new = planned(folder, before, after).values(), folder.load(after)
+    told = f"virtlogd would not start: {FAULT.text}"
+    assert misfits(steps, [FAULT], new.graph) == (
+        ((FAULT.text,), ()) if is_cause else ((), (told,))
+    )
+
+
+def test_a_host_that_does_not_answer_is_told_of(folder: Folder) -> None:
+    silent = HostFault("no answer")
+    assert misfits([], [silent], folder.load(VIRTLOG).graph) == ((), ("no answer",))
+
+
+LIBVIRT = "[libvirt]\n[virtlog]\n"
+GUEST = '[[guest]]\ndomain = "db1"\nautostart = false\n'
+
+
+@pytest.mark.parametrize(
+    ("after", "is_said"), [(GUEST, True), (LIBVIRT, False), (LIBVIRT + GUEST, False)]
+)
+def test_guests_whose_libvirt_ends_are_warned_of(
+    folder: Folder, after: str, *, is_said: bool
+) -> None:
+    steps = planned(folder, LIBVIRT + GUEST, after).values()
+    found = list(unattended(steps, folder.load(LIBVIRT + GUEST), folder.load(after)))
+    assert bool(found) is is_said
+    if is_said:
+        assert "libvirtd ends" in found[0]
+        assert "db1" in found[0]

@@ -168,12 +168,35 @@ async def test_a_reload_waits_for_what_is_under_way(tmp_path: Path) -> None:
         assert backend.snapshot(Name("vm")).state is State.RUNNING
 
 
-async def test_what_the_host_has_against_a_file_is_a_warning(tmp_path: Path) -> None:
+async def test_a_service_that_could_not_start_here_refuses_the_file_that_brings_it(
+    tmp_path: Path,
+) -> None:
     async with whole_daemon(tmp_path) as backend:
         write_host(tmp_path, VIRTLOG.format(place=tmp_path))
-        text = f"virtlog.log_outputs: {tmp_path} is a directory"
+        for refused in (backend.plan_reload(()), backend.reload_configuration()):
+            with pytest.raises(
+                ConfigError, match=f"virtlog.log_outputs: {tmp_path} is a directory"
+            ):
+                await refused
+        assert [snapshot.spec.name for snapshot in backend.snapshots()] == ["web"]
+
+
+async def test_a_host_that_got_worse_since_refuses_no_other_change(tmp_path: Path) -> None:
+    place = tmp_path / "log"
+    async with whole_daemon(tmp_path, VIRTLOG.format(place=place)) as backend:
+        place.mkdir()
+        write_host(tmp_path, VIRTLOG.format(place=place).replace("1000", "2000"))
+        text = f"virtlog.log_outputs: {place} is a directory"
         for plan in (await backend.plan_reload(()), await backend.reload_configuration()):
-            assert [text in warning for warning in plan.warnings] == [True]
+            first = plan.warnings[0]
+            assert first.startswith("virtlogd would not start: ")
+            assert first.endswith(text)
+        assert '"2000"' in backend.definition(WEB)
+        write_host(
+            tmp_path, VIRTLOG.format(place=place).replace("[virtlog]", "[virtlog]\nmax_size = 0")
+        )
+        with pytest.raises(ConfigError, match=text):
+            await backend.reload_configuration()
 
 
 async def test_a_service_that_would_end_over_its_file_is_not_told_to_read_it(
@@ -258,7 +281,7 @@ async def test_a_file_that_cannot_be_read_in_time_refuses_the_reload(
 
 READER = """[service.virtlogd]
 command = ["/bin/sleep", "1000"]
-ready = "none"
+ready = {{ kind = "exec", command = ["/usr/bin/test", "-e", "{started}"] }}
 autostart = true
 reload = {{ command = ["/bin/sh", "-c", "echo {word} >> {told}"] }}
 """
@@ -267,13 +290,16 @@ reload = {{ command = ["/bin/sh", "-c", "echo {word} >> {told}"] }}
 async def test_a_running_service_is_told_only_of_files_that_it_does_not_end_over(
     tmp_path: Path,
 ) -> None:
-    told, place = tmp_path / "told", tmp_path / "log"
-    own = READER.format(word="told", told=told)
+    told, place, started = tmp_path / "told", tmp_path / "log", tmp_path / "started"
+    own = READER.format(word="told", told=told, started=started)
     virtlogd = Name("virtlogd")
     async with whole_daemon(tmp_path, VIRTLOG.format(place=place) + own) as backend:
-        await backend.ask(Verb.WAIT, [virtlogd], who="a test")
-        write_host(tmp_path, VIRTLOG.format(place=tmp_path) + own)
+        write_host(tmp_path, VIRTLOG.format(place=tmp_path / "second") + own)
+        assert virtlogd in (await backend.reload_configuration()).reloaded  # once it has started
+        (tmp_path / "second").mkdir()
         plan = await backend.reload_configuration()
+        started.touch()
+        await backend.ask(Verb.WAIT, [virtlogd], who="a test")
         [step] = [step for step in plan.steps if step.name == virtlogd]
         assert (step.fate, step.command) == (Fate.UNREAD, ("reload", "virtlogd"))
         assert any("over which it would end: log_outputs" in text for text in plan.warnings)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.config_folder import Folder
 
 from virtsupd.config.load import Loaded
-from virtsupd.config.problems import Fault
+from virtsupd.config.problems import Fault, HostFault
 from virtsupd.core.names import Name
 from virtsupd.daemon import surroundings
 
@@ -35,16 +35,21 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_host_that_fits_says_nothing(loaded: Loaded) -> None:
-    assert await surroundings.faults(replace(loaded, host_faults=tuple)) == ()
+    quiet = replace(loaded, host_faults=tuple, host_remarks=tuple)
+    assert await surroundings.faults(quiet) == ()
+    assert await surroundings.remarks(quiet) == ()
     assert await surroundings.unfit(loaded) == {}
 
 
 async def test_what_the_host_says_is_told(loaded: Loaded) -> None:
-    assert await surroundings.faults(replace(loaded, host_faults=lambda: ("no",))) == ("no",)
+    fault = HostFault("no", ("virtlogd",))
+    found = replace(loaded, host_faults=lambda: (fault,), host_remarks=lambda: ("well",))
+    assert await surroundings.faults(found) == (fault,)
+    assert await surroundings.remarks(found) == ("well",)
     taken = loaded.host.run_dir
     taken.write_text("no directory")
-    found = await surroundings.hindrances(loaded)
-    assert f"{loaded.path}: cannot use {taken}: something else is there" in found
+    hindrances = await surroundings.hindrances(loaded)
+    assert f"{loaded.path}: cannot use {taken}: something else is there" in hindrances
 
 
 async def test_who_would_end_over_its_file_is_told_with_the_key(loaded: Loaded) -> None:
@@ -56,7 +61,7 @@ async def test_who_would_end_over_its_file_is_told_with_the_key(loaded: Loaded) 
 
 @pytest.mark.usefixtures("impatient")
 async def test_no_answer_is_taken_for_the_worse(loaded: Loaded, stuck: threading.Event) -> None:
-    def ask() -> tuple[str, ...]:
+    def ask() -> tuple[()]:
         stuck.wait(10)
         return ()
 
@@ -65,6 +70,9 @@ async def test_no_answer_is_taken_for_the_worse(loaded: Loaded, stuck: threading
         return []
 
     files = tuple(replace(file, refusals=refuse) for file in loaded.generated)
-    found = replace(loaded, host_faults=ask, generated=files)
-    assert "did not say" in (await surroundings.faults(found))[0]
+    found = replace(loaded, host_faults=ask, host_remarks=ask, generated=files)
+    [fault] = await surroundings.faults(found)
+    assert "did not say" in fault.text
+    assert fault.services == ()  # a name service that hangs is no reason to refuse the file
+    assert "did not say" in (await surroundings.remarks(found))[0]
     assert "no answer" in (await surroundings.unfit(found))[Name("virtlogd")]

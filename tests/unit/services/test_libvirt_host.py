@@ -36,9 +36,9 @@ def test_a_name_without_an_address_is_refused() -> None:
     assert refused(TCP, listen_addr="a.invalid.") == ["listen_addr"]
 
 
-def test_a_port_that_has_no_such_name_is_refused_where_it_is_used() -> None:
+def test_a_port_that_has_no_such_name_is_refused_whether_it_is_used_or_not() -> None:
     assert refused(TCP, tcp_port="no-such-service") == ["tcp_port"]
-    assert refused(TCP, tls_port="no-such-service") == []
+    assert refused(NOTHING, tls_port="no-such-service") == ["tls_port"]
     assert refused(TCP, tcp_port="16509") == []
 
 
