@@ -215,10 +215,35 @@ def _conclude(session: Session, last: dict[str, Any], beside: dict[str, Any]) ->
     touched: list[str] = last.get("touched") or []
     if session.request.json:
         session.say_json({**beside, "reports": reports, "touched": touched})
-    for report in reports:
+    for report in _merged(session.request.verb.name, reports):
         _tell(session, report)
     _tell_touched(session, reports, touched)
     return 0 if all(report["result"] in _GOOD for report in reports) else 1
+
+
+def _merged(verb: str, reports: list[Report]) -> list[Report]:
+    """Return the reports with one for all services that are refused for the same reason, at the first."""
+    together: dict[object, list[Report]] = {}
+    for position, report in enumerate(reports):
+        is_refusal = report["result"] == "refused" and report["message"]
+        key = _reason(verb, report) if is_refusal else position
+        together.setdefault(key, []).append(report)
+    return [_for_all(verb, alike) for alike in together.values()]
+
+
+def _for_all(verb: str, alike: list[Report]) -> Report:
+    first = alike[0]
+    if len(alike) == 1:
+        return first
+    name = ", ".join(report["name"] for report in alike)
+    message = f"cannot {verb} {name}: {_reason(verb, first)}"
+    return {"name": name, "result": first["result"], "message": message}
+
+
+def _reason(verb: str, report: Report) -> str:
+    """Return why something was refused, without what was refused."""
+    name = report["name"]
+    return report["message"].removeprefix(f"cannot {verb} {name}: ").removeprefix(f"{name}: ")
 
 
 def _tell(session: Session, report: Report) -> None:

@@ -87,6 +87,9 @@ class GeneratedFile:
     """The service that has read it since its start. None: whoever reads it does so when he needs it."""
     reread: frozenset[str] = frozenset()
     """The keys in it that the reader reads again when it is told to reload."""
+    after_reload: str = field(default="", compare=False)
+    """What to say of a reload of the reader that does less than one may think: what it read again, and
+    what takes another command."""
     refusals: Callable[[], Iterable[Fault]] = field(default=_no_refusals, compare=False)
     """What in it would end its reader on this host as it is now, at a start or when it reads it again.
     May ask the host, but not the network."""

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from anyio.abc import ObjectReceiveStream
 
 from virtsupd import __version__
 from virtsupd.config.kinds import Registry
+from virtsupd.config.load import Loaded
 from virtsupd.config.show import definition_text
 from virtsupd.control.backend import DaemonFacts, JobOrder
 from virtsupd.control.plan import Plan
@@ -143,7 +145,9 @@ class DaemonBackend:
             return Answer(0, tuple(_unfit_report(name, unfit.get(name)) for name in names))
         if not force and (refusal := await self._guarding.refusal(verb, names)) is not None:
             return refusal
-        return await self._supervisor.ask(verb, names, who=who, guests=guests, until=until)
+        do = partial(self._supervisor.ask, verb, names, who=who, guests=guests, until=until)
+        answer = await (self._guarding.forced(verb, names, do) if force else do())
+        return _annotated(answer, self._configuration.loaded) if verb is Verb.RELOAD else answer
 
     def changes(self) -> AbstractAsyncContextManager[ObjectReceiveStream[Change]]:
         """Subscribe to changes of all services."""
@@ -225,3 +229,17 @@ class DaemonBackend:
 def _unfit_report(name: Name, why: str | None) -> Report:
     text = "nothing was reloaded: see the others" if why is None else f"it would end over {why}"
     return Report(name, Result.FAILED, f"{name}: {text}")
+
+
+def _annotated(answer: Answer, loaded: Loaded) -> Answer:
+    """Say of a reload that does less than one may think what it did, and what takes another command."""
+    notes = {file.reader: file.after_reload for file in loaded.generated if file.after_reload}
+    return replace(
+        answer,
+        reports=tuple(
+            replace(report, message=f"{report.message}: {notes[report.name]}")
+            if report.result is Result.DONE and report.name in notes
+            else report
+            for report in answer.reports
+        ),
+    )

@@ -4,7 +4,8 @@ Not asked: a shutdown, in which guests have ended before; the end of virtsupd al
 another program and a crash, which leave the service as it is or come unasked.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -30,6 +31,9 @@ _ENDING = (Verb.START, Verb.STOP, Verb.RESTART)
 """What ends services: those named, those that need them, and rivals of what is started."""
 
 
+Doing = Callable[[], Awaitable[Answer]]
+
+
 class Guarding:
     """Asks the guards of services beside the event loop; one that does not answer has something against it."""
 
@@ -52,7 +56,7 @@ class Guarding:
             return None
         harms = await self.harms(before)
         if harms:
-            return Answer(0, tuple(_report(verb, name, harms) for name in names))
+            return Answer(0, tuple(_report(verb, name, harms, names) for name in names))
         if self._are_there(names):
             more = set(engine.would_touch(verb, names).stopped).difference(before)
             text = f"{', '.join(sorted(more))} would now be stopped, too; ask again"
@@ -67,6 +71,19 @@ class Guarding:
             if harm is not None:
                 found[name] = harm + self._proviso(name)
         return found
+
+    async def forced(self, verb: Verb, names: Sequence[Name], do: Doing) -> Answer:
+        """Do what was refused unless forced; the answer says what guests have lost by it."""
+        is_asked = verb in _ENDING and self._are_there(names)
+        ending = self._supervisor.engine.would_touch(verb, names).stopped if is_asked else ()
+        losses = {
+            name: (pid, loss)
+            for name, (pid, guard) in self._guarded(ending).items()
+            if (loss := await self._ask(name, partial(guard.stop_loss, pid))) is not None
+        }
+        answer = await do()
+        lost = {name: loss for name, (pid, loss) in losses.items() if not self._lives(name, pid)}
+        return _with_losses(answer, lost)
 
     async def refuse_to_leave(self, guarded: object, loaded: Loaded) -> None:
         """Check that a new program would have all services whose end would cost guests something now.
@@ -100,6 +117,9 @@ class Guarding:
             log.warning("guests lost something", service=name, reason=lost)
             self._supervisor.post(Told(name, generation, "status", lost))
 
+    def _lives(self, name: Name, pid: int) -> bool:
+        return self._are_there([name]) and self._supervisor.engine.service(name).pid == pid
+
     def _are_there(self, names: Collection[Name]) -> bool:
         return all(name in self._supervisor.engine.graph.spec_by_name for name in names)
 
@@ -132,10 +152,26 @@ class Guarding:
             return f"a defect of virtsupd: {error!r}; guests may lose something"
 
 
-def _report(verb: Verb, name: Name, harms: Mapping[Name, str]) -> Report:
+def _with_losses(answer: Answer, lost: Mapping[Name, str]) -> Answer:
+    """Say with each service what its end has cost, and of others with the first."""
+    own = {report.name for report in answer.reports}
+    reports = list(answer.reports)
+    for position, report in enumerate(reports):
+        here = [report.name] if report.name in lost else []
+        others = [name for name in lost if name not in own] if position == 0 else []
+        for name in (*here, *others):
+            text = f"{reports[position].message or report.name}; lost with {name}: {lost[name]}"
+            reports[position] = replace(reports[position], message=text)
+    return replace(answer, reports=tuple(reports))
+
+
+def _report(verb: Verb, name: Name, harms: Mapping[Name, str], names: Collection[Name]) -> Report:
+    """Refuse a command for one of the services that it names; what is said of another is not repeated."""
     if name in harms:
-        text = f"cannot {verb} {name}: {harms[name]}; {_FORCE}"
+        text = f"{harms[name]}; {_FORCE}"
+    elif unnamed := {other: harm for other, harm in harms.items() if other not in names}:
+        listed = "; ".join(f"{other} would be stopped: {harm}" for other, harm in unnamed.items())
+        text = f"{listed}; {_FORCE}"
     else:
-        listed = "; ".join(f"{other} would be stopped: {harm}" for other, harm in harms.items())
-        text = f"cannot {verb} {name}: {listed}; {_FORCE}"
-    return Report(name, Result.REFUSED, text)
+        text = f"nothing was changed, see {', '.join(harms)}"
+    return Report(name, Result.REFUSED, f"cannot {verb} {name}: {text}")

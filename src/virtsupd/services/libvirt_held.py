@@ -27,11 +27,16 @@ class ConsoleGuard:
 
     def stop_harm(self, pid: int) -> str | None:
         """Return whose logs would be lost for good."""
-        who = self._writers(pid)
-        return who and (
-            f"console logs of {who} go through it and would be lost for good; "
+        logs = self.stop_loss(pid)
+        return logs and (
+            f"{logs} go through it and would be lost for good; "
             "`virtsupctl reload virtlogd` renews it and keeps them"
         )
+
+    def stop_loss(self, pid: int) -> str | None:
+        """Return whose logs those are."""
+        who = self._writers(pid)
+        return who and f"console logs of {who}"
 
     def harm_done(self) -> str | None:
         """Return which guests write where nobody reads any more."""
@@ -58,6 +63,11 @@ class LockGuard:
             f"it holds locks of disks for {who}, which would be without until started anew; "
             "`virtsupctl reload virtlockd` renews it and keeps them"
         )
+
+    def stop_loss(self, pid: int) -> str | None:
+        """Return whose locks those are."""
+        who = self._owners(pid)
+        return who and f"locks of disks of {who}"
 
     def harm_done(self) -> str | None:
         """Return None: a guest that has lost its lock looks like one that never had any."""

@@ -58,6 +58,22 @@ def test_a_report_is_a_sentence(verb: str, result: str, message: str, text: str)
     assert commands.report_text(verb, "stopped", report) == text
 
 
+def test_one_reason_to_refuse_many_is_said_once() -> None:
+    rows = [(name, "refused", f"cannot stop {name}: nothing was changed, see v") for name in "ab"]
+    rows += [("v", "refused", "cannot stop v: its guests")]
+    rows += [(name, "refused", "this would end vm") for name in "cd"]
+    rows += [(name, "refused", "") for name in "ef"]
+    run = Run(["stop", *"abvcdef"], {"Stop": [reports(*rows)]})
+    assert commands.run(run.session) == 1
+    assert run.err.splitlines() == [
+        "cannot stop a, b: nothing was changed, see v",
+        "cannot stop v: its guests",
+        "cannot stop c, d: this would end vm",
+        "e: refused",
+        "f: refused",
+    ]
+
+
 def test_one_bad_report_makes_the_command_fail() -> None:
     rows = reports(("a", "done", "a is running"), ("b", "disabled", "b: disabled"))
     run = Run(["start", "a", "b"], {"Start": [rows]})

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 from tests.support.whole_daemon import SERVICE, WEB, whole_daemon
 
+from virtsupd.config.kinds import Built, Kind, KindParts
+from virtsupd.config.model import KindTable
+from virtsupd.config.settings import GeneratedFile
 from virtsupd.core.events import Verb
+from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.errors import ActionError, ArgumentsError, UnknownActionError, UnknownServiceError
 
@@ -73,3 +77,24 @@ command = ["/bin/sh", "-c", 'echo "no such word: $1"; exit "$0"']
             with pytest.raises(ActionError, match=f"exited with code {code}") as caught:
                 await backend.act(WEB, "end", (code, "--al"))
             assert not isinstance(caught.value, ArgumentsError)
+
+
+async def test_a_reload_says_what_it_does_not_do(tmp_path: Path) -> None:
+    place = tmp_path / "front.conf"
+    file = GeneratedFile(place, 0o644, "", WEB, after_reload="of front.conf it reads nothing")
+    parts = KindParts(KindTable, lambda table, context: Built({}, files=(file,)))
+    other = SERVICE.replace("web", "other")
+    services = "".join(f'{text}reload = "CONT"\n' for text in (SERVICE, other)) + "[conf]\n"
+    async with whole_daemon(tmp_path, services, {"conf": Kind((), lambda: parts)}) as backend:
+        await backend.ask(Verb.WAIT, [Name("other")], who="a test")
+        names = [WEB, Name("other")]
+        told = {
+            r.name: r.message for r in (await backend.ask(Verb.RELOAD, names, who="a test")).reports
+        }
+        assert told == {
+            "web": "web has been reloaded: of front.conf it reads nothing",
+            "other": "other has been reloaded",
+        }
+        await backend.ask(Verb.STOP, [WEB], who="a test")
+        [report] = (await backend.ask(Verb.RELOAD, [WEB], who="a test")).reports
+        assert "front.conf" not in report.message

@@ -56,6 +56,9 @@ class Guard:
     def stop_harm(self, pid: int) -> str | None:
         return self.answer(pid)
 
+    def stop_loss(self, pid: int) -> str | None:
+        return "a lamp" if self.answer(pid) else None
+
     def harm_done(self) -> str | None:
         return self.done()
 
@@ -116,10 +119,44 @@ async def test_what_would_cost_guests_something_is_refused_whole(
         assert asked == [before.pid]
 
 
-async def test_what_is_forced_is_done(tmp_path: Path) -> None:
+async def test_of_several_that_are_named_only_the_one_that_costs_something_says_so(
+    tmp_path: Path,
+) -> None:
     async with guarded(tmp_path, lambda pid: "the lamp goes out") as backend:
+        reports = (await ask(backend, Verb.STOP, "web", "front", "base")).reports
+        assert [report.message for report in reports] == [
+            "cannot stop web: nothing was changed, see front",
+            "cannot stop front: the lamp goes out; --force does it all the same",
+            "cannot stop base: nothing was changed, see front",
+        ]
+        assert backend.snapshot(Name("web")).state is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "words"),
+    [
+        (Verb.STOP, "front", "front has been stopped; lost with front: a lamp"),
+        (Verb.RESTART, "front", "front is running; lost with front: a lamp"),
+        (Verb.STOP, "base", "base has been stopped; lost with front: a lamp"),
+        (Verb.START, "rival", "rival is running; lost with front: a lamp"),
+        (Verb.STOP, "web", "web has been stopped"),
+    ],
+)
+async def test_what_is_forced_is_done_and_says_what_that_has_cost(
+    tmp_path: Path, verb: Verb, name: str, words: str
+) -> None:
+    async with guarded(tmp_path, lambda pid: "the lamp goes out") as backend:
+        [report] = (await ask(backend, verb, name, force=True)).reports
+        assert (report.result, report.message) == (Result.DONE, words)
+
+
+async def test_what_is_forced_and_costs_nothing_says_no_more(tmp_path: Path) -> None:
+    async with guarded(tmp_path, lambda pid: None) as backend:
         [report] = (await ask(backend, Verb.STOP, "front", force=True)).reports
-        assert report.result is Result.DONE
+        assert report.message == "front has been stopped"
+        [report] = (await ask(backend, Verb.STOP, "front", force=True)).reports
+        assert report.result is Result.ALREADY
+        assert "lost" not in report.message
 
 
 async def test_what_costs_nobody_anything_is_done(tmp_path: Path) -> None:

@@ -60,6 +60,9 @@ def test_guests_that_write_console_logs_are_named_along_with_the_way_out() -> No
             assert text.startswith("console logs of guests db1, web1 and pid ")
             assert f"pid {other} (" in text
             assert text.endswith("`virtsupctl reload virtlogd` renews it and keeps them")
+            lost = ConsoleGuard().stop_loss(virtlogd) or ""
+            assert lost.startswith("console logs of guests db1, web1 and pid ")
+            assert text.startswith(lost)
     os.close(read)
 
 
