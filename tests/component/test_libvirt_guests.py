@@ -1,8 +1,11 @@
 """Domains as services, on real libvirtd with real guests."""
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from tests.support.checks import eventually
@@ -108,6 +111,8 @@ def test_guests_live_without_libvirtd_and_are_found_again(
     before = db.identity(), web.identity()
     host.control("stop", "libvirtd")
     assert [host.status(name)["state"] for name in ("db", "web")] == ["running", "running"]
+    eventually(lambda: "not seen" in host.control("why", "web").stdout, "why it is not seen")
+    assert re.search(r"Says +not seen: .*, .* ago", host.control("status", "web").stdout)
     eventually(lambda: "libvirt was lost" in str(host.status("web")), "a word of the loss")
     host.control("start", "libvirtd")
     eventually(lambda: "libvirt was lost" not in str(host.status("web")), "web is seen again")
@@ -170,6 +175,53 @@ def test_an_entry_that_leaves_the_file_leaves_its_guest_alone(
     assert web.identity() == before
 
 
+@contextmanager
+def reloaded(host: LibvirtHost, changed: Callable[[str], str]) -> Iterator[None]:
+    """Put a changed host file in force, and the old one again at the end."""
+    configuration = host.namespaces.shared / "host.toml"
+    whole = configuration.read_text()
+    configuration.write_text(changed(whole))
+    host.control("reload")
+    try:
+        yield
+    finally:
+        configuration.write_text(whole)
+        host.control("reload")
+
+
+def test_a_guest_that_libvirt_does_not_know_starts_when_it_is_defined(host: LibvirtHost) -> None:
+    with reloaded(host, lambda whole: whole + '[[guest]]\ndomain = "new"\n'):
+        eventually(lambda: host.status("new")["failed"], "its failure")
+        assert "virsh define" in reason(host, "new")
+        guest = Guest(host.namespaces, "new")
+        guest.define()
+        eventually(lambda: guest.ticks() > 0, "a tick of the new guest", seconds=SECONDS)
+        assert host.status("new")["state"] == "running"
+        host.control("stop", "new", seconds=SECONDS)
+        host.virsh("undefine", "new")
+
+
+def test_a_start_ends_when_a_reload_takes_back_what_it_waits_for(
+    host: LibvirtHost, web: Guest
+) -> None:
+    """Its agent never answers: it has none."""
+    host.control("stop", "web", seconds=SECONDS)
+
+    def with_agent(whole: str) -> str:
+        return whole.replace("respawn = { delay = 1 }", 'respawn = { delay = 1 }\nready = "agent"')
+
+    with ThreadPoolExecutor() as threads:
+        with reloaded(host, with_agent):
+            start = threads.submit(host.control, "start", "web", seconds=SECONDS)
+            eventually(lambda: "agent" in reason(host, "web"), "the wait", seconds=SECONDS)
+            eventually(lambda: web.ticks() > 0, "a tick", seconds=SECONDS)
+            before = web.identity()
+            assert not start.done()
+        assert start.result().returncode == 0
+    assert web.identity() == before
+    assert not host.status("web")["replacement_pending"]
+
+
 def test_a_successor_takes_guests_over(host: LibvirtHost, db: Guest, web: Guest) -> None:
     before = db.identity(), web.identity()
     since = host.status("web")["since"]
@@ -187,6 +239,9 @@ def test_a_paused_guest_is_saved_and_goes_on_with_its_next_start(
     ticks = web.ticks()
     host.virsh("suspend", web.name)
     eventually(lambda: host.status("web")["status_text"] == "paused", "a word of the pause")
+    told = host.control("why", "web").stdout
+    assert "Why           paused, " in told
+    assert "virsh resume web" in told
     host.control("stop", "web", seconds=SECONDS)
     assert reason(host, "web").startswith("stopped by")
     assert "was saved" in str(host.status("web")["last_exit"])
