@@ -7,8 +7,9 @@ file and of its drop-ins. A `[service.NAME]` named like a built-in target or con
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -23,7 +24,6 @@ from virtsupd.config.problems import (
     Layer,
     problem,
     problem_at,
-    unknown_key,
     validation_problems,
 )
 from virtsupd.config.settings import HostSettings
@@ -101,14 +101,27 @@ def unit_layers(directories: Iterable[Path], findings: Findings) -> dict[Name, l
 
 def check_top_level(layers: Sequence[Layer], kinds: Registry, findings: Findings) -> None:
     """Note tables that nobody knows, and values where a table belongs."""
-    known = ["host", "access", "service", *kinds]
+    known = [*_TABLES, *kinds]
     for layer in layers:
         for key, value in layer.data.items():
             if key not in known:
-                text = unknown_key(key, known).replace("key", "table", 1)
-                findings.problems.append(problem(layer.file, (key,), text))
+                findings.problems.append(problem(layer.file, (key,), _unknown_table(key, kinds)))
             else:
                 findings.problems.extend(_shape_problems(layer.file, key, value, kinds))
+
+
+_TABLES: Final = {"host": "[host]", "access": "[access]", "service": "[service.NAME]"}
+"""The tables that there are without any kind, as a file heads them."""
+
+
+def _unknown_table(key: str, kinds: Registry) -> str:
+    heads = _TABLES | {
+        table: f"[[{table}]]" if kind.is_array else f"[{table}]" for table, kind in kinds.items()
+    }
+    nearest = get_close_matches(key, heads, n=1)
+    if nearest:
+        return f"unknown table; did you mean {heads[nearest[0]]}?"
+    return f"unknown table; known here: {', '.join(heads.values())}"
 
 
 def _shape_problems(file: str, key: str, value: object, kinds: Registry) -> Iterator[str]:

@@ -262,6 +262,12 @@ AnyProbe = Annotated[
 ]
 
 
+DomainProbe = Annotated[
+    NoneTable | AgentTable | TcpTable | BannerTable | HttpTable, Field(discriminator="kind")
+]
+"""What can be asked of a guest that libvirt runs: the kinds with `for_domain`."""
+
+
 class ReadyTable(Table):
     """When a start counts as done."""
 
@@ -296,5 +302,19 @@ def _split(model: type[Table]) -> Callable[[object], object]:
     return split
 
 
+class DomainReadyTable(ReadyTable):
+    """When the start of a guest that libvirt runs counts as done."""
+
+    probe: DomainProbe
+
+
+class DomainHealthTable(HealthTable):
+    """A probe repeated while such a guest runs."""
+
+    probe: DomainProbe
+
+
 Ready = Annotated[ReadyTable, BeforeValidator(_split(ReadyTable))]
 Health = Annotated[HealthTable, BeforeValidator(_split(HealthTable))]
+DomainReady = Annotated[DomainReadyTable, BeforeValidator(_split(DomainReadyTable))]
+DomainHealth = Annotated[DomainHealthTable, BeforeValidator(_split(DomainHealthTable))]

@@ -30,6 +30,8 @@ _ALLOWED_BY_KEY: Final = {
     "log": "false or a table",
     "ready": 'a word such as "notify", or a table with kind',
     "health": "a table with kind",
+    "stop": 'a table, such as { signal = "INT", delay = "20s" }; of a guest of libvirt, such as '
+    '{ how = "save", delay = "2min" }',
     "reload": 'a signal such as "HUP", or a table with signal or command',
     "sockets": 'a list of addresses ("/run/x.sock", "127.0.0.1:80") or tables with listen',
     "cgroup": "a name of letters, digits, _, - and . (not first), at most 100 characters",
@@ -214,8 +216,8 @@ def _by_context(kind: str, context: Mapping[str, Any], details: ErrorDetails) ->
 def _one_of_kinds(tag: str, expected: str) -> str:
     kinds = [kind.strip(" '") for kind in expected.split(",")]
     nearest = get_close_matches(tag, kinds, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    return f"a kind of probe: {', '.join(kinds)}{hint}"
+    hint = f"; did you mean {nearest[0]}? There are" if nearest else ""
+    return f"a kind of probe{hint}: {', '.join(kinds)}"
 
 
 def known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

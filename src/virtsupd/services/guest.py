@@ -8,7 +8,7 @@ from pydantic import Field
 
 from virtsupd.config.kinds import Built, Element, KindContext, KindParts, Made
 from virtsupd.config.model import ActionTable, KindTable, Respawning, StopTable
-from virtsupd.config.probes import Health, Ready
+from virtsupd.config.probes import DomainHealth, DomainReady
 from virtsupd.config.problems import Fault
 from virtsupd.config.values import (
     ActionName,
@@ -54,10 +54,10 @@ class GuestTable(KindTable):
     """Order alone: if both start, this one earlier."""
     conflicts: ServiceNames = ()
     """Services that never run at the same time."""
-    ready: Ready | None = None
+    ready: DomainReady | None = None
     """When it counts as started: "none", as soon as it runs (default), "agent", or a table of kind
     tcp, banner or http; with timeout (5min), after which it is waited for all the same."""
-    health: Health | None = None
+    health: DomainHealth | None = None
     """The same, again and again: interval, timeout, failures; on_failure = "restart" ends and starts
     it, "degrade" (default) only says so. Default: none."""
     respawn: Respawning = None

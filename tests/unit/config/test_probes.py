@@ -1,8 +1,10 @@
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
 from virtsupd.config.model import ServiceTable
-from virtsupd.config.probes import ProbeTable
+from virtsupd.config.probes import DomainProbe, ProbeTable
 from virtsupd.core import spec
 
 
@@ -72,3 +74,9 @@ def test_a_probe_that_cannot_work_is_refused(value: object) -> None:
 def test_each_kind_makes_its_own_probe() -> None:
     with pytest.raises(NotImplementedError):
         ProbeTable().probe()
+
+
+def test_what_a_guest_may_be_asked_is_what_is_for_domains() -> None:
+    of_domains = {table for table in ProbeTable.__subclasses__() if table.for_domain}
+    union, _ = get_args(DomainProbe)
+    assert set(get_args(union)) == of_domains

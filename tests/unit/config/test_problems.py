@@ -58,7 +58,15 @@ def refusals(data: dict[str, object], model: type[Table] = ServiceTable) -> list
         ({"ready": "tcp"}, "ready: the key port is missing"),
         ({"ready": {"port": 5}}, "ready: the key kind is missing"),
         ({"ready": {"kind": 5}}, "ready.kind: found 5, must be a kind of probe"),
-        ({"ready": {"kind": "tpc"}}, 'ready.kind: found "tpc", must be a kind of probe'),
+        (
+            {"ready": "agnet"},
+            'ready: found "agnet", must be a kind of probe; did you mean agent? There are: none, notify',
+        ),
+        (
+            {"stop": "save"},
+            'stop: found "save", must be a table, such as { signal = "INT", delay = "20s" }; of a guest of '
+            'libvirt, such as { how = "save", delay = "2min" }',
+        ),
         ({"ready": {"kind": "tcp", "port": 0}}, "ready.port: found 0, must be at least 1"),
         (
             {"ready": {"kind": "tcp", "port": 1, "timout": 1}},

@@ -147,8 +147,15 @@ def test_unit_files_and_tables_of_services_change_a_guest(folder: Folder) -> Non
         (
             WEB + 'ready = "notify"\n',
             (
-                'host.toml: guest "web1": ready: notify cannot be asked of a guest; for guests there are '
-                "agent, tcp, banner and http"
+                'host.toml: guest "web1": ready: found "notify", must be a kind of probe: none, agent, '
+                "tcp, banner, http"
+            ),
+        ),
+        (
+            WEB + 'health = { kind = "agnet" }\n',
+            (
+                'host.toml: guest "web1": health.kind: found "agnet", must be a kind of probe; did you mean '
+                "agent? There are: none, agent, tcp, banner, http"
             ),
         ),
         (
