@@ -1,8 +1,11 @@
 """`[libvirt]`: libvirtd, whose guests outlive it."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from virtsupd.config.kinds import Built, KindContext, KindParts
+from virtsupd.config.problems import Fault
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.config.values import AbsolutePath, ServiceNames
 from virtsupd.core.names import Name
@@ -30,6 +33,11 @@ from virtsupd.services.libvirt_tls import Remote, remote
 from virtsupd.services.libvirt_unsafe import lost_logs, unsafe
 from virtsupd.services.package import PackageTable, program, search_path
 from virtsupd.services.render import conf_text, gone_warnings
+
+_AFTER_RELOAD: Final = (
+    "it has read again what is defined below /etc/libvirt (domains, networks, pools, filters); of"
+    " libvirtd.conf it reads nothing before its next start: virtsupctl restart libvirtd ends no guest"
+)
 
 
 class ProgramsTable(PackageTable):
@@ -90,13 +98,39 @@ def build(table: LibvirtTable, context: KindContext) -> Built:
             *lost_logs(table),
             *libvirtd_watch(table).warnings,
             *without_polkit(table),
+            *_without_virtlog(context),
         ),
         host_faults=lambda: (*connection_refusals(table, listening), *log_refusals(table)),
+        host_remarks=lambda _: _empty_prefixes(table),
         guest_hosts={Name("libvirtd"): _guests(table, context)},
         addresses={"qemu:///system": local_uri(table.unix_sock_dir)}
         if table.unix_sock_dir not in OWN_SOCKET_DIRS
         else {},
     )
+
+
+def _without_virtlog(context: KindContext) -> Iterator[Fault]:
+    """Yield that nobody takes what guests write, as far as the file shows it."""
+    if "virtlog" not in context.tables:
+        text = (
+            "there is no table [virtlog]: unless something else runs virtlogd, or qemu.conf says "
+        )
+        yield (), f'{text}stdio_handler = "file", no guest can be started'
+
+
+def _empty_prefixes(table: ProgramsTable) -> Iterator[Fault]:
+    """Yield prefixes that have none of the programs for whose sake they are named."""
+    wanted = {"qemu": (table.qemu, "qemu-system-*"), "dmidecode": (table.dmidecode, "dmidecode")}
+    for key, (prefix, pattern) in wanted.items():
+        if prefix is None:
+            continue
+        if not Path(prefix).is_dir():
+            yield (key,), f"{prefix} is not a directory; libvirtd uses what its PATH has"
+        elif not any(any(Path(prefix, part).glob(pattern)) for part in ("bin", "sbin")):
+            text = (
+                f"there is no {pattern} in bin or sbin of {prefix}; libvirtd uses what its PATH has"
+            )
+            yield (key,), text
 
 
 def _guests(table: LibvirtTable, context: KindContext) -> LibvirtGuests:
@@ -115,7 +149,8 @@ def _guests(table: LibvirtTable, context: KindContext) -> LibvirtGuests:
 
 def _conf(file: Path, table: LibvirtTable, listening: Remote) -> GeneratedFile:
     """Return libvirtd.conf. At HUP libvirtd reads no key of it again (measured with libvirt 9.0)."""
-    return GeneratedFile(file, 0o644, conf_text(effective(table, listening)), Name("libvirtd"))
+    content = conf_text(effective(table, listening))
+    return GeneratedFile(file, 0o644, content, Name("libvirtd"), after_reload=_AFTER_RELOAD)
 
 
 def effective(table: LibvirtTable, listening: Remote) -> LibvirtTable:

@@ -64,8 +64,10 @@ def refusals(data: dict[str, object], model: type[Table] = ServiceTable) -> list
         ),
         (
             {"stop": "save"},
-            'stop: found "save", must be a table, such as { signal = "INT", delay = "20s" }; of a guest of '
-            'libvirt, such as { how = "save", delay = "2min" }',
+            (
+                'stop: found "save", must be a table, such as { signal = "INT", delay = "20s" }; of a guest of '
+                'libvirt, such as { how = "save", delay = "2min" }'
+            ),
         ),
         ({"ready": {"kind": "tcp", "port": 0}}, "ready.port: found 0, must be at least 1"),
         (

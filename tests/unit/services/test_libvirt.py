@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,28 @@ def test_numbers_that_exceed_each_other_are_refused() -> None:
 def test_an_empty_table_works_and_says_what_is_not_safe() -> None:
     assert made().problems == ()
     built = made(listen=False)
+    assert [keys for keys, _ in built.warnings] == [("unix_sock_admin_perms",), ()]
+
+
+def test_who_is_to_take_what_guests_write_is_asked_of_the_file() -> None:
+    [text] = [text for keys, text in made(listen=False).warnings if not keys]
+    assert "no table [virtlog]" in text
+    along = replace(CONTEXT, tables=frozenset({"libvirt", "virtlog"}))
+    built = build(LibvirtTable.model_validate({"listen": False}), along)
     assert [keys for keys, _ in built.warnings] == [("unix_sock_admin_perms",)]
+
+
+def test_prefixes_without_their_programs_are_remarked(tmp_path: Path) -> None:
+    def keys(**table: object) -> list[tuple[str | int, ...]]:
+        return [keys for keys, _ in made(**table).host_remarks({})]
+
+    assert keys() == []
+    assert keys(qemu="/nonexistent", dmidecode=str(tmp_path)) == [("qemu",), ("dmidecode",)]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "sbin").mkdir()
+    (tmp_path / "bin/qemu-system-x86_64").touch()
+    (tmp_path / "sbin/dmidecode").touch()
+    assert keys(qemu=str(tmp_path), dmidecode=str(tmp_path)) == []
 
 
 NONE = "/nonexistent/none.pem"
