@@ -105,7 +105,9 @@ def _changed_secrets(old: ServiceSpec, new: ServiceSpec) -> frozenset[tuple[str,
 
 def _when(key: str, old: ServiceSpec, new: ServiceSpec) -> When:
     if key == "ready":
-        return When.NOW if old.ready.probe == new.ready.probe else When.RESTART
+        is_same_guest = old.domain is not None and old.domain == new.domain
+        is_at_once = is_same_guest or old.ready.probe == new.ready.probe
+        return When.NOW if is_at_once else When.RESTART
     if key == "timer":
         return When.NOW if (old.timer is None) is (new.timer is None) else When.RESTART
     return When.RESTART if key in _OF_PROCESS.split() else When.NOW

@@ -19,6 +19,7 @@ from virtsupd.core.made import fingerprint
 from virtsupd.core.names import Name
 from virtsupd.core.spec import (
     ActionSpec,
+    AgentProbe,
     Health,
     Limit,
     LogSpec,
@@ -98,6 +99,14 @@ def test_a_timer_that_is_one_already_takes_its_times_over_at_once() -> None:
         one.when for one in changed_keys(replace(WEB, timer=timer), replace(WEB, timer=other))
     ] == [When.NOW]
     assert {one.when for one in changed_keys(WEB, replace(WEB, timer=timer))} >= {When.RESTART}
+
+
+def test_what_makes_a_guest_ready_holds_at_once_for_the_same_guest() -> None:
+    guest = replace(WEB, process=None, domain=DomainSpec("web1"))
+    other = replace(guest, ready=Readiness(AgentProbe(), 60))
+    assert [(one.key, one.when) for one in changed_keys(guest, other)] == [("ready", When.NOW)]
+    another = replace(other, domain=DomainSpec("web2"))
+    assert {one.when for one in changed_keys(guest, another)} == {When.RESTART}
 
 
 def test_a_secret_is_named_and_not_shown() -> None:
