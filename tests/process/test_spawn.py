@@ -214,7 +214,10 @@ def test_our_memory_stays_dumpable_when_a_child_changes_user(spawner: Spawner) -
 def test_a_missing_directory_is_named(spawner: Spawner, tmp_path: Path) -> None:
     error = refusal(spawner, {"directory": str(tmp_path / "gone")})
     assert (error.stage, error.is_permanent) == ("directory", True)
-    assert str(error) == f"cannot enter directory {tmp_path}/gone: No such file or directory"
+    assert str(error) == (
+        f"cannot enter directory {tmp_path}/gone: No such file or directory; "
+        f"mkdir -p {tmp_path}/gone, or change directory"
+    )
 
 
 def test_a_directory_is_entered_as_the_service_s_user(spawner: Spawner, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ FAILING = {
     "unknown group": (service("bad", 'group = "nobody-there"'), "nobody-there"),
     "missing directory": (
         service("bad", 'directory = "/nonexistent"'),
-        "directory: cannot enter directory /nonexistent: No such file or directory",
+        "directory: cannot enter directory /nonexistent: No such file or directory; mkdir -p /nonexistent",
     ),
     "missing environment file": (
         service("bad", 'environment_file = ["/nonexistent/env"]'),

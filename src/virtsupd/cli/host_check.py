@@ -15,6 +15,7 @@ from virtsupd.config.toml_text import value_text
 from virtsupd.core.spec import ExecProbe, ProcessSpec, ServiceSpec
 from virtsupd.errors import SpawnError
 from virtsupd.process.environment import DEFAULT_PATH, service_environment
+from virtsupd.process.files import no_directory
 from virtsupd.process.identity import Credentials, resolve_credentials
 from virtsupd.process.plan import find_program
 
@@ -44,7 +45,7 @@ def _missing(spec: ServiceSpec) -> Iterator[_Found]:
     if process is not None:
         yield from _unknown_accounts(process)
         if not Path(process.directory).is_dir():
-            yield "directory", f"{process.directory} is not a directory"
+            yield "directory", no_directory(Path(process.directory), "it")
         yield from _unusable_files(process)
         search = _environment(process)
         for command in _commands(spec, process):

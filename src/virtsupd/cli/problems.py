@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from virtsupd.errors import (
     ConfigError,
     PeerDeniedError,
@@ -23,7 +25,6 @@ DENIED = 5
 UNREACHABLE = 6
 TIMED_OUT = 7
 
-_START_HINT = "start it with: virtsupd --config /etc/virtsupd/host.toml"
 _STATUS_BY_CODE = {
     ConfigError.code: USAGE,
     "usage": USAGE,
@@ -56,7 +57,7 @@ def explain(error: VirtsupdError | TimeoutError, request: Request) -> str:
     if isinstance(error, UnknownActionError):
         return _explain_unknown_action(error, request)
     if isinstance(error, UnreachableError):
-        return _explain_unreachable(error)
+        return _explain_unreachable(error, request)
     if isinstance(error, ConfigError):
         return _explain_refused_file(error, request)
     return _explain_refusal(error)
@@ -77,15 +78,22 @@ def _explain_refused_file(error: ConfigError, request: Request) -> str:
     return f"the configuration {what}:{problems}"
 
 
-def _explain_unreachable(error: UnreachableError) -> str:
+def _explain_unreachable(error: UnreachableError, request: Request) -> str:
     cause = error.__cause__
     if isinstance(cause, FileNotFoundError):
-        return f"{error}; is it running? {_START_HINT}"
+        return f"{error}; is it running? {_start_hint(request)}"
     if isinstance(cause, ConnectionRefusedError):
-        return f"{error}; it has ended and left its socket; {_START_HINT}"
+        return f"{error}; it has ended and left its socket; {_start_hint(request)}"
     if isinstance(cause, ConnectionResetError):
         return f"{error}; it has just ended, or you have no role: see [access] in its host file"
     return str(error)
+
+
+def _start_hint(request: Request) -> str:
+    """Name the host file only where it is known: another socket belongs to another one."""
+    is_usual = not (request.socket or os.environ.get("VIRTSUPD_SOCKET"))
+    file = "/etc/virtsupd/host.toml" if is_usual else "FILE, the host file of that socket"
+    return f"start it with: virtsupd --config {file}"
 
 
 def _explain_denied(error: PeerDeniedError) -> str:

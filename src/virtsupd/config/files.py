@@ -98,6 +98,10 @@ def _read(path: Path) -> bytes:
     try:
         # A FIFO would block an open for reading; O_NONBLOCK does nothing to a regular file.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        why = _reason(error) if path.parent.is_dir() else f"there is no directory {path.parent}"
+        text = f"{path}: cannot be read: {why}; make it, or name another file with --config"
+        raise ConfigError((text,)) from error
     except (OSError, ValueError) as error:
         raise ConfigError((f"{path}: cannot be read: {_reason(error)}",)) from error
     try:

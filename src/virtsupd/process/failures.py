@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 
 from virtsupd.errors import SpawnError
 from virtsupd.process.limits import denial
@@ -73,6 +74,8 @@ def _reason(plan: SpawnPlan, stage: str, error: int) -> str:
     if error == 0:
         return "refused"
     path = os.path.join(plan.directory, plan.executable)  # noqa: PTH118 - joins two plain strings
+    if stage == "directory" and error == errno.ENOENT:
+        return f"{os.strerror(error)}; mkdir -p {shlex.quote(plan.directory)}, or change directory"
     if stage == "exec" and error == errno.ENOENT and os.path.exists(path):  # noqa: PTH110 - likewise
         return f"{os.strerror(error)}: its interpreter is missing"
     return os.strerror(error)

@@ -204,6 +204,13 @@ def open_own(path: Path) -> int:
     return descriptor
 
 
+def no_directory(path: Path, key: str) -> str:
+    """Return what to do about a path that is no directory; `key` is the one that can be changed."""
+    if os.path.lexists(path):
+        return f"{path} is not a directory; change {key}"
+    return f"there is no directory {path}; mkdir -p {shlex.quote(str(path))}, or change {key}"
+
+
 def _demand_own(path: Path, found: os.stat_result) -> None:
     name = shlex.quote(str(path))
     if stat.S_ISLNK(found.st_mode):

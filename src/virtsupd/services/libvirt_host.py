@@ -7,7 +7,7 @@ from pathlib import Path
 
 from virtsupd.config.host import group_id
 from virtsupd.config.problems import Fault
-from virtsupd.process.files import try_append
+from virtsupd.process.files import no_directory, try_append
 from virtsupd.services.libvirt_limits import LogTable
 from virtsupd.services.libvirt_sockets import ConnectionTable
 from virtsupd.services.libvirt_tls import Remote, tls_files
@@ -39,7 +39,7 @@ def log_refusals(table: LogTable) -> Iterator[Fault]:
             except OSError as error:
                 why = (error.strerror or str(error)).lower()
                 if not file.parent.is_dir():
-                    why = f"{file.parent} is not a directory"
+                    why = no_directory(file.parent, "log_outputs")
                 yield ("log_outputs",), f"{file} cannot be opened: {why}"
 
 

@@ -60,7 +60,7 @@ def test_a_host_that_has_everything_is_not_spoken_of(tmp_path: Path) -> None:
             'command = ["true"]\nsockets = ["/run/x", { listen = "/run/y", owner = "no-owner", group = "no-group" }]',
             ["web: sockets[2].owner: no user is named 'no-owner'", "web: sockets[2].group: no group is named 'no-group'"],
         ),
-        ('command = ["true"]\ndirectory = "/no/such"', ["web: directory: /no/such is not a directory"]),
+        ('command = ["true"]\ndirectory = "/no/such"', ["web: directory: there is no directory /no/such; mkdir -p /no/such, or change it"]),
         (
             'command = ["true"]\nenvironment_file = ["/no/a", "/no/b"]',
             [

@@ -48,12 +48,25 @@ def unreachable(cause: OSError) -> UnreachableError:
     return error
 
 
-def test_an_unreachable_daemon_is_explained_by_what_the_socket_says() -> None:
+def test_an_unreachable_daemon_is_explained_by_what_the_socket_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("VIRTSUPD_SOCKET", raising=False)
     start = "start it with: virtsupd --config /etc/virtsupd/host.toml"
     assert said(unreachable(FileNotFoundError())).endswith(f"is it running? {start}")
     assert said(unreachable(ConnectionRefusedError())).endswith(f"left its socket; {start}")
     assert "you have no role" in said(unreachable(ConnectionResetError()))
     assert said(unreachable(OSError())) == "cannot reach virtsupd at /s: why"
+
+
+def test_no_host_file_is_named_for_a_socket_that_is_not_its(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = "virtsupd --config FILE, the host file of that socket"
+    monkeypatch.delenv("VIRTSUPD_SOCKET", raising=False)
+    assert said(unreachable(FileNotFoundError()), "--socket", "/s", "status").endswith(other)
+    monkeypatch.setenv("VIRTSUPD_SOCKET", "/s")
+    assert said(unreachable(ConnectionRefusedError()), "status").endswith(other)
 
 
 def test_a_refusal_names_the_place_where_roles_are_given() -> None:

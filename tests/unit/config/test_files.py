@@ -37,7 +37,11 @@ def test_a_syntax_error_names_line_and_column(tmp_path: Path, content: bytes, sa
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "none.toml") == ": cannot be read: No such file or directory"
+    next_step = "make it, or name another file with --config"
+    missing = f": cannot be read: No such file or directory; {next_step}"
+    assert refusal(tmp_path / "none.toml") == missing
+    no_parent = f": cannot be read: there is no directory {tmp_path}/no; {next_step}"
+    assert refusal(tmp_path / "no/none.toml") == no_parent
     assert refusal(tmp_path) == ": must be a regular file"
     fifo = tmp_path / "fifo.toml"
     os.mkfifo(fifo)

@@ -12,6 +12,7 @@ from virtsupd.process.files import (
     UnsafeDirectoryError,
     demand_own,
     make_directory,
+    no_directory,
     try_append,
     try_file,
     write_atomically,
@@ -225,3 +226,12 @@ def test_what_cannot_be_appended_to_is_known_before(tmp_path: Path) -> None:
         for name in ("old", "new"):
             with read_only(disk), pytest.raises(OSError, match="Read-only"):
                 try_append(disk / name)
+
+
+def test_a_directory_that_is_missing_comes_with_the_next_step(tmp_path: Path) -> None:
+    missing = tmp_path / "a b"
+    assert no_directory(missing, "log_dir") == (
+        f"there is no directory {missing}; mkdir -p '{missing}', or change log_dir"
+    )
+    missing.touch()
+    assert no_directory(missing, "log_dir") == f"{missing} is not a directory; change log_dir"

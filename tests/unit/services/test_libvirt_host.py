@@ -63,5 +63,10 @@ def test_log_files_that_a_daemon_would_end_over_are_refused(tmp_path: Path) -> N
     file.touch()
     assert refused(file) == []
     assert refused(tmp_path) == [f"{tmp_path} is a directory"]
-    assert refused(file / "x") == [f"{file}/x cannot be opened: {file} is not a directory"]
+    assert refused(file / "x") == [
+        f"{file}/x cannot be opened: {file} is not a directory; change log_outputs"
+    ]
+    next_step = f"mkdir -p {tmp_path}/no, or change log_outputs"
+    why = f"there is no directory {tmp_path}/no; {next_step}"
+    assert refused(tmp_path / "no/x") == [f"{tmp_path}/no/x cannot be opened: {why}"]
     assert refused("/proc/log") == ["/proc/log cannot be opened: no such file or directory"]

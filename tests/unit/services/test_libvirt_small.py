@@ -28,4 +28,4 @@ def test_a_log_file_that_cannot_be_made_is_found_when_somebody_checks(tmp_path: 
 
     assert faults(tmp_path / "log") == []
     assert faults(tmp_path) == [f"{tmp_path} is a directory"]
-    assert "is not a directory" in faults(tmp_path / "no/log")[0]
+    assert "there is no directory" in faults(tmp_path / "no/log")[0]
