@@ -135,8 +135,13 @@ def test_a_configuration_without_virtlogd_is_refused(
 def test_a_plan_of_a_stop_says_what_it_would_cost(
     host: LibvirtHost, guests: tuple[Guest, Guest]
 ) -> None:
-    planned = host.control("plan", "stop", "virtlogd").stdout
-    assert "refused without --force: virtlogd: console logs of guests db1, web1 go" in planned
+    planned = host.control("plan", "stop", "virtlogd", is_ok=False)
+    refused = host.control("stop", "virtlogd", is_ok=False)
+    assert planned.returncode == refused.returncode == 1
+    assert refused.stderr.strip() in planned.stderr
+    assert "console logs of guests db1, web1 go" in planned.stderr
+    forced = host.control("plan", "stop", "virtlogd", "--force").stdout
+    assert "with --force: virtlogd: console logs of guests db1, web1 go" in forced
 
 
 def test_only_guests_that_run_count(host: LibvirtHost, guests: tuple[Guest, Guest]) -> None:

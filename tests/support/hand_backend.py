@@ -121,6 +121,8 @@ class HandBackend:
         """What `would_touch` returns, whatever the command."""
         self.losses: dict[Name, str] = {}
         """What `harms` returns of the services that it is asked about."""
+        self.refusals: dict[tuple[bool, bool], Sequence[Report]] = {}
+        """What `refusal` returns, by `guests` and `force`."""
         self.waiting = 0
         """How many `ask` wait now."""
         self._subscribers: list[MemoryObjectSendStream[Change]] = []
@@ -170,6 +172,12 @@ class HandBackend:
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
         return self.touch
+
+    async def refusal(
+        self, verb: Verb, names: Sequence[Name], *, guests: bool = False, force: bool = False
+    ) -> Sequence[Report]:
+        await anyio.lowlevel.checkpoint()
+        return self.refusals.get((guests, force), ())
 
     async def harms(self, names: Sequence[Name]) -> Mapping[Name, str]:
         await anyio.lowlevel.checkpoint()

@@ -9,6 +9,7 @@ from virtsupd.cli.changes import as_event
 from virtsupd.cli.graph import Graph
 from virtsupd.cli.problems import TIMED_OUT
 from virtsupd.cli.progress import Progress, is_moving
+from virtsupd.cli.reports import GOOD, merged, report_text
 from virtsupd.cli.status import last_lines
 from virtsupd.cli.style import harmless
 from virtsupd.cli.verbs import VERB_BY_NAME
@@ -40,18 +41,6 @@ _METHODS = {
 }
 _WITH_GUESTS = ("start", "stop", "restart", "reload")
 _WITH_FORCE = ("start", "stop", "restart")
-_OUTCOMES = {
-    "start": "running",
-    "stop": "stopped",
-    "restart": "running",
-    "reload": "reloaded",
-    "enable": "enabled",
-    "disable": "disabled",
-    "trigger": "triggered",
-    "hold": "held",
-    "release": "released",
-}
-_GOOD = ("done", "already", "not-needed")
 _LOG_LINES = 5
 _LOOKS = 50
 _LOOK_SECONDS = 0.02
@@ -215,60 +204,21 @@ def _conclude(session: Session, last: dict[str, Any], beside: dict[str, Any]) ->
     touched: list[str] = last.get("touched") or []
     if session.request.json:
         session.say_json({**beside, "reports": reports, "touched": touched})
-    for report in _merged(session.request.verb.name, reports):
+    for report in merged(session.request.verb.name, reports):
         _tell(session, report)
     _tell_touched(session, reports, touched)
-    return 0 if all(report["result"] in _GOOD for report in reports) else 1
-
-
-def _merged(verb: str, reports: list[Report]) -> list[Report]:
-    """Return the reports with one for all services that are refused for the same reason, at the first."""
-    together: dict[object, list[Report]] = {}
-    for position, report in enumerate(reports):
-        is_refusal = report["result"] == "refused" and report["message"]
-        key = _reason(verb, report) if is_refusal else position
-        together.setdefault(key, []).append(report)
-    return [_for_all(verb, alike) for alike in together.values()]
-
-
-def _for_all(verb: str, alike: list[Report]) -> Report:
-    first = alike[0]
-    if len(alike) == 1:
-        return first
-    name = ", ".join(report["name"] for report in alike)
-    message = f"cannot {verb} {name}: {_reason(verb, first)}"
-    return {"name": name, "result": first["result"], "message": message}
-
-
-def _reason(verb: str, report: Report) -> str:
-    """Return why something was refused, without what was refused."""
-    name = report["name"]
-    return report["message"].removeprefix(f"cannot {verb} {name}: ").removeprefix(f"{name}: ")
+    return 0 if all(report["result"] in GOOD for report in reports) else 1
 
 
 def _tell(session: Session, report: Report) -> None:
     text = report_text(session.request.verb.name, session.request.state, report)
-    if report["result"] in _GOOD:
+    if report["result"] in GOOD:
         if not session.request.json:
             session.say(text)
         return
     session.complain(session.err_style.paint("red", text))
     if report["result"] == "failed" and session.request.verb.name in ("start", "restart"):
         _show_output(session, report["name"])
-
-
-def report_text(verb: str, state: str, report: Report) -> str:
-    """Return what became of `verb` for one service as a sentence; `state` is what wait waits for."""
-    name, result, message = report["name"], report["result"], harmless(report["message"])
-    if message:
-        is_whole = message.startswith((f"{name} ", f"{name}:", f"cannot {verb} {name}:"))
-        return message if is_whole else f"{name}: {message}"
-    outcome = _OUTCOMES.get(verb, state)
-    if result in ("done", "already"):
-        return f"{name} is {'already ' if result == 'already' else ''}{outcome}"
-    if result == "not-needed":
-        return f"{name} is not needed here"
-    return f"{name}: {result}"
 
 
 def _tell_touched(session: Session, reports: list[Report], touched: list[str]) -> None:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from virtsupd.cli.arguments import UsageError
+from virtsupd.cli.problems import FAILED
+from virtsupd.cli.reports import merged, report_text
 from virtsupd.cli.style import harmless, quoted
 
 TYPE_CHECKING = False
@@ -34,10 +37,16 @@ _COLORS = {"stopped": "red", "forgotten": "red", "pending": "yellow", "unread": 
 
 
 def run(session: Session) -> int:
-    """Print what a reload would do and return 0; one that would be refused is an error like any other."""
+    """Print what a reload would do and return 0; one that would be refused is an error like any other.
+
+    Raises:
+        UsageError: a flag of start, stop and restart without one of these.
+    """
     verb, *names = session.request.names or [""]
     if verb in _COMMANDS and names:
         return _command(session, verb, names)
+    if session.request.guests or session.request.force:
+        raise UsageError("--guests and --force go with plan start, stop or restart NAME", "plan")
     reply = session.call("Plan", {"names": session.request.names})
     if session.request.json:
         session.say_json(reply)
@@ -47,11 +56,25 @@ def run(session: Session) -> int:
 
 
 def _command(session: Session, verb: str, names: list[str]) -> int:
-    """Print what a command about services would stop and start now, and what that would cost guests."""
-    reply = session.call("WouldTouch", {"verb": verb, "names": names})
-    if session.request.json:
+    """Print what a command about services would stop and start now, and what that would cost guests.
+
+    A refusal comes first. Returns what the command would.
+    """
+    request = session.request
+    flags = {key: True for key in ("guests", "force") if getattr(request, key)}
+    reply = session.call("WouldTouch", {"verb": verb, "names": names, **flags})
+    status = FAILED if reply["refusals"] else 0
+    if request.json:
         session.say_json(reply)
-        return 0
+        return status
+    for report in merged(verb, reply["refusals"]):
+        text = f"would be refused: {report_text(verb, '', report)}"
+        session.complain(session.err_style.paint("red", text))
+    _say_touched(session, verb, reply)
+    return status
+
+
+def _say_touched(session: Session, verb: str, reply: dict[str, Any]) -> None:
     returning = [name for name in reply["stopped"] if name not in reply["started"]]
     parts = {
         "stops": reply["stopped"],
@@ -66,12 +89,10 @@ def _command(session: Session, verb: str, names: list[str]) -> int:
         session.say(session.style.paint("red", text))
     elif reply["stopped"]:
         session.say("no guest ends")
-    for harm in reply["harms"]:
-        text = f"refused without --force: {harmless(harm)}"
-        session.say(session.style.paint("red", text))
+    for harm in reply["harms"] if session.request.force else ():  # else the refusal has said it
+        session.say(session.style.paint("red", f"with --force: {harmless(harm)}"))
     if not reply["stopped"] and not reply["started"]:
         session.say(f"{verb} would change nothing")
-    return 0
 
 
 def show(session: Session, reply: dict[str, Any], *, is_done: bool) -> None:

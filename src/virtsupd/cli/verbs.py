@@ -167,9 +167,9 @@ VERBS = (
         "plan",
         "[COMMAND] [NAME…]",
         "say what reload would do to each service, and why; change nothing",
-        text="With start, stop or restart and names: what that command would touch. "
-        "Exit status 2: a reload would be refused.",
-        options=(_ALL,),
+        text="With start, stop or restart and names: what that command would touch, and whether it "
+        "would be refused. Exit status: that of the command.",
+        options=(_ALL, _GUESTS, _FORCE),
     ),
     Verb(
         "enable",

@@ -10,7 +10,7 @@ from anyio.abc import ObjectReceiveStream
 from virtsupd.control.plan import Plan
 from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
-from virtsupd.core.effects import Answer
+from virtsupd.core.effects import Answer, Report
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_view import ShutdownView
@@ -84,6 +84,12 @@ class Backend(Protocol):
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
         """Return what `ask` with canonical names would stop and start now; nothing is done."""
+        ...
+
+    async def refusal(
+        self, verb: Verb, names: Sequence[Name], *, guests: bool = False, force: bool = False
+    ) -> Sequence[Report]:
+        """Return how `ask` would refuse this command now; () if it would not; nothing is done."""
         ...
 
     async def harms(self, names: Sequence[Name]) -> Mapping[Name, str]:

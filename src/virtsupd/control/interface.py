@@ -313,12 +313,22 @@ class _Supervisor:
         verb = request.parameters["verb"]
         if verb not in (Verb.START, Verb.STOP, Verb.RESTART):
             raise invalid_parameter("verb")
-        touch = self._backend.would_touch(Verb(verb), self._viewed(request))
+        commands.check_phase(self._backend)
+        names = self._viewed(request)
+        touch = self._backend.would_touch(Verb(verb), names)
         request.grant.require(Role.VIEWER, "looking", (*touch.stopped, *touch.started))
         guests = [n for n in touch.stopped if self._backend.snapshot(n).spec.is_guest]
+        flags = {key: bool(request.parameters.get(key)) for key in ("guests", "force")}
         harms = await self._backend.harms(touch.stopped)
-        told = {"stopped": touch.stopped, "started": touch.started, "guests": guests}
-        return [dumps({**told, "harms": [f"{name}: {harm}" for name, harm in harms.items()]})]
+        refusals = await self._backend.refusal(Verb(verb), names, **flags)
+        told = {
+            "stopped": touch.stopped,
+            "started": touch.started,
+            "guests": guests,
+            "harms": [f"{name}: {harm}" for name, harm in harms.items()],
+            "refusals": [report_record(found) for found in refusals],
+        }
+        return [dumps(told)]
 
     async def _shutdown(self, request: Request) -> Parts:
         async def tell(change: Change | None) -> None:

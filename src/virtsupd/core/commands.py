@@ -48,6 +48,13 @@ def would_touch(host: HostState, verb: Verb, names: Sequence[Name]) -> Touch:
     )
 
 
+def refusal(host: HostState, asked: Asked) -> tuple[Report, ...]:
+    """Return how a command would be refused if it came now; () if it would not, or what it names has gone."""
+    if not all(name in host.services for name in asked.names):
+        return ()
+    return _refusal(host, asked, _touching(host, asked.verb, asked.names)) or ()
+
+
 def open_ticket(host: HostState, asked: Asked) -> Ticket:
     """Work out what a command touches; the ticket carries a refusal if it must not be done."""
     ticket = _touching(host, asked.verb, asked.names)

@@ -42,7 +42,7 @@ from virtsupd.core import (
     timing,
     wanted,
 )
-from virtsupd.core.effects import Answer, Effect, Keep
+from virtsupd.core.effects import Answer, Effect, Keep, Report
 from virtsupd.core.events import (
     Added,
     Appeared,
@@ -138,6 +138,10 @@ class Engine:
         Nothing changes. Asked by who decides whether a command may be given at all.
         """
         return commands.would_touch(self._host, verb, names)
+
+    def refusal(self, verb: Verb, names: Sequence[Name], *, guests: bool) -> tuple[Report, ...]:
+        """Return how a command about services of the graph would be refused now; () if it would not."""
+        return commands.refusal(self._host, Asked(0, verb, tuple(names), "", guests=guests))
 
     def reload_problems(self, graph: ServiceGraph) -> tuple[str, ...]:
         """Return why a valid new configuration cannot be taken over now; () if it can.

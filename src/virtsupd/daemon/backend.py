@@ -122,6 +122,14 @@ class DaemonBackend:
         """Return what a command would stop and start now."""
         return self._supervisor.engine.would_touch(verb, names)
 
+    async def refusal(
+        self, verb: Verb, names: Sequence[Name], *, guests: bool = False, force: bool = False
+    ) -> Sequence[Report]:
+        """Return how `ask` would refuse a command now."""
+        if not force and (found := await self._guarding.refusal(verb, names)) is not None:
+            return found.reports
+        return self._supervisor.engine.refusal(verb, names, guests=guests)
+
     async def harms(self, names: Sequence[Name]) -> Mapping[Name, str]:
         """Return what guests that run on would lose by the end of each of these services."""
         return await self._guarding.harms(names)

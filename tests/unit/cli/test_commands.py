@@ -35,29 +35,6 @@ def test_a_verb_is_one_call(words: list[str], method: str, parameters: dict[str,
     assert run.client.calls == [(method, parameters)]
 
 
-@pytest.mark.parametrize(
-    ("verb", "result", "message", "text"),
-    [
-        ("start", "done", "a is running", "a is running"),
-        ("start", "done", "", "a is running"),
-        ("stop", "already", "", "a is already stopped"),
-        ("wait", "done", "", "a is stopped"),
-        ("start", "not-needed", "", "a is not needed here"),
-        ("start", "failed", "exited with code 3", "a: exited with code 3"),
-        ("start", "waiting", "a needs b: stopped by root", "a needs b: stopped by root"),
-        ("start", "failed", "a: no such program", "a: no such program"),
-        ("start", "superseded", "", "a: superseded"),
-        ("stop", "refused", "cannot stop a: vm is wet", "cannot stop a: vm is wet"),
-        ("stop", "refused", "cannot stop b: vm is wet", "a: cannot stop b: vm is wet"),
-        ("stop", "refused", "give --guests", "a: give --guests"),
-        ("stop", "done", "bad \x1b", "a: bad \\x1b"),
-    ],
-)
-def test_a_report_is_a_sentence(verb: str, result: str, message: str, text: str) -> None:
-    report: Any = {"name": "a", "result": result, "message": message}
-    assert commands.report_text(verb, "stopped", report) == text
-
-
 def test_one_reason_to_refuse_many_is_said_once() -> None:
     rows = [(name, "refused", f"cannot stop {name}: nothing was changed, see v") for name in "ab"]
     rows += [("v", "refused", "cannot stop v: its guests")]

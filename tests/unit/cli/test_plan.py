@@ -8,6 +8,7 @@ from tests.support.fake_varlink import step
 from tests.support.scripted_client import Run
 
 from virtsupd.cli import plan
+from virtsupd.cli.arguments import UsageError
 
 
 def key(
@@ -190,11 +191,20 @@ def test_a_terminal_without_letters_gets_an_arrow_of_two() -> None:
     assert plan.key_line(found, one, arrow=False) == "nice = 1 -> 2"
 
 
-def touching(verb: str, **reply: list[str]) -> Run:
-    answer = {"stopped": [], "started": [], "guests": [], "harms": [], **reply}
-    run = Run(["plan", verb, "a", "b"], {"WouldTouch": [answer]})
+TOUCH: dict[str, list[str]] = {
+    "stopped": [],
+    "started": [],
+    "guests": [],
+    "harms": [],
+    "refusals": [],
+}
+
+
+def touching(verb: str, *flags: str, **reply: list[str]) -> Run:
+    run = Run(["plan", verb, "a", "b", *flags], {"WouldTouch": [TOUCH | reply]})
     assert plan.run(run.session) == 0
-    assert run.client.calls == [("WouldTouch", {"verb": verb, "names": ["a", "b"]})]
+    given = {flag.removeprefix("--"): True for flag in flags}
+    assert run.client.calls == [("WouldTouch", {"verb": verb, "names": ["a", "b"], **given})]
     return run
 
 
@@ -207,15 +217,37 @@ def test_a_command_is_planned_by_what_it_would_touch() -> None:
     ]
     found = touching("stop", stopped=["a", "vm"], guests=["vm"]).out.splitlines()
     assert found == ["stops: a, vm", "ends guests: vm"]
-    found = touching("stop", stopped=["a"], harms=["a: logs of vm would be lost"]).out.splitlines()
-    assert found[1:] == ["no guest ends", "refused without --force: a: logs of vm would be lost"]
+    harms = ["a: logs of vm would be lost"]
+    found = touching("stop", "--guests", "--force", stopped=["a"], harms=harms).out.splitlines()
+    assert found[1:] == ["no guest ends", "with --force: a: logs of vm would be lost"]
     assert touching("start").out == "start would change nothing\n"
 
 
+def test_a_command_that_would_be_refused_says_so_first_and_ends_as_it_would() -> None:
+    refusals = [
+        {"name": "a", "result": "refused", "message": "cannot stop a: logs of vm; --force does it"},
+        {"name": "b", "result": "refused", "message": "cannot stop b: logs of vm; --force does it"},
+    ]
+    answer = {**TOUCH, "stopped": ["a", "b"], "harms": ["a: logs of vm"], "refusals": refusals}
+    run = Run(["plan", "stop", "a", "b"], {"WouldTouch": [answer]})
+    assert plan.run(run.session) == 1
+    assert run.err == "would be refused: cannot stop a, b: logs of vm; --force does it\n"
+    assert run.out == "stops: a, b\nno guest ends\n"
+    asked = Run(["--json", "plan", "stop", "a"], {"WouldTouch": [answer]})
+    assert plan.run(asked.session) == 1
+    assert json.loads(asked.out) == answer
+
+
+def test_flags_of_a_command_want_the_command() -> None:
+    for words in (["plan", "--force"], ["plan", "--guests", "a"]):
+        with pytest.raises(UsageError, match="plan start, stop or restart"):
+            plan.run(Run(words, {}).session)
+
+
 def test_a_command_is_planned_in_json_too() -> None:
-    answer = {"stopped": ["a"], "started": [], "guests": [], "harms": []}
+    answer = {**TOUCH, "stopped": ["a"]}
     run = Run(["--json", "plan", "stop", "a"], {"WouldTouch": [answer]})
-    plan.run(run.session)
+    assert plan.run(run.session) == 0
     assert json.loads(run.out) == answer
 
 

@@ -19,7 +19,7 @@ from virtsupd.control.interface import NAME, error, supervisor_service
 from virtsupd.control.varlink import Request, load_interface
 from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
-from virtsupd.core.effects import Result
+from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Reason, ReasonKind, State
@@ -398,15 +398,24 @@ async def test_what_a_command_would_touch_is_told_with_the_guests(tmp_path: Path
     daemon.by_name[Name("vm")] = vm
     daemon.touch = Touch(stopped=(Name("vm"), WEB), started=(WEB,))
     daemon.losses = {WEB: "the lamp goes out", Name("other"): "not asked about"}
+    daemon.refusals = {(True, False): (Report(WEB, Result.REFUSED, "the lamp"),)}
     async with calling(daemon, tmp_path) as caller:
-        found = await caller.call("WouldTouch", {"verb": "restart", "names": ["www"]})
+        asked = {"verb": "restart", "names": ["www"]}
+        found = await caller.call("WouldTouch", asked)
+        refused = await caller.call("WouldTouch", {**asked, "guests": True})
+        forced = await caller.call("WouldTouch", {**asked, "guests": True, "force": True})
         bad = await caller.call("WouldTouch", {"verb": "disable", "names": ["web"]})
     assert good("WouldTouch", found) == {
         "stopped": ["vm", "web"],
         "started": ["web"],
         "guests": ["vm"],
         "harms": ["web: the lamp goes out"],
+        "refusals": [],
     }
+    assert good("WouldTouch", refused)["refusals"] == [
+        {"name": "web", "result": "refused", "message": "the lamp"}
+    ]
+    assert good("WouldTouch", forced)["refusals"] == []
     assert bad["parameters"] == {"parameter": "verb"}
     assert daemon.asked == []
 

@@ -47,6 +47,24 @@ def test_what_would_end_a_guest_is_refused_with_its_name(verb: Verb, name: str, 
     assert host.engine.service(Name(name)).wanted is (name != "vbox")
 
 
+@pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.RESTART])
+@pytest.mark.parametrize("name", ["libvirtd", "vbox", "net", "vm", "off"])
+@pytest.mark.parametrize("guests", [False, True])
+def test_a_refusal_is_told_before_in_the_words_of_the_command(
+    verb: Verb, name: str, *, guests: bool
+) -> None:
+    host = host_with_guest()
+    host.reload(*host.engine.graph.spec_by_name.values(), service("off", autostart=False))
+    host.ask(Verb.DISABLE, "off")
+    told = host.engine.refusal(verb, [Name(name)], guests=guests)
+    host.did()
+    ticket = host.ask(verb, name, guests=guests)
+    is_refused = any(words.endswith(("refused", "disabled")) for words in host.did())
+    assert told == (host.reports(ticket) if is_refused else ())
+    assert is_refused is bool(told)
+    assert host.engine.refusal(verb, [Name("gone")], guests=guests) == ()
+
+
 @pytest.mark.parametrize(("names", "guests"), [(("libvirtd", "vm"), False), (("libvirtd",), True)])
 def test_it_is_done_when_the_guests_are_named_or_included(
     names: tuple[str, ...], *, guests: bool
