@@ -153,9 +153,9 @@ def test_a_check_finds_what_libvirt_does_not_know(host: LibvirtHost) -> None:
     other.write_text(text.replace('domain = "db"', 'domain = "nowhere"\nname = "db"'))
     check = [str(COMMANDS / "virtsupd"), "--check", "--config", str(other)]
     said = host.namespaces.run(*check, is_ok=False, seconds=SECONDS).stderr
-    fault = "found 'nowhere', which libvirt does not know (qemu:///system); define it first"
+    fault = "found 'nowhere', which qemu:///system does not know; virsh define it first"
     assert [line for line in said.splitlines() if "guest" in line] == [
-        f'{other}: guest "nowhere": domain: {fault}'
+        f'warning: {other}: guest "nowhere": domain: {fault}'
     ]
 
 
