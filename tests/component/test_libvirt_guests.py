@@ -159,6 +159,28 @@ def test_a_check_finds_what_libvirt_does_not_know(host: LibvirtHost) -> None:
     ]
 
 
+def test_a_plan_finds_the_same_and_what_guests_would_miss(host: LibvirtHost, web: Guest) -> None:
+    file = host.namespaces.shared / "host.toml"
+    text = file.read_text()
+    file.write_text(f'{text}[[guest]]\ndomain = "nowhere"\nautostart = false\n')
+    unknown = host.control("plan")
+    file.write_text(text.replace("[libvirt]\n", "", 1))
+    alone = host.control("plan")
+    file.write_text(text.replace("[libvirt]\n", '[libvirt]\nunix_sock_group = "no-such"\n', 1))
+    refused = [host.control(verb, is_ok=False) for verb in ("plan", "reload")]
+    file.write_text(text)
+    assert [line for line in unknown.stderr.splitlines() if "guest" in line] == [
+        f"warning: {file}: guest \"nowhere\": domain: found 'nowhere', which qemu:///system does not "
+        "know; virsh define it first"
+    ]
+    assert f"{file}: libvirtd ends, since its table is gone" in alone.stderr
+    for found in refused:
+        assert found.returncode == 2
+        assert "libvirt.unix_sock_group: no group is named 'no-such'" in found.stderr
+    assert host.control("plan").stdout == "a reload would change nothing\n"
+    web.assert_goes_on()
+
+
 def test_an_entry_that_leaves_the_file_leaves_its_guest_alone(
     host: LibvirtHost, web: Guest
 ) -> None:
