@@ -108,6 +108,22 @@ def test_clients_are_listed_with_who_they_are(host: LibvirtHost, guest: Guest) -
     assert {c["id"] for c in listed()} == before
 
 
+def test_a_reload_of_libvirtd_reads_definitions_and_says_that_its_file_takes_a_restart(
+    host: LibvirtHost, guest: Guest
+) -> None:
+    text = (host.namespaces.shared / f"{guest.name}.xml").read_text()
+    written = host.namespaces.root / "etc/libvirt/qemu/by-hand.xml"
+    written.write_text(text.replace(f">{guest.name}<", ">by-hand<"))
+    assert "by-hand" not in host.virsh("list", "--all", "--name").split()
+    said = host.control("reload", "libvirtd").stdout
+    assert said.startswith("libvirtd has been reloaded: it has read again what is defined")
+    assert "virtsupctl restart libvirtd" in said
+    eventually(
+        lambda: "by-hand" in host.virsh("list", "--all", "--name").split(), "the new definition"
+    )
+    host.virsh("undefine", "by-hand")
+
+
 @pytest.mark.parametrize("daemon", ["libvirtd", "virtlogd", "virtlockd"])
 def test_what_a_running_daemon_logs_can_be_changed_and_put_back(
     host: LibvirtHost, daemon: str

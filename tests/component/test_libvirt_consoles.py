@@ -177,9 +177,13 @@ def test_what_has_nothing_to_lose_any_more_is_stopped_and_a_start_of_guests_then
     guests[1].start_anew()
 
 
-def test_what_is_forced_is_done(host: LibvirtHost, guests: tuple[Guest, Guest]) -> None:
+def test_what_is_forced_is_done_and_names_whose_logs_are_lost(
+    host: LibvirtHost, guests: tuple[Guest, Guest]
+) -> None:
     before = [guest.identity() for guest in guests]
-    host.control("restart", "--force", "virtlogd")
+    done = host.control("restart", "--force", "virtlogd")
+    assert "lost with virtlogd: console logs of guest" in done.stdout
+    assert guests[1].name in done.stdout
     assert [guest.identity() for guest in guests] == before
     assert all(host.virsh("domstate", guest.name) == "running" for guest in guests)
 
