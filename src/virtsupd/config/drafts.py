@@ -165,6 +165,8 @@ class TurnedOn:
     """By name of the unit: the built-in one, and what the table changes."""
     refused: dict[Name, tuple[Layer, ...]] = field(default_factory=dict)
     """What elements of arrays that were refused would have turned on, as far as that can be told."""
+    stages: dict[Name, Layer] = field(default_factory=dict)
+    """By name of a built-in target or condition: what a table changes in it, if it is pulled in."""
     built: list[Built] = field(default_factory=list)
     guarded: dict[str, str] = field(default_factory=dict)
     """By name of the service: the table whose kind guards it."""
@@ -188,9 +190,13 @@ def turned_on(
             built = _built(kind, found, KindContext(host, units, present), findings)
             result.built.append(built)
             result.guarded.update(dict.fromkeys(kind.parts().guarded, table))
+            changed = {
+                name: Layer(found[-1].file, built.changes.get(name, {}), (table,))
+                for name in (*units, *built.changes)
+            }
             for name, data in units.items():
-                changes = Layer(found[-1].file, built.changes.get(name, {}), (table,))
-                result.layers[Name(name)] = (Layer(str(unit_path(name)), data), changes)
+                result.layers[Name(name)] = (Layer(str(unit_path(name)), data), changed.pop(name))
+            result.stages.update({Name(name): layer for name, layer in changed.items()})
     return result
 
 
@@ -247,19 +253,20 @@ def make_drafts(
             drafts[name] = Draft(name, layers, is_refused=True)
             continue
         if not base and not own and name in unit_names():
-            base = built_in(name).layers
+            base = built_in(name, on).layers
         draft = Draft(name, (*base, *units.get(name, ()), *own))
         if name in of_kinds and not base and "command" not in draft.data:
             findings.problems.append(_nothing_behind(draft, kinds))
             # What else is wrong is found as if it were turned on.
-            draft = Draft(name, (*built_in(name).layers, *draft.layers))
+            draft = Draft(name, (*built_in(name, on).layers, *draft.layers))
         drafts[name] = draft
     return drafts
 
 
-def built_in(name: Name) -> Draft:
-    """Return a built-in target or condition as it is shipped."""
-    return Draft(name, (Layer(str(unit_path(name)), read_unit(name)),))
+def built_in(name: Name, on: TurnedOn) -> Draft:
+    """Return a built-in target or condition as it is shipped, and as a table may have changed it."""
+    changes = (on.stages[name],) if name in on.stages else ()
+    return Draft(name, (Layer(str(unit_path(name)), read_unit(name)), *changes))
 
 
 def _table_of(name: Name, kinds: Registry) -> str:

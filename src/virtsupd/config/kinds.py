@@ -129,7 +129,7 @@ class Built:
     """What a table becomes; for an array all faults begin with the position of an element."""
 
     changes: Mapping[str, UnitKeys]
-    """By name of the unit: keys set over the built-in ones."""
+    """By name of the unit, or of a built-in target or condition: keys set over the built-in ones."""
     services: tuple[Made, ...] = ()
     """Of an array alone: what it makes, each with another name."""
     files: tuple[GeneratedFile, ...] = ()

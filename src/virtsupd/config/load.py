@@ -157,16 +157,16 @@ class _Loading:
         drafts = make_drafts(on, units, services, self._kinds, self._findings)
         for draft in drafts.values():
             self._build(draft, host)
-        self._add_stages(host)
+        self._add_stages(on, host)
         return on
 
-    def _add_stages(self, host: HostSettings) -> None:
+    def _add_stages(self, on: TurnedOn, host: HostSettings) -> None:
         """Add built-in targets and conditions that something pulls in and nobody provides."""
         of_kinds = {name for kind in self._kinds.values() for name in kind.units}
         stages = unit_names() - of_kinds
         while missing := (_pulled_in(self._specs.values()) & stages) - self._provided():
             for name in sorted(missing):
-                self._build(built_in(Name(name)), host)
+                self._build(built_in(Name(name), on), host)
 
     def _build(self, draft: Draft, host: HostSettings) -> None:
         data, layers = draft.data, draft.layers

@@ -30,9 +30,16 @@ def _guest() -> KindParts:
     return GUEST
 
 
+def _binfmt() -> KindParts:
+    from virtsupd.services.binfmt import BINFMT  # noqa: PLC0415 - see above
+
+    return BINFMT
+
+
 KINDS: Registry = {
     "virtlog": Kind(("virtlogd",), _virtlog),
     "virtlock": Kind(("virtlockd",), _virtlock),
     "libvirt": Kind(("libvirtd",), _libvirt),
+    "qemu_binfmt": Kind(("qemu-binfmt",), _binfmt),
     "guest": Kind((), _guest, is_array=True),
 }

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 from tests.support.config_folder import Folder
 
 from virtsupd.config.drafts import (
     Draft,
     Findings,
+    TurnedOn,
     built_in,
     host_layers,
     turned_on,
@@ -49,7 +52,18 @@ def test_a_draft_knows_where_it_is_from() -> None:
 
 
 def test_a_built_in_target_is_a_draft_of_one_layer() -> None:
-    assert built_in(Name("loopback")).data["ready"]["check"] == "loopback"
+    assert built_in(Name("loopback"), TurnedOn()).data["ready"]["check"] == "loopback"
+
+
+def test_a_table_changes_a_target_only_where_something_pulls_it_in(tmp_path: Path) -> None:
+    mount = "file-system-/proc/sys/fs/binfmt_misc"
+    folder = Folder(tmp_path)
+    assert folder.service("[qemu_binfmt]\n", mount).one_shot
+    own = f'[service.own]\nprovides = ["own", "{mount}"]\n'
+    assert {spec.name for spec in folder.load("[qemu_binfmt]\n" + own).specs} == {
+        "qemu-binfmt",
+        "own",
+    }
 
 
 def test_a_kind_changes_its_unit() -> None:
