@@ -47,3 +47,17 @@ def executable(path: Path, content: bytes, mode: int = 0o755) -> Path:
     path.write_bytes(content)
     path.chmod(mode)
     return path
+
+
+def dynamic(program: bytes, loader: str) -> bytes:
+    """Return a 64-bit little-endian program of one segment, changed so that a loader has to load it."""
+    [table] = struct.unpack_from("<Q", program, 32)
+    segment = program[table : table + 56]
+    path = loader.encode() + b"\0"
+    content = bytearray(program.ljust((len(program) + 7) & ~7, b"\0"))
+    start = len(content) + 2 * 56
+    size = len(path)
+    headers = struct.pack("<IIQQQQQQ", 3, 4, start, 0, 0, size, size, 1) + segment
+    content[32:40] = struct.pack("<Q", len(content))
+    content[56:58] = struct.pack("<H", 2)
+    return bytes(content) + headers + path

@@ -61,7 +61,9 @@ def _failed(what: str, why: str, exit_code: int = 1) -> int:
 
 def json_text(facts: Mapping[str, object]) -> str:
     """Return what `--json` prints."""
-    return json.dumps(facts, ensure_ascii=False, indent=2)
+    text = json.dumps(facts, ensure_ascii=False, indent=2)
+    # What was no UTF-8 in a file's name cannot be written; as an escape it is still JSON.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def table_text(rows: Sequence[Sequence[str]]) -> str:

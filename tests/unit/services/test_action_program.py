@@ -1,3 +1,6 @@
+import json
+import os
+
 import pytest
 
 from virtsupd.errors import VirtsupdError
@@ -52,6 +55,13 @@ def test_columns_are_as_wide_as_what_is_in_them() -> None:
 
 def test_nothing_in_a_table_moves_the_cursor() -> None:
     assert table_text([("a\tb\x1b[2J\u202e", "é")]) == "a\\tb\\x1b[2J\\u202e  é"
+
+
+def test_json_of_a_name_that_is_no_text_can_be_written_and_read_again() -> None:
+    name = os.fsdecode(b"\xff")
+    text = json_text({"name": name})
+    text.encode()
+    assert json.loads(text) == {"name": name}
 
 
 def test_json_keeps_letters() -> None:
