@@ -18,7 +18,8 @@ from virtsupd.binfmt.settings import FIXED, Settings
 
 KERNEL: Final = "kernel"
 _MOST_INTERPRETERS: Final = 5
-"""So many programs the kernel goes through from one to the next, then it gives up (ELOOP)."""
+"""So often the kernel goes from one program to the next, then it gives up (ELOOP); an entry counts."""
+_TOO_DEEP: Final = "one script names the next, more often than the kernel follows"
 _QEMU_ROOTS: Final = ("/etc/qemu-binfmt", "/usr/gnemul/qemu-")
 """Where QEMU seeks a program's loader and libraries before the root: Debian's place, and its own."""
 
@@ -71,6 +72,8 @@ def explain(
     taker = next((entry for entry in fitting if entry.is_enabled and table.is_on), None)
     if taker is not None:
         _taken(found, program, taker, root)
+        if depth >= _MOST_INTERPRETERS:
+            found.problems.append(_TOO_DEEP)
     elif program.is_script:
         _script(found, program, root, table, settings, depth)
     elif is_native(program.head):
@@ -218,7 +221,7 @@ def _script(
     if not name.startswith("/"):
         found.notes.append(f"{name} is sought from the directory in which it is called")
     elif depth >= _MOST_INTERPRETERS:
-        found.problems.append("one script names the next, more often than the kernel follows")
+        found.problems.append(_TOO_DEEP)
     else:
         try:
             found.then = explain(look_at(name, root), root, table, settings, depth + 1)

@@ -1,7 +1,6 @@
 """What would become of a program, by files and a table of entries."""
 
 import os
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -51,16 +50,12 @@ def the_problem(found: Explanation) -> str:
     return problem
 
 
-def names(found: Explanation) -> Sequence[tuple[str, bool]]:
-    return found.matching
-
-
 def test_the_first_entry_that_fits_and_is_on_runs_it(tmp_path: Path) -> None:
     off = replace(entry("aarch64"), name="off", is_enabled=False)
     later = replace(entry("aarch64"), name="later")
     found = explained(tmp_path, program("aarch64"), entry("arm"), off, entry("aarch64"), later)
     assert (found.by, found.interpreter, found.flags) == ("qemu-aarch64", "/qemu", "F")
-    assert names(found) == [("off", False), ("qemu-aarch64", True), ("later", True)]
+    assert found.matching == [("off", False), ("qemu-aarch64", True), ("later", True)]
     assert found.runs
     assert found.notes == []
 
@@ -182,6 +177,14 @@ def test_scripts_that_name_each_other_end(tmp_path: Path) -> None:
         depth, last = depth + 1, last.then
     assert depth == 5
     assert "more often than the kernel follows" in last.problems[0]
+
+
+def test_an_entry_counts_as_a_step_from_one_program_to_the_next(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        executable(tmp_path / f"{number}", f"#!/{number - 1}\n".encode())
+    executable(tmp_path / "0", program("aarch64"))
+    assert explained(tmp_path, b"#!/3\n", entry("aarch64")).runs
+    assert not explained(tmp_path, b"#!/4\n", entry("aarch64")).runs
 
 
 def test_what_is_switched_off_is_named_with_the_next_step(tmp_path: Path) -> None:
