@@ -169,9 +169,9 @@ def test_a_plan_finds_the_same_and_what_guests_would_miss(host: LibvirtHost, web
     file.write_text(text.replace("[libvirt]\n", '[libvirt]\nunix_sock_group = "no-such"\n', 1))
     refused = [host.control(verb, is_ok=False) for verb in ("plan", "reload")]
     file.write_text(text)
+    fault = "found 'nowhere', which qemu:///system does not know; virsh define it first"
     assert [line for line in unknown.stderr.splitlines() if "guest" in line] == [
-        f"warning: {file}: guest \"nowhere\": domain: found 'nowhere', which qemu:///system does not "
-        "know; virsh define it first"
+        f'warning: {file}: guest "nowhere": domain: {fault}'
     ]
     assert f"{file}: libvirtd ends, since its table is gone" in alone.stderr
     for found in refused:
@@ -221,6 +221,25 @@ def test_a_guest_that_libvirt_does_not_know_starts_when_it_is_defined(host: Libv
         assert host.status("new")["state"] == "running"
         host.control("stop", "new", seconds=SECONDS)
         host.virsh("undefine", "new")
+
+
+def test_a_guest_that_runs_is_supervised_as_soon_as_it_is_declared(host: LibvirtHost) -> None:
+    """However it came to run, and for how long: what libvirt told of it before went unheard."""
+    guest = Guest(host.namespaces, "late")
+    guest.start()
+    before = guest.identity()
+    entry = '[[guest]]\ndomain = "late"\nautostart = false\n'
+    with reloaded(host, lambda whole: whole + entry):
+        eventually(lambda: host.status("late")["state"] == "running", "late is seen")
+        assert host.status("late")["wanted"] is True
+        assert guest.identity() == before
+        configuration = host.namespaces.shared / "host.toml"
+        configuration.write_text(configuration.read_text() + 'name = "renamed"\n')
+        host.control("reload")
+        eventually(lambda: host.status("renamed")["state"] == "running", "its other name")
+        assert guest.identity() == before
+        host.control("stop", "renamed", seconds=SECONDS)
+        assert host.virsh("domstate", "late") == "shut off"
 
 
 def test_a_start_ends_when_a_reload_takes_back_what_it_waits_for(

@@ -68,7 +68,10 @@ class DomainMachine(RuleBasedStateMachine):
         return (name for name in GUESTS if name in self.host.engine.names())
 
     def look(self) -> None:
-        """Tell what libvirt tells of guests that run and that nobody looks after."""
+        """Tell what libvirt tells of guests that run and that nobody looks after.
+
+        It is asked for that after each connection and each reload (`Libvirts.attend`).
+        """
         for name in sorted(self.domains() & set(self.host.engine.names())):
             found = self.host.service(name)
             if not found.is_alive and found.spec.stop.how is not GuestStop.LEAVE:

@@ -75,18 +75,23 @@ class Libvirts:
         self.on_news: Callable[[str, DomainNews], None] = _nothing
         """Told, with the URI, what happens to a domain."""
         self.on_list: Callable[[str, Mapping[str, DomainNews]], None] = _nothing
-        """Told how all domains are after each connection."""
+        """Told how all domains are, after each connection and each `attend`."""
         self.on_lost: Callable[[str, str], None] = _nothing
         """Told of each connection that is lost, and why."""
 
     def attend(self, uris: Collection[str]) -> None:
-        """Have links to these, and to no others."""
+        """Have links to these, and to no others; how their domains are is told again.
+
+        Who attends to more of them than before has not seen what already runs.
+        """
         for uri in self._libvirts.keys() - set(uris):
             libvirt = self._libvirts.pop(uri)
             libvirt.leave()
             self._tasks.start_soon(libvirt.link.close)
         for libvirt in self._libvirts.values():
-            if not libvirt.connected.is_set():
+            if libvirt.connected.is_set():
+                self._tasks.start_soon(self._list, libvirt, libvirt.changes)
+            else:
                 libvirt.link.nudge()  # it may be elsewhere now
         for uri in sorted(set(uris)):
             self._get(uri)

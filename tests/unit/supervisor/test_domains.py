@@ -1,6 +1,6 @@
 """Guests of libvirt: what is told of domains becomes what is posted of services, whoever caused it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -44,6 +44,7 @@ class Host:
     libvirt: HandLibvirt
     domains: Domains
     clock: NapClock
+    declared: dict[DomainSpec, Name]
     posted: list[Event] = field(default_factory=list)
 
     def start(self, ready: Readiness | None = None) -> None:
@@ -76,14 +77,16 @@ class Host:
 
 
 @asynccontextmanager
-async def hosting(libvirt: HandLibvirt) -> AsyncIterator[Host]:
+async def hosting(
+    libvirt: HandLibvirt, declared: Mapping[DomainSpec, Name] = PAIRS
+) -> AsyncIterator[Host]:
     async with anyio.create_task_group() as tasks:
-        clock, posted = NapClock(), list[Event]()
+        clock, posted, known = NapClock(), list[Event](), dict(declared)
         libvirts = Libvirts(lambda _uri: libvirt, clock=clock, tasks=tasks, sockets={})
         domains = Domains(
-            libvirts, declared=lambda: PAIRS, post=posted.append, clock=clock, tasks=tasks
+            libvirts, declared=lambda: known, post=posted.append, clock=clock, tasks=tasks
         )
-        yield Host(libvirt, domains, clock, posted)
+        yield Host(libvirt, domains, clock, known, posted)
         await domains.leave()
         tasks.cancel_scope.cancel()
 
@@ -271,6 +274,17 @@ async def test_a_guest_that_ran_before_virtsupd_appears() -> None:
         host.domains.attend()
         await host.until_posted(Appeared(WEB))
         assert host.news == [Appeared(WEB)]
+
+
+async def test_a_guest_that_runs_appears_when_a_reload_makes_a_service_of_it() -> None:
+    db = {DomainSpec("db1"): Name("db")}
+    async with hosting(HandLibvirt({"web1": running("web1")}), declared=db) as host:
+        host.domains.attend()
+        await host.settle()
+        assert host.news == []
+        host.declared |= PAIRS
+        host.domains.attend()
+        await host.until_posted(Appeared(WEB))
 
 
 # Ending

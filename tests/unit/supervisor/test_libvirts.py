@@ -83,6 +83,22 @@ async def test_nothing_is_asked_while_nothing_happens() -> None:
         assert len(libvirt.asked) == asked
 
 
+async def test_all_domains_are_told_again_to_who_attends_to_others() -> None:
+    libvirt, told = HandLibvirt({"web1": running("web1")}), list[str]()
+    async with linked(libvirt) as libvirts:
+        libvirts.on_list = lambda _uri, found: told.extend(found)
+        libvirts.attend([URI])
+        await anyio.wait_all_tasks_blocked()
+        assert told == ["web1"]
+        libvirts.attend([URI])
+        await anyio.wait_all_tasks_blocked()
+        assert told == ["web1"] * 2
+        libvirt.lose("it was stopped")
+        libvirts.attend([URI])
+        await anyio.wait_all_tasks_blocked()
+        assert told == ["web1"] * 2
+
+
 async def test_a_list_that_failed_is_asked_for_again() -> None:
     libvirt = HandLibvirt({"web1": running("web1")}, lists_to_fail=2)
     async with linked(libvirt) as libvirts:
