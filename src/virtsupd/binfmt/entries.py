@@ -20,8 +20,8 @@ _MOST_BYTES: Final = 1920
 _ENTRY_BYTES: Final = 4096
 _SWITCH_ON, _REMOVE = b"1", b"-1"
 
-Identity = tuple[int, int, int]
-"""Device and inode of an entry's file, and when it was made (nanoseconds)."""
+Identity = tuple[int, int]
+"""Device and inode of an entry's file. The kernel gives no inode twice, and times change with a switch."""
 
 
 class BinfmtError(VirtsupdError):
@@ -212,7 +212,7 @@ def _said(lines: Sequence[str]) -> Mapping[str, str]:
 
 def _identity(descriptor: int) -> Identity:
     status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino, status.st_ctime_ns
+    return status.st_dev, status.st_ino
 
 
 def _escaped(data: bytes) -> str:

@@ -1,0 +1,168 @@
+"""Which entries are ours: a record that is written before each entry is made, and completed after it.
+
+Entries carry no owner. One is ours if it is what the record says we made, and its file has the inode
+that it had then; or, where we died before we could look at that, if it is what we were about to make.
+In another boot or another table the record says nothing. Whoever changes it holds the lock beside it.
+"""
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from virtsupd.binfmt.entries import Entry, Identity, Registration
+from virtsupd.process.files import write_atomically
+
+FileState = tuple[int, int, int]
+"""Device and inode of a file, and when it was last changed (nanoseconds)."""
+
+_MODE: Final = 0o600
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """An entry that we made, or were about to make."""
+
+    registration: Registration
+    file: FileState
+    """The emulator's file as it was then: with the flag F the kernel holds that one."""
+    identity: Identity | None = None
+    """Of the entry; None: not known yet."""
+
+    def is_it(self, entry: Entry) -> bool:
+        """Whether that entry is this one."""
+        is_known = self.identity in (None, entry.identity)
+        return is_known and entry.is_as(self.registration)
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """How often an entry had to be made again since the service was started."""
+
+    times: int = 0
+    at: float = 0.0
+    """When last, in seconds of the wall clock."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What the file says."""
+
+    device: int
+    """Of the table that it speaks of."""
+    entries: dict[str, Owned] = field(default_factory=dict)
+    """By name of the entry."""
+    taken_off: set[str] = field(default_factory=set)
+    """Names of platforms that an operator has taken off."""
+    put_back: dict[str, PutBack] = field(default_factory=dict)
+    """By name of the platform."""
+
+    def owns(self, entry: Entry) -> bool:
+        """Whether an entry is ours."""
+        owned = self.entries.get(entry.name)
+        return owned is not None and owned.is_it(entry)
+
+
+class RecordFile:
+    """Where the record is, for a table."""
+
+    def __init__(self, path: Path, directory: Path) -> None:
+        """Speak of the table that is mounted at `directory`; the file's own directory is ours alone."""
+        self._path, self._directory = path, directory
+
+    @contextmanager
+    def locked(self) -> Iterator[Record]:
+        """Lend the record to whoever changes it or the table; what is to last, he saves.
+
+        Raises:
+            OSError: it cannot be locked, or the table is not there.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock = os.open(f"{self._path}.lock", flags, _MODE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.read()
+        finally:
+            os.close(lock)
+
+    def read(self) -> Record:
+        """Return what the record says now; an empty one if it is damaged, or of another boot or table.
+
+        Raises:
+            OSError: the table is not there.
+        """
+        empty = Record(self._directory.stat().st_dev)
+        try:
+            said = json.loads(self._path.read_text(encoding="utf-8"))
+            if (said["boot"], said["device"]) != (_boot(), empty.device):
+                return empty
+            return _record(said)
+        except FileNotFoundError:
+            return empty
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            sys.stderr.write(f"{self._path}: not understood, so that no entry is ours: {error}\n")
+            return empty
+
+    def save(self, record: Record) -> None:
+        """Write it; readers see the old one or the new one.
+
+        Raises:
+            OSError: the old one is there.
+        """
+        said = {
+            "boot": _boot(),
+            "device": record.device,
+            "entries": {name: _said(owned) for name, owned in record.entries.items()},
+            "taken_off": sorted(record.taken_off),
+            "put_back": {name: [back.times, back.at] for name, back in record.put_back.items()},
+        }
+        write_atomically(self._path, json.dumps(said).encode(), mode=_MODE)
+
+
+def _boot() -> str:
+    return _BOOT.read_text(encoding="ascii").strip()
+
+
+def _said(owned: Owned) -> dict[str, object]:
+    wanted = owned.registration
+    return {
+        "magic": wanted.magic.hex(),
+        "mask": wanted.mask.hex(),
+        "interpreter": wanted.interpreter,
+        "flags": wanted.flags,
+        "file": owned.file,
+        "identity": owned.identity,
+    }
+
+
+def _record(said: dict[str, Any]) -> Record:
+    return Record(
+        device=int(said["device"]),
+        entries={name: _owned(name, one) for name, one in said["entries"].items()},
+        taken_off=set(map(str, said["taken_off"])),
+        put_back={n: PutBack(int(times), float(at)) for n, (times, at) in said["put_back"].items()},
+    )
+
+
+def _owned(name: str, said: dict[str, Any]) -> Owned:
+    magic, mask = bytes.fromhex(said["magic"]), bytes.fromhex(said["mask"])
+    identity = said["identity"]
+    return Owned(
+        Registration(name, magic, mask, str(said["interpreter"]), str(said["flags"])),
+        _file_state(*said["file"]),
+        None if identity is None else _identity(*identity),
+    )
+
+
+def _file_state(device: int, inode: int, changed: int) -> FileState:
+    return device, inode, changed
+
+
+def _identity(device: int, inode: int) -> Identity:
+    return device, inode

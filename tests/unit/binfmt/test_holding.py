@@ -1,0 +1,62 @@
+"""What is refused or left alone, where a directory stands for the kernel's table."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.binfmt_settings import plain_table
+
+from virtsupd.binfmt.holding import Holder, HoldError
+from virtsupd.binfmt.settings import Settings
+
+
+def holder(tmp_path: Path, table: str, *platforms: str, flags: str = "FP") -> Holder:
+    record = str(tmp_path / "record.json")
+    return Holder(Settings(platforms, record, flags=flags, directory=table), lambda: 100.0)
+
+
+def content(table: str) -> dict[str, str]:
+    return {file.name: file.read_text() for file in Path(table).iterdir()}
+
+
+def test_an_entry_under_our_name_that_differs_is_not_touched_and_named(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table", "arm")
+    before = content(table)
+    with pytest.raises(HoldError, match="'arm': qemu-arm is registered by somebody else") as caught:
+        holder(tmp_path, table, "s390x", "arm", flags="F").put_all()
+    assert "interpreter /usr/bin/qemu-arm-static, flags PF" in str(caught.value)
+    assert "update-binfmts --disable qemu-arm" in str(caught.value)
+    assert content(table) == before
+
+
+def test_what_somebody_entered_just_so_serves_and_is_left(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table", "arm")
+    before = content(table)
+    held = holder(tmp_path, table, "arm")
+    held.put_all(is_start=True)
+    assert held.look().remarks == {"arm": "registered by somebody else, just so"}
+    held.take_all_away()
+    assert content(table) == before
+
+
+def test_a_missing_emulator_is_named_before_anything_is_done(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table")
+    before = content(table)
+    settings = Settings(
+        ("arm",), str(tmp_path / "record.json"), qemu=str(tmp_path), directory=table
+    )
+    with pytest.raises(HoldError, match="'arm': "):
+        Holder(settings).put_all()
+    assert content(table) == before
+
+
+def test_whoever_takes_the_same_programs_is_reported(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table", "arm")
+    (Path(table) / "other").write_text((Path(table) / "qemu-arm").read_text())
+    found = holder(tmp_path, table, "arm").look()
+    assert found.remarks["arm"].startswith("registered by somebody else")
+    (Path(table) / "qemu-arm").unlink()
+    found = holder(tmp_path, table, "arm").look(paused=["arm"])
+    assert found.missing == {"arm": "somebody keeps removing it"}
+    assert found.remarks == {
+        "arm": "other of somebody else takes its programs, too: /usr/bin/qemu-arm-static"
+    }

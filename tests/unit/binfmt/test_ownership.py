@@ -1,0 +1,98 @@
+"""The record of which entries are ours."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.binfmt_settings import plain_table, registration
+
+from virtsupd.binfmt.entries import Entry, Instance
+from virtsupd.binfmt.ownership import Owned, PutBack, Record, RecordFile
+
+ARM = registration("arm")
+FILE = (1, 2, 3)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Make a directory that stands for a table with an entry for arm."""
+    return Path(plain_table(tmp_path / "table", "arm"))
+
+
+@pytest.fixture
+def record_file(tmp_path: Path, table: Path) -> RecordFile:
+    """Give each test a record that does not exist yet."""
+    return RecordFile(tmp_path / "record.json", table)
+
+
+def arm(table: Path) -> Entry:
+    entry = Instance(table).entry("qemu-arm")
+    assert entry is not None
+    return entry
+
+
+def test_without_a_record_nothing_is_ours(record_file: RecordFile, table: Path) -> None:
+    assert not record_file.read().owns(arm(table))
+
+
+def test_what_was_saved_is_read(record_file: RecordFile, table: Path) -> None:
+    with record_file.locked() as record:
+        record.entries["qemu-arm"] = Owned(ARM, FILE, arm(table).identity)
+        record.entries["qemu-sh4"] = Owned(registration("sh4"), FILE)
+        record.taken_off.add("s390x")
+        record.put_back["arm"] = PutBack(3, 12.5)
+        record_file.save(record)
+    assert record_file.read() == record
+    assert record_file.read().owns(arm(table))
+
+
+def test_what_was_begun_and_is_as_it_was_meant_is_ours(table: Path) -> None:
+    record = Record(0, {"qemu-arm": Owned(ARM, FILE)})
+    assert record.owns(arm(table))
+    assert not record.owns(replace(arm(table), interpreter="/usr/bin/other"))
+
+
+def test_what_somebody_made_anew_is_not_ours_however_alike(table: Path) -> None:
+    record = Record(0, {"qemu-arm": Owned(ARM, FILE, arm(table).identity)})
+    assert record.owns(arm(table))
+    assert not record.owns(replace(arm(table), identity=(0, 1)))
+    assert not record.owns(replace(arm(table), interpreter="/usr/bin/other"))
+
+
+def test_an_entry_of_ours_that_is_switched_off_stays_ours(table: Path) -> None:
+    record = Record(0, {"qemu-arm": Owned(ARM, FILE, arm(table).identity)})
+    assert record.owns(replace(arm(table), is_enabled=False))
+
+
+@pytest.mark.parametrize("key", ["boot", "device"])
+def test_a_record_of_another_boot_or_table_says_nothing(
+    tmp_path: Path, record_file: RecordFile, key: str
+) -> None:
+    record_file.save(Record(record_file.read().device, {"qemu-arm": Owned(ARM, FILE)}))
+    said = json.loads((tmp_path / "record.json").read_text())
+    said[key] = "other"
+    (tmp_path / "record.json").write_text(json.dumps(said))
+    assert record_file.read().entries == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"boot": 1', '"x"'])
+def test_a_damaged_record_is_named_and_nothing_is_ours(
+    tmp_path: Path, record_file: RecordFile, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "record.json").write_text(text)
+    assert record_file.read().entries == {}
+    assert "record.json: not understood" in capsys.readouterr().err
+
+
+def test_the_record_is_for_us_alone_and_no_link_is_followed(
+    tmp_path: Path, record_file: RecordFile
+) -> None:
+    (tmp_path / "elsewhere").write_text("kept")
+    (tmp_path / "record.json").symlink_to(tmp_path / "elsewhere")
+    record_file.save(Record(0))
+    assert (tmp_path / "elsewhere").read_text() == "kept"
+    assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "record.json.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"), record_file.locked():
+        pass

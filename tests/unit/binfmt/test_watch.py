@@ -1,0 +1,54 @@
+"""What the kernel tells of directories."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from virtsupd.binfmt.watch import Watch
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    """Watch a directory that stands for the table, and one of programs."""
+    (tmp_path / "table").mkdir()
+    (tmp_path / "bin").mkdir()
+    with closing(Watch()) as watch:
+        assert watch.watch_table(tmp_path / "table")
+        watch.watch_programs({tmp_path / "bin", tmp_path / "absent"})
+        yield watch
+
+
+def test_where_nothing_happens_nothing_is_told(watch: Watch) -> None:
+    assert watch.read() == (False, False)
+    assert watch.is_told
+
+
+def test_entries_that_are_made_written_and_removed_are_told(watch: Watch, tmp_path: Path) -> None:
+    entry = tmp_path / "table/qemu-arm"
+    entry.touch()
+    assert watch.read() == (True, False)
+    entry.write_text("0")
+    assert watch.read() == (True, False)
+    entry.unlink()
+    assert watch.read() == (True, False)
+
+
+def test_a_program_that_is_replaced_is_told(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "bin/.new").write_text("x")
+    watch.read()
+    (tmp_path / "bin/.new").rename(tmp_path / "bin/qemu-arm-static")
+    assert watch.read() == (False, True)
+
+
+def test_a_directory_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
+    with closing(Watch()) as watch:
+        assert not watch.watch_table(tmp_path / "absent")
+        assert not watch.is_told
+
+
+def test_that_the_table_is_gone_is_noticed(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "table").rmdir()
+    watch.read()
+    assert not watch.is_told
