@@ -4,7 +4,6 @@ import contextlib
 import errno
 import io
 import os
-import secrets
 import shlex
 import stat
 from pathlib import Path
@@ -23,7 +22,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int, is_lasting: bool 
             stay); no temporary file is left behind.
     """
     # Strings, not Paths: every start of a service writes a file.
-    temporary = f"{path.parent}/.{path.name}.{secrets.token_hex(4)}"
+    temporary = f"{path.parent}/.{path.name}.{os.urandom(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
@@ -167,7 +166,7 @@ def _open_nameless(place: Path) -> int:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
             raise
-    name = place / f".virtsupd.{secrets.token_hex(4)}"
+    name = place / f".virtsupd.{os.urandom(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600)
     name.unlink()
