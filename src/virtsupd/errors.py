@@ -93,6 +93,10 @@ class NotReadyError(VirtsupdError):
     code = "not-ready"
 
 
+class NoVerdictError(NotReadyError):
+    """A probe could not be carried out, which says nothing of the service; the message says why."""
+
+
 class GuestError(VirtsupdError):
     """A guest host cannot tell which guests run, or cannot end one; the message says why."""
 

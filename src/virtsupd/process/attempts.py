@@ -3,7 +3,8 @@
 import anyio
 
 from virtsupd.core.spec import AgentProbe, BannerProbe, ExecProbe, HttpProbe, TcpProbe
-from virtsupd.errors import NotReadyError, SpawnError, VirtsupdError
+from virtsupd.errors import NotReadyError, NoVerdictError, SpawnError
+from virtsupd.process.domains import DomainError
 from virtsupd.process.network import (
     ImpossibleProbeError,
     attempt_banner,
@@ -58,6 +59,7 @@ async def attempt(probe: Tried, context: ProbeContext) -> None:
 
     Raises:
         NotReadyError: it failed, or took longer than the context allows one attempt.
+        NoVerdictError: libvirt could not be reached for it.
     """
     if isinstance(probe, ExecProbe):
         return await _attempt_command(probe, context)
@@ -98,8 +100,9 @@ async def _attempt_agent(context: ProbeContext) -> None:
         raise ImpossibleProbeError("there is no guest whose agent could answer")
     try:
         await context.agent(context.attempt_seconds)
-    except VirtsupdError as error:
-        raise NotReadyError(str(error)) from error
+    except DomainError as error:
+        kind = NoVerdictError if error.kind == "unreachable" else NotReadyError
+        raise kind(str(error)) from error
 
 
 async def _attempt_command(probe: ExecProbe, context: ProbeContext) -> None:

@@ -37,6 +37,11 @@ class Guest:
     said: tuple[GuestNote | None, str] | None = (None, "")
     """What its status is known to say; None: whatever an earlier virtsupd was told."""
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether libvirt is seen, and says that it runs: a probe would find nothing of one that is paused."""
+        return self.is_up and self.said == (None, "")
+
     def tell_waiting(self, text: str) -> None:
         """Say what its start waits for."""
         self.post(Told(self.name, self.generation, "waiting", text))

@@ -375,5 +375,9 @@ class Domains:
             await link.ping_agent(guest.domain.domain, seconds)
 
         return ProbeContext(
-            name=guest.name, clock=self._clock, agent=ask_agent, note=guest.tell_waiting
+            name=guest.name,
+            clock=self._clock,
+            agent=ask_agent,
+            is_judged=lambda: guest.is_judged,
+            note=guest.tell_waiting,
         )

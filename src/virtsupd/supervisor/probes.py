@@ -10,7 +10,7 @@ import anyio.lowlevel
 from virtsupd.core.effects import AwaitReady, Spawn, WatchHealth
 from virtsupd.core.events import BecameReady, HealthChanged, NeverReady
 from virtsupd.core.spec import Health, NotifyProbe
-from virtsupd.errors import NotReadyError
+from virtsupd.errors import NotReadyError, NoVerdictError
 from virtsupd.process.probe_context import ProbeContext
 from virtsupd.process.readiness import check, wait_ready
 
@@ -38,6 +38,8 @@ async def watch_health(
 ) -> None:
     """Probe at the interval of the policy and post each change, until cancelled.
 
+    An attempt without a verdict counts neither as a failure nor as a success.
+
     A watchdog is looked at when it is due: at its deadline, and then at each interval that the
     service lets pass.
     """
@@ -45,7 +47,10 @@ async def watch_health(
     with scope:
         while True:
             await context.clock.sleep(_pause(health, context))
-            why = await _attempt(health, context)
+            try:
+                why = await _attempt(health, context)
+            except NoVerdictError:
+                continue
             failures = failures + 1 if why is not None else 0
             if failures >= health.failures and is_well:
                 post(HealthChanged(effect.name, effect.generation, why))
@@ -65,11 +70,25 @@ def _pause(health: Health, context: ProbeContext) -> float:
 
 
 async def _attempt(health: Health, context: ProbeContext) -> str | None:
-    """Return what was wrong; None: healthy. The policy's time limit is the one of the attempt."""
+    """Return what was wrong; None: healthy. The policy's time limit is the one of the attempt.
+
+    Raises:
+        NoVerdictError: the service could not be judged, before or at the end.
+    """
     seconds = health.timeout_seconds
     context = replace(context, attempt_seconds=seconds or math.inf, command_seconds=seconds)
+    why = None
+    _demand_judgement(context)
     try:
         await check(health.probe, context)
+    except NoVerdictError:
+        raise
     except NotReadyError as error:
-        return str(error)
-    return None
+        why = str(error)
+    _demand_judgement(context)
+    return why
+
+
+def _demand_judgement(context: ProbeContext) -> None:
+    if not context.is_judged():
+        raise NoVerdictError(f"nobody can tell now how {context.name} is")

@@ -6,9 +6,9 @@ from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import AgentProbe, ExecProbe
-from virtsupd.errors import NotReadyError, SpawnError
+from virtsupd.errors import NotReadyError, NoVerdictError, SpawnError
 from virtsupd.process.attempts import attempt, retry
-from virtsupd.process.domains import DomainError
+from virtsupd.process.domains import DomainError, Kind
 from virtsupd.process.network import ImpossibleProbeError
 from virtsupd.process.probe_context import ProbeContext
 
@@ -78,6 +78,20 @@ async def test_pauses_between_commands_grow_to_two_seconds() -> None:
     clock = PatientClock()
     await retry(PROBE, context(*[Ended(1)] * 7, Ended(0), clock=clock))
     assert clock.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+async def test_an_agent_that_libvirt_cannot_ask_is_no_verdict() -> None:
+    kinds: list[Kind] = ["unreachable", "refused"]
+
+    async def ask(_: float) -> None:
+        raise DomainError(kinds.pop(0), "no answer")
+
+    context = ProbeContext(name=Name("web"), clock=PatientClock(), agent=ask)
+    with pytest.raises(NoVerdictError, match="no answer"):
+        await attempt(AgentProbe(), context)
+    with pytest.raises(NotReadyError, match="no answer") as caught:
+        await attempt(AgentProbe(), context)
+    assert not isinstance(caught.value, NoVerdictError)
 
 
 async def test_pauses_between_questions_to_an_agent_grow_to_five_seconds() -> None:

@@ -37,6 +37,20 @@ async def test_a_status_that_is_no_news_is_not_told() -> None:
     ]
 
 
+async def test_it_is_judged_only_while_it_is_seen_to_run() -> None:
+    one, _ = guest()
+    judged = [one.is_judged]
+    one.is_up = True
+    judged.append(one.is_judged)
+    one.tell_note(GuestNote.PAUSED)
+    judged.append(one.is_judged)
+    one.tell_note(None)
+    judged.append(one.is_judged)
+    one.tell_unseen("libvirt was lost")
+    judged.append(one.is_judged)
+    assert judged == [False, True, False, True, False]
+
+
 async def test_what_an_earlier_virtsupd_was_told_is_told_to_be_over() -> None:
     one, posted = guest()
     one.said = None

@@ -9,7 +9,14 @@ import pytest
 from tests.support.hand_libvirt import HandLibvirt, NapClock, off, running
 
 from virtsupd.core.domain import DomainSpec, GuestNote, GuestStop
-from virtsupd.core.effects import AdoptDomain, AwaitReady, EndDomain, EndWatches, StartDomain
+from virtsupd.core.effects import (
+    AdoptDomain,
+    AwaitReady,
+    EndDomain,
+    EndWatches,
+    StartDomain,
+    WatchHealth,
+)
 from virtsupd.core.events import (
     Adopted,
     Appeared,
@@ -18,6 +25,7 @@ from virtsupd.core.events import (
     Event,
     Exited,
     Gone,
+    HealthChanged,
     NeverMade,
     Spawned,
     SpawnFailed,
@@ -25,7 +33,7 @@ from virtsupd.core.events import (
 )
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
-from virtsupd.core.spec import AgentProbe, Readiness
+from virtsupd.core.spec import AgentProbe, Health, Readiness
 from virtsupd.process.domains import DomainError, DomainState
 from virtsupd.supervisor.domains import Domains
 from virtsupd.supervisor.libvirts import Libvirts
@@ -250,6 +258,26 @@ async def test_what_ended_while_libvirt_was_away_is_seen_when_it_returns() -> No
         host.libvirt.found["web1"] = off("web1")
         host.libvirt.return_()
         await host.until_posted(Exited(WEB, 1, OWN_SHUTDOWN))
+
+
+@pytest.mark.parametrize("how", ["lost", "paused", "unreachable"])
+async def test_a_guest_that_cannot_be_seen_to_run_is_not_ill(how: str) -> None:
+    """Its agent is asked often enough to have it restarted, and does not answer."""
+    async with running_guest() as host:
+        if how == "paused":
+            host.libvirt.put("web1", DomainState.PAUSED, "user")
+        elif how == "lost":
+            host.libvirt.lose("it was stopped")
+        else:
+            host.libvirt.is_up = False  # which nobody has noticed yet
+        health = Health(AgentProbe(), 5.0, failures=3)
+        host.domains.watch(WatchHealth(WEB, 1, health), host.posted.append)
+        await host.until(lambda: len(host.clock.slept) > 10)
+        assert host.news == []
+        host.libvirt.return_()
+        host.libvirt.put("web1", DomainState.RUNNING, "unpaused")
+        why = "the agent of web1 is not connected"
+        await host.until_posted(HealthChanged(WEB, 1, why))
 
 
 async def test_a_paused_guest_is_shown_as_such() -> None:

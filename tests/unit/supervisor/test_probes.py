@@ -148,6 +148,24 @@ async def test_a_watchdog_that_the_service_ended_is_no_failure() -> None:
     assert clock.slept == [10, 10]
 
 
+async def test_an_attempt_without_a_verdict_keeps_the_count() -> None:
+    scope = anyio.CancelScope()
+    clock, judged = HandClock(6, scope), [True]
+    run = command(1, 1, 1)
+    context = ProbeContext(name=WEB, clock=clock, run=run, is_judged=lambda: bool(judged))  # type: ignore[arg-type]  # a double
+    clock.wakes = {2: judged.clear, 5: lambda: judged.append(True)}
+    posted = await outcomes_of(Health(ExecProbe(("probe",)), failures=3), context, scope)
+    assert [type(event) for event in posted] == [HealthChanged]
+
+
+async def test_what_can_be_judged_no_more_when_the_probe_ends_is_not_ill() -> None:
+    scope = anyio.CancelScope()
+    clock, run, answers = HandClock(1, scope), command(1), [True, False]
+    context = ProbeContext(name=WEB, clock=clock, run=run, is_judged=lambda: answers.pop(0))  # type: ignore[arg-type]  # a double
+    assert await outcomes_of(Health(ExecProbe(("probe",)), failures=1), context, scope) == []
+    assert answers == []
+
+
 async def test_what_was_ill_under_an_earlier_virtsupd_is_told_to_be_well() -> None:
     posted: list[Posted] = []
     scope = anyio.CancelScope()
