@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 from xml.sax.saxutils import escape
@@ -136,6 +136,25 @@ def test_a_guest_that_is_a_service_which_never_saw_it_ends_politely(tmp_path: Pa
             host.control("shutdown", seconds=SECONDS)
             assert host.namespaces.wait(seconds=SECONDS) == 0
             assert "GUEST-POWERS-OFF" in log.read()
+
+
+def test_guests_end_politely_though_libvirtd_hangs(tmp_path: Path) -> None:
+    """One that is a service, and one that nobody declared: the host would cut the power of both."""
+    with host_with(tmp_path / "h", guest_timeout="50s") as host:
+        guests = [Guest(host.namespaces, name) for name in ("declared", "other")]
+        for guest in guests:
+            guest.start()
+        entry = '[[guest]]\ndomain = "declared"\n'
+        (tmp_path / "h/host.toml.d/guest.toml").write_text(entry)
+        host.control("reload")
+        host.control("wait", "--state", "running", "declared")
+        with ExitStack() as undo:
+            logs = [undo.enter_context(console(host, guest)) for guest in guests]
+            host.namespaces.signal(host.pid("libvirtd"), "STOP")
+            host.control("shutdown", seconds=90)
+            assert host.namespaces.wait() == 0
+            for log in logs:
+                assert "GUEST-POWERS-OFF" in log.read()
 
 
 def test_a_guest_that_hears_nothing_is_killed_after_its_time(tmp_path: Path) -> None:

@@ -6,21 +6,29 @@ the policy says, services among them included. One that cannot be saved is asked
 whole time once more: losing its memory is no reason to lose its disks.
 
 The guests of a host run on when it is stopped. If it is down and cannot tell of them, it is started
-once for that, whoever stopped it and whatever it failed of, unless it is disabled. One that nobody
+once for that, whoever stopped it and whatever it failed of, unless it is disabled. If it is up and
+gives no answer, it hangs: it is killed once, and comes back as after a crash. One that nobody
 started since the machine booted has no guests: this is no failure of a shutdown.
+
+One that could not tell in its time keeps the services waiting no longer. If it comes back while
+they still wait for others, it is asked after all.
 """
 
 from virtsupd.core.effects import EndGuest, FindGuests
 from virtsupd.core.events import GuestEnded, GuestsFound
 from virtsupd.core.host_scope import Guest, GuestHost, GuestState, Shutdown
+from virtsupd.core.lifecycle import Move
+from virtsupd.core.moves import move
 from virtsupd.core.names import Name
-from virtsupd.core.service import Service
+from virtsupd.core.service import Death, Service
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
 from virtsupd.core.snapshot import State
 from virtsupd.core.state import HostState
 
 _ASK_SECONDS = 60.0
 """How long a guest host may take to say which guests run, its own return from a crash included."""
+_ANSWER_SECONDS = 30.0
+"""How long one that runs may take to answer once, before it counts as hung."""
 _ASK_AGAIN_SECONDS = 1.0
 _KILL_SECONDS = 30.0
 """How long a guest may take to end when it is killed: libvirt itself goes on from TERM to KILL after
@@ -121,12 +129,42 @@ def _take_end(host: HostState, guest_host: GuestHost, event: GuestEnded) -> None
 def go_on(host: HostState, shutdown: Shutdown) -> None:
     """Give up what took too long, end those whose turn it is, ask hosts of which no guest is left."""
     for guest_host in shutdown.hosts.values():
-        _give_up_answer(host, shutdown, guest_host)
+        _await_answer(host, shutdown, guest_host)
         for guest in guest_host.guests.values():
             _give_up_end(host, shutdown, guest_host, guest)
     _end_next(host, shutdown)
     for guest_host in shutdown.hosts.values():
         _ask(host, shutdown, guest_host)
+
+
+def _await_answer(host: HostState, shutdown: Shutdown, guest_host: GuestHost) -> None:
+    service = host.services.get(guest_host.name)
+    if service is not None and service.state is State.RUNNING and not shutdown.is_overdue:
+        _reopen(guest_host, service)
+        _replace_hung(host, guest_host, service)
+    if guest_host.is_asked and host.is_past(guest_host.answer_due):
+        guest_host.answer_due = host.later(_ANSWER_SECONDS)  # it does not run, or was replaced
+    _give_up_answer(host, shutdown, guest_host)
+
+
+def _reopen(guest_host: GuestHost, service: Service) -> None:
+    """Have one asked again that could not tell, and has been started anew since."""
+    if guest_host.is_settled and guest_host.why and guest_host.asked_of != service.generation:
+        guest_host.is_settled = False
+        guest_host.due = None
+
+
+def _replace_hung(host: HostState, guest_host: GuestHost, service: Service) -> None:
+    """Kill one that runs and has not answered in its time, once; no guest ends by that."""
+    if guest_host.is_replaced or not guest_host.is_asked or not host.is_past(guest_host.answer_due):
+        return
+    guest_host.is_replaced = True
+    guest_host.is_asked = False
+    guest_host.ask_at = host.now.monotonic + _ASK_AGAIN_SECONDS
+    guest_host.due = host.later(_ASK_SECONDS)
+    service.death = Death(f"it did not say within {_ANSWER_SECONDS:g} s which guests run")
+    move(host, service, Move.UNHEALTHY)
+    move(host, service, Move.OVERDUE)
 
 
 def _give_up_answer(host: HostState, shutdown: Shutdown, guest_host: GuestHost) -> None:
@@ -185,7 +223,10 @@ def _ask(host: HostState, shutdown: Shutdown, guest_host: GuestHost) -> None:
         return
     if guest_host.ask_at is not None and guest_host.ask_at > host.now.monotonic:
         return
+    service = host.services.get(guest_host.name)
     guest_host.is_asked, guest_host.ask_at = True, None
+    guest_host.asked_of = service.generation if service is not None else 0
+    guest_host.answer_due = host.later(_ANSWER_SECONDS)
     guest_host.due = guest_host.due or host.later(_ASK_SECONDS)
     host.emit(FindGuests(guest_host.name))
 

@@ -79,8 +79,12 @@ class GuestHost:
     guests: dict[str, Guest] = field(default_factory=dict)
     is_asked: bool = False
     """It was asked which guests run, and has not answered."""
+    asked_of: int = 0
+    """The generation of its service that was asked last."""
+    answer_due: Instant | None = None
+    """When it counts as hung if it runs and has not answered."""
     due: Instant | None = None
-    """Until when its answer is waited for."""
+    """Until when its answer is waited for, however often it is asked."""
     ask_at: float | None = None
     """When it is asked again (monotonic)."""
     is_settled: bool = False
@@ -89,6 +93,8 @@ class GuestHost:
     """Why it is not known which guests run."""
     is_raised: bool = False
     """It was down, could not tell, and was started for that."""
+    is_replaced: bool = False
+    """It hung, could not tell, and was killed for that."""
 
     @property
     def has_guests(self) -> bool:

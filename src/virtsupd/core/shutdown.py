@@ -168,6 +168,8 @@ def _due(found: Shutdown) -> Iterator[float]:
 def _due_of(guest_host: GuestHost) -> Iterator[float]:
     if guest_host.ask_at is not None:
         yield guest_host.ask_at
+    if guest_host.is_asked and guest_host.answer_due is not None:
+        yield guest_host.answer_due.monotonic
     dues = [guest_host.due, *(guest.due for guest in guest_host.guests.values())]
     yield from (due.monotonic for due in dues if due is not None)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.support.pure_host import FAILED, PureHost, in_words, service, target
+from tests.support.pure_host import FAILED, PureHost, domain, in_words, service, target
 
 from virtsupd.core import processes
 from virtsupd.core.effects import ArmTimer, Finish, RememberShutdown
@@ -20,7 +20,7 @@ from virtsupd.core.events import (
 from virtsupd.core.host_scope import ROOT, Phase, ShutdownOrder
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest, ShutdownPolicy
-from virtsupd.core.spec import ServiceSpec, Stop
+from virtsupd.core.spec import Readiness, ServiceSpec, SocketProbe, Stop
 
 VIRT = Name("virt")
 
@@ -346,21 +346,79 @@ def test_a_guest_host_that_crashes_comes_back_for_its_guests() -> None:
 def test_a_guest_host_that_does_not_answer_is_asked_again_until_its_time_is_over() -> None:
     host = host_of(virt())
     host.ask(Verb.SHUTDOWN)
-    for _ in range(3):
-        assert host.did()[-1] == "find guests of virt"
+    for _ in range(60):
+        assert host.did() == ["find guests of virt"]
         host.post(GuestsFound(VIRT, why="no such socket"))
         host.pass_time(1)
-    host.pass_time(60)
     assert host.is_finished
     assert left(host) == ("guests of virt: not known which run: no such socket",)
 
 
-def test_a_guest_host_that_never_answers_is_given_up() -> None:
+def test_a_guest_host_that_hangs_is_killed_and_tells_of_its_guests_when_it_is_back() -> None:
+    host = host_of(virt(), service("web"))
+    host.stubborn.add("virt")
+    host.ask(Verb.SHUTDOWN)
+    host.did()
+    host.pass_time(29.9)
+    assert host.did() == []
+    host.pass_time(0.15)
+    assert host.did() == ["terminate virt", "kill virt"]
+    host.pass_time(1)
+    assert host.did() == ["spawn virt", "find guests of virt"]
+    host.stubborn.clear()
+    found(host, "a")
+    assert host.did() == ["shutdown guest a"]
+    ended(host, "a")
+    found(host)
+    assert left(host) == ()
+
+
+def test_a_guest_host_that_is_slow_to_start_is_not_killed_for_it() -> None:
+    host = host_of(virt(ready=Readiness(SocketProbe("sock"), 300.0)))
+    host.ready("virt")
+    host.exits("virt", FAILED)
+    host.pass_time(1)
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(35)
+    host.ready("virt")
+    host.pass_time(20)
+    assert "kill virt" not in host.did()
+    assert host.running() == ["virt"]
+
+
+def test_a_guest_host_that_never_answers_is_killed_once_and_given_up() -> None:
     host = host_of(virt())
     host.ask(Verb.SHUTDOWN)
-    host.pass_time(59)
+    host.pass_time(89)
     assert host.running() == ["virt"]
-    host.pass_time(2)
+    assert host.did().count("kill virt") == 1
+    host.pass_time(3)
+    assert left(host) == ("guests of virt: not known which run: no answer",)
+
+
+def test_a_guest_host_that_was_given_up_is_asked_when_it_is_back() -> None:
+    """As long as the services wait for a guest that is one of them."""
+    host = host_of(virt(), domain("vm", wants=["virt"], after=["virt"]))
+    host.stubborn.add("vm")
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(100)
+    assert host.running() == ["virt"]
+    host.did()
+    host.exits("virt", FAILED)
+    host.pass_time(1)
+    assert host.did() == ["terminate virt", "spawn virt", "find guests of virt"]
+    found(host, "a")
+    host.lets_go("vm")
+    assert not host.is_finished
+    ended(host, "a")
+    found(host)
+    assert left(host) == ()
+
+
+def test_a_deadline_does_not_wait_for_a_guest_host_that_hangs() -> None:
+    host = host_of(virt(), timeout_seconds=20.0)
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(21)
     assert left(host) == ("guests of virt: not known which run: no answer",)
 
 
