@@ -6,7 +6,7 @@ own, in place of the built-in unit that other tables change.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -21,10 +21,11 @@ from virtsupd.config.problems import (
     validation_problems,
 )
 from virtsupd.config.units import unit_names
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name, parse_name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One element of the array, before validation."""
 
@@ -40,7 +41,7 @@ class Entry:
         return problem_at(self.layers, tuple(keys), text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Array:
     """A whole array, as far as it is sound."""
 

@@ -1,7 +1,7 @@
 """What changed of a definition, key by key, and when each change holds."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
@@ -9,6 +9,7 @@ from virtsupd.config.generated import is_secret, settings
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.config.show import HIDDEN, definition
 from virtsupd.config.toml_text import dotted, string_text, value_text
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import ServiceSpec
 
 _OF_PROCESS: Final = """
@@ -28,7 +29,7 @@ class When(StrEnum):
     RESTART = "restart"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChangedKey:
     """One key, its old and its new value as they stand in a file; None: it is not there."""
 

@@ -29,6 +29,7 @@ from virtsupd.config.problems import (
 from virtsupd.config.settings import HostSettings
 from virtsupd.config.toml_text import dotted, value_text
 from virtsupd.config.units import name_of, read_unit, unit_names, unit_path
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name, parse_name
 from virtsupd.errors import ConfigError
 
@@ -52,7 +53,7 @@ class Findings:
         self.is_complete = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Draft:
     """One service before validation."""
 

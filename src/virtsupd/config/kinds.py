@@ -5,7 +5,7 @@ and a function that says what the table changes in the built-in units and which 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from virtsupd.config.problems import Fault
 from virtsupd.config.settings import GeneratedDirectory, GeneratedFile, HostSettings
 from virtsupd.core.domain import DomainSpec
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest
 
@@ -20,7 +21,7 @@ UnitKeys = Mapping[str, object]
 """The keys of a `[service.*]` table, as TOML holds them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KindContext:
     """What a kind may look at beside its own table."""
 
@@ -31,7 +32,7 @@ class KindContext:
     """All tables of the host file and its drop-ins."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Element:
     """One table of an array."""
 
@@ -114,7 +115,7 @@ def _no_remarks(_: Mapping[str, str]) -> Iterable[Fault]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Made:
     """A service that an element of an array makes."""
 
@@ -124,7 +125,7 @@ class Made:
     keys: UnitKeys
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Built:
     """What a table becomes; for an array all faults begin with the position of an element."""
 
@@ -152,7 +153,7 @@ class Built:
     there as long as the service of `guest_hosts` lives."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KindParts:
     """What is needed of a kind once its table is there."""
 
@@ -167,7 +168,7 @@ class KindParts:
     """Names of the services whose end the guard may have something against."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """One table and the services it turns on."""
 

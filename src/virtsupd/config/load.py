@@ -6,7 +6,7 @@ the graph is checked only when every file could be read.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -39,13 +39,14 @@ from virtsupd.config.settings import (
 )
 from virtsupd.config.units import unit_names
 from virtsupd.core.domain import DomainSpec
+from virtsupd.core.frozen import frozen
 from virtsupd.core.graph import GraphError, ServiceGraph
 from virtsupd.core.names import Name, parse_name
 from virtsupd.core.spec import ServiceSpec
 from virtsupd.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """A sound configuration."""
 

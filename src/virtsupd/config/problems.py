@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, get_args
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from virtsupd.config.toml_text import dotted, string_text, value_text
+from virtsupd.core.frozen import frozen
 
 Keys = tuple[str | int, ...]
 """A path in a table; numbers are positions in arrays, from 0."""
@@ -59,7 +59,7 @@ _HINTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostFault:
     """What programs of a built-in kind refuse on this host as it is now, as a line with file and key."""
 
@@ -68,7 +68,7 @@ class HostFault:
     """Names of those that would not start over it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layer:
     """A table as one file has it, and where in that file it stands."""
 

@@ -1,11 +1,12 @@
 """What `[host]` and `[access]` say, checked and resolved: frozen, no pydantic, for every layer above."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from virtsupd.config.problems import Fault
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import ShutdownPolicy
 
@@ -14,7 +15,7 @@ OnTerm = Literal["auto", "quit", "shutdown"]
 LogFormat = Literal["auto", "console", "json"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostSettings:
     """The `[host]` table. All paths are absolute."""
 
@@ -47,7 +48,7 @@ class HostSettings:
         return self.run_dir / "generated"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AccessRule:
     """Grants a role to one user or one group, exactly one of `uid` and `gid` being set."""
 
@@ -58,7 +59,7 @@ class AccessRule:
     """Canonical names it is limited to; None is all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AccessSettings:
     """The `[access]` table: who may connect, and as what."""
 
@@ -75,7 +76,7 @@ def _no_refusals() -> Iterable[Fault]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GeneratedFile:
     """A file that a service's table becomes; written before the service's first start."""
 
@@ -95,7 +96,7 @@ class GeneratedFile:
     May ask the host, but not the network."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GeneratedDirectory:
     """A directory that a service expects to exist; made, with its parents, before its first start."""
 

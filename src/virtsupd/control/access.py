@@ -9,10 +9,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
 from virtsupd.config.settings import AccessRule, AccessSettings
+from virtsupd.core.frozen import frozen
 from virtsupd.errors import PeerDeniedError
 
 _SO_PEERGROUPS = 59
@@ -38,7 +38,7 @@ class Role(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Peer:
     """Who is at the other end, as the kernel recorded it when the connection was made."""
 
@@ -107,7 +107,7 @@ def _matches(rule: AccessRule, peer: Peer) -> bool:
     return rule.uid is not None or rule.gid is not None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grant:
     """What one peer may do: roles, each everywhere (None) or for some services by canonical name."""
 

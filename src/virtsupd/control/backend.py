@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
 from anyio.abc import ObjectReceiveStream
@@ -12,6 +12,7 @@ from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer, Report
 from virtsupd.core.events import Verb
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_view import ShutdownView
 from virtsupd.core.snapshot import Change, ServiceSnapshot
@@ -19,7 +20,7 @@ from virtsupd.core.snapshot import Change, ServiceSnapshot
 __all__ = ["Backend", "Change", "DaemonFacts", "JobOrder", "Plan", "Touch"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DaemonFacts:
     """What virtsupd knows of itself."""
 
@@ -38,7 +39,7 @@ class DaemonFacts:
     """What a shutdown has come to; None: there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobOrder:
     """A command to be run once, at a time of the clock."""
 

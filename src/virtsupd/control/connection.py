@@ -9,13 +9,13 @@ import contextlib
 import select
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import anyio
 import anyio.lowlevel
 
 from virtsupd.control.complaints import Complaints, DefectError
 from virtsupd.control.turns import Account, Turns
+from virtsupd.core.frozen import frozen
 from virtsupd.errors import ProtocolError
 from virtsupd.process.clock import Clock
 
@@ -24,7 +24,7 @@ _MOST_SHOWN = 100
 """Characters of what a peer sent, in log lines and messages."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What one client, one user and all clients together may use."""
 

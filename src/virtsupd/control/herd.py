@@ -43,7 +43,7 @@ refused), virtsupd answers so that herd exits with 1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import zip_longest
 
 from virtsupd.control.herd_replies import (
@@ -55,6 +55,7 @@ from virtsupd.control.herd_replies import (
 )
 from virtsupd.control.sexp import Datum, Keyword, Symbol
 from virtsupd.core.events import Verb
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import RESERVED
 from virtsupd.errors import (
     ActionError,
@@ -85,7 +86,7 @@ _FORCE = frozenset({"force", "--force"})
 """What people may write after the name; herd takes an option for its own unless "--" comes first."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HerdCommand:
     """One command as it came."""
 
@@ -100,41 +101,41 @@ class HerdCommand:
     """Keyword arguments, which only `schedule` takes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RootStatus:
     """Show virtsupd and all services."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RootStart:
     """Show virtsupd, which evidently runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shutdown:
     """Stop everything, then virtsupd."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReloadConfiguration:
     """Read the configuration again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Canned:
     """What needs no knowledge: `reply` is the whole answer."""
 
     reply: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Status:
     """Show one service."""
 
     service: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """Carry out one of the engine's verbs on one service."""
 
@@ -144,7 +145,7 @@ class Ask:
     """Also if guests that run on would lose something by it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Doc:
     """Describe a service, one of its actions, or all of them."""
 
@@ -153,14 +154,14 @@ class Doc:
     """(), ("list-actions",) or ("action", NAME); anything else is an unknown keyword."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Why:
     """Explain why a service is as it is."""
 
     service: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Schedule:
     """Run a command once, at a time of the clock."""
 
@@ -170,7 +171,7 @@ class Schedule:
     """By keyword: what herd's own options became."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Act:
     """Carry out an action of the service's own."""
 

@@ -6,7 +6,8 @@ import; a mistake in the text is a defect of ours and raises ValueError.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from virtsupd.core.frozen import frozen
 
 _TOKEN = re.compile(r"\s+|#[^\n]*|(?P<token>[A-Za-z][\w.]*|->|\[\]|[?:,()])")
 
@@ -20,21 +21,21 @@ class MismatchError(ValueError):
         self.path = path
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Optional:
     """A value that may be null or missing."""
 
     element: "Type"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Array:
     """A list of one type."""
 
     element: "Type"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Struct:
     """An object with these fields and no others."""
 
@@ -45,7 +46,7 @@ Type = str | Optional | Array | Struct
 """A string is the name of a basic type (bool, int, float, string, object) or of a type of the interface."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MethodType:
     """What a method takes and gives."""
 
@@ -53,7 +54,7 @@ class MethodType:
     reply: Struct
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interface:
     """One interface: its name, the text it was read from, and what the text declares."""
 

@@ -1,14 +1,14 @@
 """What a reload of the configuration would do, or has done: the same words for both."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from virtsupd.config.difference import ChangedKey
 from virtsupd.core.forecast import Fate
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """What becomes of one service."""
 
@@ -36,7 +36,7 @@ class Step:
     """What guests that run on would lose by it, which is refused without --force."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """A reload of the configuration: what stops first, then what starts, each in order."""
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from virtsupd.core.frozen import frozen
 from virtsupd.errors import ProtocolError
 
 DEFAULT_LIMIT_BYTES = 64 * 1024
@@ -21,21 +22,21 @@ DEFAULT_MAX_DEPTH = 64
 DEFAULT_MAX_DATA = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Symbol:
     """A symbol, by its name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keyword:
     """A keyword, by its name without the `#:`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pair:
     """A list with a tail that is not a list: `(5 . 7)` is Pair((5,), 7).
 

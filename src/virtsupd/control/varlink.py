@@ -6,7 +6,6 @@ call that cannot be answered gets an error reply, and the connection goes on.
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -14,6 +13,7 @@ from virtsupd.control.access import Grant, Role
 from virtsupd.control.connection import Connection
 from virtsupd.control.idl import Interface, MismatchError, parse_interface
 from virtsupd.control.rendered import Parts, dumps
+from virtsupd.core.frozen import frozen
 from virtsupd.errors import ProtocolError, VirtsupdError
 
 SERVICE = "org.varlink.service"
@@ -36,7 +36,7 @@ class CallError(VirtsupdError):
         self.parameters = parameters or {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """One message of a client."""
 
@@ -47,7 +47,7 @@ class Call:
     oneway: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A call whose parameters fit the interface, by a peer who may make it."""
 
@@ -61,7 +61,7 @@ class Request:
     """Waits for the next turn on the event loop: to be awaited between pieces of long work."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Method:
     """What answers a method: the role a peer needs somewhere, and the coroutine that does it."""
 
@@ -72,7 +72,7 @@ class Method:
     """Whether it may wait for something; otherwise all its work counts as the caller's share."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Service:
     """An interface with its methods, and how its errors are told."""
 

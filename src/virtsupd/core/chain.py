@@ -16,10 +16,10 @@ link, named by each of them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from virtsupd.core.explain import HoldKind, goes_first, hold, snapshot, stops_after
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.outlook import Next, joined, what_next
 from virtsupd.core.service import Service
@@ -27,7 +27,7 @@ from virtsupd.core.snapshot import Reason, ReasonKind, ServiceSnapshot, State
 from virtsupd.core.state import HostState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Link:
     """One service of a chain of causes."""
 
@@ -71,7 +71,7 @@ _TROUBLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Explanation:
     """Why a service is as it is: its own link first, each other one behind what it is a cause of."""
 

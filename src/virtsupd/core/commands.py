@@ -1,12 +1,12 @@
 """Commands in progress: what each would stop, when it is refused, and when it is answered."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from virtsupd.core import timing
 from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import Asked, Verb
 from virtsupd.core.explain import IS_DISABLED, HoldKind, hold, reason
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.snapshot import State
@@ -21,7 +21,7 @@ _DONE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Touch:
     """What a command about services would do now, by canonical name."""
 

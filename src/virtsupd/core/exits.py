@@ -1,6 +1,6 @@
 """How a process ended, as a type instead of a bare number."""
 
-from dataclasses import dataclass
+from virtsupd.core.frozen import frozen
 
 _SIGNALS = [
     "HUP",
@@ -37,7 +37,7 @@ _SIGNALS = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExitStatus:
     """Exit code or signal; both None when the kernel no longer tells (an adopted process)."""
 

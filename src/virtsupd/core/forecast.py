@@ -6,11 +6,11 @@ started and stopped first, and what would follow of that by itself once it has c
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
 from enum import StrEnum
 
 from virtsupd.core import reload
 from virtsupd.core.events import Reloaded
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.settle import settle
@@ -39,7 +39,7 @@ class Fate(StrEnum):
     """Nothing of it starts or stops; what changed of its definition, if anything, holds at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forecast:
     """What becomes of one service, and of what it belongs with."""
 

@@ -17,10 +17,10 @@ smaller rank, so a pass in rank order sees causes before consequences.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.spec import ServiceSpec
 from virtsupd.errors import ConfigError, UnknownServiceError
@@ -38,7 +38,7 @@ class GraphError(ConfigError):
     code = "bad-graph"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServiceGraph:
     """A sound set of services with its edges resolved. Keys and values are canonical names."""
 

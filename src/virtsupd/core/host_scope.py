@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from virtsupd.core.events import Instant
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd
 
@@ -25,7 +26,7 @@ class Phase(StrEnum):
     SERVICES = "services"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShutdownOrder:
     """What a successor has to know of a shutdown to go on with it."""
 

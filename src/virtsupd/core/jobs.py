@@ -1,10 +1,10 @@
 """What is known of a timer and its jobs: frozen facts, for the engine, a successor and `status`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import TimerSpec
 
 
@@ -17,7 +17,7 @@ class Phase(StrEnum):
     """Its process has ended or is told to; what is left of it is awaited."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """The one run of a timer's command that is under way."""
 
@@ -28,7 +28,7 @@ class Job:
     phase: Phase = Phase.SPAWNING
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobRun:
     """A job that has ended. Times are wall clock."""
 
@@ -37,7 +37,7 @@ class JobRun:
     ended: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Firings:
     """How far a timer's firings are dealt with; kept beyond a boot."""
 
@@ -62,7 +62,7 @@ def _never(_timer: TimerSpec, _at: float) -> float | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Calendar:
     """Answers when timers fire: a port, since time zones are files of the host."""
 

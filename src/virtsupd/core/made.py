@@ -5,12 +5,13 @@ tells whether the one in force would make another process; the few facts beside 
 the rest of such a run depends on.
 """
 
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from virtsupd.core.domain import DomainSpec
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import LogSpec, PidFileProbe, Probe, ProcessSpec, ServiceSpec, Stop
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ LOST = ProcessSpec(("unknown",), LogSpec(""))
 _DIGEST_BYTES = 12
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Made:
     """The definition of a process, in short."""
 

@@ -1,11 +1,10 @@
 """When a service that ended by itself is started again, and when no more."""
 
-from dataclasses import dataclass
-
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import Respawn
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RespawnRecord:
     """The respawns of one service so far. Times are monotonic seconds, oldest first."""
 

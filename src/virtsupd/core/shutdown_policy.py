@@ -1,8 +1,9 @@
 """How guests and services are ended when the host goes down: what the configuration says of it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
+
+from virtsupd.core.frozen import frozen
 
 
 class GuestEnd(StrEnum):
@@ -16,7 +17,7 @@ class GuestEnd(StrEnum):
     """At once, as if the power were cut."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunningGuest:
     """A guest that is no service, as its host tells of it."""
 
@@ -28,7 +29,7 @@ class RunningGuest:
     """None: as `[host]` says."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShutdownPolicy:
     """How a shutdown ends guests and services, where a guest has no policy of its own."""
 

@@ -1,8 +1,8 @@
 """What a shutdown has come to, frozen: what it waits for, and until when."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from virtsupd.core.frozen import frozen
 from virtsupd.core.guests import services_left
 from virtsupd.core.host_scope import Guest, GuestHost, GuestState, Phase, Shutdown
 from virtsupd.core.names import Name
@@ -12,7 +12,7 @@ from virtsupd.core.snapshot import State
 from virtsupd.core.state import HostState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiting:
     """One guest or service that ends, and when it is no longer waited for."""
 
@@ -28,7 +28,7 @@ class Waiting:
     is_guest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShutdownView:
     """What a shutdown has come to. Times are wall clock."""
 

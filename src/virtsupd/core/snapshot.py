@@ -1,10 +1,10 @@
 """What `status` shows of one service, frozen: facts of the engine at one moment."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from virtsupd.core.domain import GuestNote
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.frozen import frozen
 from virtsupd.core.jobs import Job, JobRun
 from virtsupd.core.names import Name
 from virtsupd.core.spec import ServiceSpec
@@ -35,7 +35,7 @@ class ReasonKind(StrEnum):
     HELD = "held"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reason:
     """Why, as a kind for programs and a sentence for people."""
 
@@ -47,7 +47,7 @@ class Reason:
     """The services it is about: what is waited for, what is missing."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExitRecord:
     """One end of the service's process."""
 
@@ -56,7 +56,7 @@ class ExitRecord:
     """Wall clock."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimerView:
     """What a timer is up to. Times are wall clock."""
 
@@ -76,7 +76,7 @@ class TimerView:
     """When the job that is under way is ended for its time, or, if it is being ended, killed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServiceSnapshot:
     """One service at one moment. Times are wall clock; lists are newest first."""
 
@@ -128,7 +128,7 @@ class ServiceSnapshot:
         return self.reason is not None and self.reason.kind is ReasonKind.FAILED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """One change of a service: what `watch` shows a line of."""
 

@@ -6,11 +6,12 @@ edges, policies) holds at once. Durations are seconds, sizes bytes.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
 from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 
 
@@ -35,12 +36,12 @@ class HostCheck(StrEnum):
     UDEV = "udev"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotifyProbe:
     """The service says READY=1 on its NOTIFY_SOCKET (sd_notify(3))."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FdProbe:
     """The service writes a newline to a descriptor it was started with (as s6 and dinit have it)."""
 
@@ -50,21 +51,21 @@ class FdProbe:
     """Environment variable that tells the child the number."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PidFileProbe:
     """A file holds the pid of a process of this service, which from then on is its leader."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SocketProbe:
     """A Unix socket at `path` listens and is held by a process of this service."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TcpProbe:
     """A TCP connection is accepted."""
 
@@ -72,7 +73,7 @@ class TcpProbe:
     host: str = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BannerProbe:
     """A connection is accepted and what it sends first matches `expect` (a regular expression).
 
@@ -86,7 +87,7 @@ class BannerProbe:
     send: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpProbe:
     """A GET of `url` (http only) answers with one of `statuses`."""
 
@@ -94,26 +95,26 @@ class HttpProbe:
     statuses: tuple[int, ...] = (200, 201, 202, 203, 204)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExecProbe:
     """A command exits 0. It runs as the service's user, in its cgroup, with its environment."""
 
     command: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogLineProbe:
     """A line of the service's output, written since this start, matches `pattern`."""
 
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExitProbe:
     """The process ends with a success code: the readiness of one-shots."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MountProbe:
     """Something of type `file_system` (any, if None) is mounted at `path`."""
 
@@ -121,14 +122,14 @@ class MountProbe:
     file_system: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PathProbe:
     """`path` exists."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostProbe:
     """A fact of the host holds."""
 
@@ -137,7 +138,7 @@ class HostProbe:
     """Take it for granted (`[host] networking = "assume"`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentProbe:
     """The guest agent of a libvirt domain answers."""
 
@@ -160,7 +161,7 @@ Probe = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Readiness:
     """When a start counts as done. `probe` None: as soon as the process exists."""
 
@@ -169,7 +170,7 @@ class Readiness:
     """From the spawn; 0 waits for ever."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Health:
     """A probe repeated while the service runs."""
 
@@ -181,7 +182,7 @@ class Health:
     on_failure: Literal["restart", "degrade"] = "restart"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Respawn:
     """How a service that ended by itself is started again.
 
@@ -199,7 +200,7 @@ class Respawn:
     """One that ended with a success code is finished, until it is started by a command."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stop:
     """How a service is ended: `signal`, then KILL after `delay_seconds`."""
 
@@ -210,7 +211,7 @@ class Stop:
     """Of a libvirt domain, in place of signal and mode; it is destroyed after the delay."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reload:
     """How a running service takes over a changed configuration: a signal, or a command that exits 0."""
 
@@ -221,7 +222,7 @@ class Reload:
     """Digests of what it then reads again of the files that are written for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """One resource limit, in setrlimit(2)'s units; None is infinity."""
 
@@ -231,7 +232,7 @@ class Limit:
     hard: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SocketSpec:
     """A listening socket that virtsupd holds and passes to the service (sd_listen_fds(3))."""
 
@@ -246,7 +247,7 @@ class SocketSpec:
     backlog: int = 128
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogSpec:
     """Where output goes and how it is rotated."""
 
@@ -264,7 +265,7 @@ class LogSpec:
     mode: int = 0o640
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessSpec:
     """All that makes the process. Equal specs make equal processes."""
 
@@ -298,7 +299,7 @@ class ProcessSpec:
     """Digests of what it reads once of the files that are written for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimerSpec:
     """When the process of a service runs: the service is running while armed, the process is a job."""
 
@@ -318,7 +319,7 @@ class TimerSpec:
     """A job that runs longer is stopped and has failed; 0 waits for ever."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActionSpec:
     """An extra command of a service, for `virtsupctl ACTION NAME` and herd."""
 
@@ -331,7 +332,7 @@ class ActionSpec:
     """It does more than a service's operator may."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServiceSpec:
     """One service of the graph. Names in edges are provisions, not yet resolved."""
 

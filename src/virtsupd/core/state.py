@@ -15,6 +15,7 @@ from virtsupd.core.effects import (
     Result,
 )
 from virtsupd.core.events import Instant, Timer, Verb
+from virtsupd.core.frozen import frozen
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.host_scope import Shutdown
 from virtsupd.core.jobs import FRESH, NO_TIMERS, Calendar, Firings
@@ -25,7 +26,7 @@ from virtsupd.core.spec import ServiceSpec
 from virtsupd.core.ticket import Ticket
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remembered:
     """What was kept of a service from an earlier virtsupd."""
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -19,6 +19,7 @@ from virtsupd.core.chain import Explanation
 from virtsupd.core.commands import Touch
 from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Change, ServiceSnapshot
 from virtsupd.core.spec import ServiceSpec
@@ -43,7 +44,7 @@ _WRONG_USAGE = 64
 """EX_USAGE of sysexits.h: an action's way to say that its arguments are wrong. 2 says too much else."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beginning:
     """What holds from the start of virtsupd to its end."""
 

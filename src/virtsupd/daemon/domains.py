@@ -1,12 +1,12 @@
 """Guests of libvirt, put together: links that are processes, over the supervisor's graph."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
 from virtsupd.core.domain import DomainSpec
+from virtsupd.core.frozen import frozen
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.process.clock import Clock
 from virtsupd.process.plan import Spawner
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from virtsupd.supervisor.domains import Domains
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Processes:
     """Makes them, and waits for them."""
 

@@ -1,7 +1,6 @@
 """What processes were made from, and what that differs in from a new configuration, key by key."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from virtsupd.config.difference import ChangedKey, When, changed_keys, changed_settings, is_changed
@@ -9,13 +8,14 @@ from virtsupd.config.load import Loaded
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.control.plan import Step
 from virtsupd.core.engine import Engine
+from virtsupd.core.frozen import frozen
 from virtsupd.core.made import Made, made_from
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.spec import ServiceSpec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Definition:
     """All that a service is made from."""
 

@@ -1,13 +1,12 @@
 """What virtsupd knows of itself from the program that it was before."""
 
-from dataclasses import dataclass
-
+from virtsupd.core.frozen import frozen
 from virtsupd.process.inheritance import Inheritance
 from virtsupd.process.limits import started_with
 from virtsupd.process.own_notify import OwnNotify
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Past:
     """What does not begin anew when virtsupd becomes another program."""
 

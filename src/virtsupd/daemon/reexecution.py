@@ -16,6 +16,7 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from virtsupd.control.server import ControlServer
+from virtsupd.core.frozen import frozen
 from virtsupd.daemon.ending import Ending
 from virtsupd.errors import ReexecError, ReexecutingError, VirtsupdError
 from virtsupd.process.own_notify import OwnNotify
@@ -44,7 +45,7 @@ _TURNS = 5
 """Of the loop, from what a probe reads to the event that it posts."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Estate:
     """What is left to the new program."""
 

@@ -2,12 +2,13 @@
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import anyio
 
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import StopMode
 from virtsupd.errors import SpawnError
 from virtsupd.process.clock import Clock
@@ -20,7 +21,7 @@ _READ_BYTES = 65536
 _READS_PER_TURN = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommandOutcome:
     """How a command ended and what it said."""
 

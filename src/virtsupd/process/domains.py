@@ -1,10 +1,10 @@
 """Domains as libvirt tells of them, and the port to whoever speaks with libvirt."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from virtsupd.core.frozen import frozen
 from virtsupd.errors import VirtsupdError
 
 Kind = Literal["no-such-domain", "unreachable", "denied", "refused", "failed"]
@@ -38,7 +38,7 @@ class DomainState(StrEnum):
     """Libvirt knows no such domain."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DomainNews:
     """How a domain is, and why."""
 

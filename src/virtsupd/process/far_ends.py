@@ -11,8 +11,8 @@ import stat
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
+from virtsupd.core.frozen import frozen
 from virtsupd.process import netlink
 from virtsupd.process.lives import all_pids
 
@@ -29,7 +29,7 @@ _INODE = struct.Struct("=I")
 _STANDARD = (2, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FarEnds:
     """The processes at other ends."""
 

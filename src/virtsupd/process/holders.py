@@ -7,15 +7,16 @@ Everything here is one look; what it saw may have changed when it returns.
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from virtsupd.core.frozen import frozen
 
 _ACCEPTS = 0x10000  # __SO_ACCEPTCON in the flags column of /proc/net/unix: listen(2) was called
 _TCP_LISTEN = "0A"
 _UDP_UNCONNECTED = "07"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Holder:
     """A process that has a socket open."""
 

@@ -10,10 +10,10 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from os.path import realpath
 from pathlib import Path
 
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import HostCheck
 from virtsupd.process import netlink
 from virtsupd.process.holders import is_running, unix_listeners
@@ -33,7 +33,7 @@ UDEV_SOCKET = "/run/udev/control"
 _UDEV_DAEMONS = ("systemd-udevd", "udevd")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mount:
     """One line of the mount table."""
 

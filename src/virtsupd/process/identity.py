@@ -3,13 +3,13 @@
 import grp
 import os
 import pwd
-from dataclasses import dataclass
 
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import ProcessSpec
 from virtsupd.errors import SpawnError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credentials:
     """The identity of a process, and what its environment says about it."""
 

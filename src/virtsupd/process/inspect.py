@@ -5,14 +5,15 @@ psutil is imported by the first request: it costs 6 ms, and no service waits for
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from virtsupd.core.frozen import frozen
 
 if TYPE_CHECKING:
     import psutil
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessFacts:
     """One process at one moment."""
 

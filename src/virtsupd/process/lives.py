@@ -6,18 +6,18 @@ epoch in which both were counted: a boot of the machine, and a pid namespace in 
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from virtsupd.core.exits import ExitStatus, from_wait_status
+from virtsupd.core.frozen import frozen
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _PARENT, _GROUP, _SESSION, _THREADS, _STARTED, _STATUS = 1, 2, 3, 17, 19, 49
 """Places in /proc/PID/stat, counted from the state on."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Life:
     """One process, and no other that has or had its pid."""
 

@@ -4,9 +4,9 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from virtsupd.core.frozen import frozen
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.files import open_own
 
@@ -17,7 +17,7 @@ class LeftBehindError(VirtsupdError):
     code = "left-behind"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Made:
     """One file, known again by its inode: what somebody put in its place since is not ours."""
 

@@ -11,9 +11,9 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from virtsupd.core.frozen import frozen
 from virtsupd.errors import SpawnError
 
 MESSAGE_BYTES = 4096
@@ -26,7 +26,7 @@ _MAX_DESCRIPTORS = 253  # SCM_MAX_FD: the kernel lets no message carry more
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4 * _MAX_DESCRIPTORS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotifyMessage:
     """One datagram: who sent it, as the kernel says, and its NAME=value lines.
 

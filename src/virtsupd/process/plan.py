@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import Limit, ProcessSpec
 from virtsupd.errors import SpawnError
 from virtsupd.process.capabilities import require_capabilities
@@ -13,7 +13,7 @@ from virtsupd.process.identity import Credentials, is_own, resolve_credentials
 from virtsupd.process.limits import check_limit, with_started_nofile
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpawnPlan:
     """Everything a `Spawner` needs to make one process. Descriptors stay the caller's."""
 
@@ -40,7 +40,7 @@ class SpawnPlan:
     """A file, open for writing (`status_file.open_status`), that is to say how the child ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Child:
     """A process that was made and has begun its program: the leader of its own session and group."""
 

@@ -22,12 +22,12 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import anyio.lowlevel
 
+from virtsupd.core.frozen import frozen
 from virtsupd.errors import ReexecError
 
 HANDOVER_VERSION = 1
@@ -40,7 +40,7 @@ _TURNS = 3
 byte is seen, the call is made ready, the call is made."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Handover:
     """What a program that becomes another one leaves to it."""
 

@@ -10,11 +10,11 @@ import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Self
 
 import anyio
 
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.clock import Clock
@@ -32,7 +32,7 @@ _FIRST_LOOK_AGAIN_SECONDS = 0.02
 _LAST_LOOK_AGAIN_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remains:
     """What is left of a service, as its supervisor knows it at one moment."""
 

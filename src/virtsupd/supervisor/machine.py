@@ -6,12 +6,12 @@ the interpreter could ask for later, except what a next start uses again.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from virtsupd.core.effects import Adopt, AwaitReady, Kill, RunReload, Spawn, Terminate, WatchHealth
 from virtsupd.core.events import Event
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Stop
 from virtsupd.process.lives import Life
@@ -23,7 +23,7 @@ Post = Callable[[Event], None]
 OnExit = Callable[[ExitStatus], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What was found of a start that an earlier virtsupd made."""
 

@@ -1,10 +1,11 @@
 """One start of a service, as far as a successor has to know it to find its processes."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
+from virtsupd.core.frozen import frozen
 from virtsupd.core.spec import LogSpec, StopMode
 from virtsupd.process.cgroup import Cgroup
 from virtsupd.process.lives import Life, group_lives, is_alive, led_group, life_of
@@ -15,7 +16,7 @@ _LOG = asdict(_NO_LOG)
 """What is not written, because it is so mostly."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """Where the processes of one start are. Pids and times are those of one epoch."""
 
