@@ -118,6 +118,13 @@ class DomainMachine(RuleBasedStateMachine):
     def turns_deaf(self, name: str) -> None:
         self.host.stubborn.add(name)
 
+    @rule()
+    def libvirt_goes_or_returns(self) -> None:
+        if self.host.unasked is None:
+            self.host.loses_libvirt()
+        else:
+            self.host.finds_libvirt()
+
     @rule(seconds=st.sampled_from([1.0, 40.0, 301.0]))
     def time_passes(self, seconds: float) -> None:
         self.host.pass_time(seconds)

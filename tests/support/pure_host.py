@@ -55,6 +55,7 @@ from virtsupd.core.events import (
     Instant,
     NeverMade,
     NeverReady,
+    Reached,
     Reloaded,
     ReloadEnded,
     Spawned,
@@ -210,6 +211,8 @@ class PureHost:
     """Services that ignore the stop signal."""
     unkillable: set[str] = field(default_factory=set)
     """Services that not even KILL ends."""
+    unasked: dict[Name, EndDomain] | None = None
+    """What libvirt is to end when it returns; None: it is there."""
     reload_fails: str | None = None
     """What reload commands end with."""
     held_reloads: bool = False
@@ -398,6 +401,16 @@ class PureHost:
         if not found.is_done:
             self.post(Exited(Name(name), found.generation, KILLED))
         self.post(Gone(Name(name), found.generation))
+
+    def loses_libvirt(self) -> None:
+        """Let guests not be ended until libvirt returns."""
+        self.unasked = {}
+
+    def finds_libvirt(self) -> None:
+        """Let libvirt end what it was to end meanwhile."""
+        unasked, self.unasked = self.unasked or {}, None
+        for effect in unasked.values():
+            self.post(*self._end_domain(effect))
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock, firing what becomes due, in order."""
@@ -606,10 +619,14 @@ class PureHost:
         is_deaf = name in self.stubborn and effect.how is not GuestStop.DESTROY
         if effect.how is GuestStop.LEAVE or found is None or found.generation != generation:
             yield Gone(name, generation)
-        elif name not in self.unkillable and not is_deaf:
-            del self.processes[name]
-            yield Exited(name, generation, POWERED_OFF)
-            yield Gone(name, generation)
+        elif self.unasked is not None:
+            self.unasked[name] = effect
+        else:
+            yield Reached(name, generation, is_reached=True)
+            if name not in self.unkillable and not is_deaf:
+                del self.processes[name]
+                yield Exited(name, generation, POWERED_OFF)
+                yield Gone(name, generation)
 
     def _is_there(self, name: Name) -> bool:
         """Whether what should have a process has one that lives."""

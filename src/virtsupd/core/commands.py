@@ -191,7 +191,7 @@ def _overdue(ticket: Ticket, service: Service) -> str | None:
     """Say why a service that is on its way should have arrived; None if it may take its time."""
     name = service.spec.name
     if service.is_stuck:
-        return _stuck_text(name)
+        return f"{name}: {service.stuck_text}"
     if not service.is_late or ticket.verb is Verb.WAIT:
         return None
     seen = f": {service.not_ready_because}" if service.not_ready_because else ""
@@ -213,12 +213,8 @@ def _superseded(name: Name, by: str) -> Report:
 def _stuck(service: Service) -> Report | None:
     if service.is_stuck:
         name = service.spec.name
-        return Report(name, Result.FAILED, _stuck_text(name))
+        return Report(name, Result.FAILED, f"{name}: {service.stuck_text}")
     return None
-
-
-def _stuck_text(name: Name) -> str:
-    return f"{name}: its processes are still there after SIGKILL"
 
 
 def _why_not_started(host: HostState, ticket: Ticket, service: Service) -> Report | None:

@@ -74,7 +74,10 @@ class AdoptDomain:
 
 @dataclass(frozen=True, slots=True)
 class EndDomain:
-    """End a guest in this way, or leave it. Answer: Exited if it ran, and Gone."""
+    """End a guest in this way, or leave it.
+
+    Answer: Reached once libvirt can be asked, which may take its time; Exited if it ran, and Gone.
+    """
 
     name: Name
     generation: int

@@ -148,6 +148,15 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """Libvirt can be asked to end a guest, whose time begins by that; or cannot after all, and was not."""
+
+    name: Name
+    generation: int
+    is_reached: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """A timer armed by the engine is due."""
 
@@ -288,6 +297,7 @@ Event = (
     | NeverReady
     | Exited
     | Gone
+    | Reached
     | Fired
     | HealthChanged
     | Told

@@ -189,7 +189,7 @@ def _why_stopping(service: Service) -> Reason | None:
     if service.denied:
         return Reason(ReasonKind.DEGRADED, f"cannot be ended: {service.denied}")
     if service.is_stuck:
-        return Reason(ReasonKind.DEGRADED, "its processes are still there after SIGKILL")
+        return Reason(ReasonKind.DEGRADED, service.stuck_text)
     if service.death is not None:
         return Reason(ReasonKind.WAITING, f"{service.death.text}; ends what it left behind")
     return None

@@ -160,10 +160,11 @@ def _send_end(host: HostState, service: Service) -> None:
     domain = service.origin.domain
     if domain is None:
         host.emit(Terminate(service.spec.name, service.generation, stop))
+        host.arm(service, Timer.STOP_DELAY, stop.delay_seconds)
     else:
         how = stop.how or GuestStop.SHUTDOWN
+        _await_libvirt(host, service)
         host.emit(EndDomain(service.spec.name, service.generation, domain, how))
-    host.arm(service, Timer.STOP_DELAY, stop.delay_seconds)
 
 
 def _escalate(host: HostState, service: Service) -> None:
@@ -180,8 +181,37 @@ def _kill(host: HostState, service: Service) -> None:
         host.emit(Kill(name, service.generation, service.stop))
         host.arm(service, Timer.STOP_DELAY, _KILL_PATIENCE_SECONDS)
     else:
+        _await_libvirt(host, service)
         host.emit(EndDomain(name, service.generation, domain, GuestStop.DESTROY))
+
+
+def _await_libvirt(host: HostState, service: Service) -> None:
+    service.due = None
+    host.cancel(service.spec.name, Timer.STOP_DELAY)
+
+
+def time_end(host: HostState, service: Service, *, is_reached: bool) -> None:
+    """Let the time that a guest of libvirt's has to end begin when libvirt can be asked to end it.
+
+    Who could not be asked is not destroyed for it. In a shutdown of the host that is overdue all
+    that begun goes on.
+    """
+    if service.state is not State.STOPPING:
+        return
+    if is_reached and service.due is None:
+        patience = _DESTROY_PATIENCE_SECONDS if service.kills else service.stop.delay_seconds
+        host.arm(service, Timer.STOP_DELAY, patience)
+    elif not is_reached and not (host.shutdown is not None and host.shutdown.is_overdue):
+        _await_libvirt(host, service)
+
+
+def end_at_last(host: HostState, service: Service) -> None:
+    """End in the hardest way, and after its time give up, what a shutdown waits for no longer."""
+    if not service.kills:
+        move(host, service, Move.OVERDUE)
+    if service.due is None:
         host.arm(service, Timer.STOP_DELAY, _DESTROY_PATIENCE_SECONDS)
+        host.touched.add(service.spec.name)
 
 
 def end_again(host: HostState, service: Service) -> None:

@@ -247,6 +247,8 @@ def _next_of_end(host: HostState, service: Service) -> Next:
     at = service.due.wall if service.due is not None else None
     if service.is_stuck:
         text = "nothing more can be done until the kernel lets its processes go"
+        if service.origin.domain is not None:
+            text = "is destroyed as soon as libvirt does it"
         return Next(NextKind.ENDS, text, then=then)
     return Next(NextKind.ENDS, _end_in_words(service), at=at, then=then)
 
@@ -256,6 +258,8 @@ def _end_in_words(service: Service) -> str:
     if service.origin.domain is not None:
         is_destroyed = service.kills or stop.how is GuestStop.DESTROY
         how = "is destroyed" if is_destroyed else f"is ending ({stop.how or GuestStop.SHUTDOWN})"
+        if service.due is None:
+            return f"{how} when libvirt can be asked"
         return f"{how}; what is left {'counts as stuck' if service.kills else 'is destroyed'}"
     if service.kills:
         return "is ending on SIGKILL; what is left counts as stuck"

@@ -21,6 +21,7 @@ from virtsupd.core.events import (
     HealthChanged,
     NeverMade,
     NeverReady,
+    Reached,
     ReloadEnded,
     Spawned,
     SpawnFailed,
@@ -31,7 +32,7 @@ from virtsupd.core.events import (
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Phase
 from virtsupd.core.lifecycle import Move
-from virtsupd.core.moves import move
+from virtsupd.core.moves import move, time_end
 from virtsupd.core.service import Death, Rest, RestKind, Service
 from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.state import HostState
@@ -46,6 +47,7 @@ ServiceEvent = (
     | NeverReady
     | Exited
     | Gone
+    | Reached
     | Fired
     | HealthChanged
     | Told
@@ -68,7 +70,7 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
             _gone(host, service)
         case Fired():
             _fired(host, service, event.timer)
-        case HealthChanged() | Told() | ReloadEnded():
+        case HealthChanged() | Told() | Reached() | ReloadEnded():
             _heard(host, service, event)
         case _:
             assert_never(event)
@@ -253,12 +255,16 @@ def _fired(host: HostState, service: Service, timer: Timer) -> None:
             assert_never(timer)
 
 
-def _heard(host: HostState, service: Service, event: HealthChanged | Told | ReloadEnded) -> None:
+def _heard(
+    host: HostState, service: Service, event: HealthChanged | Told | Reached | ReloadEnded
+) -> None:
     match event:
         case Told():
             _told(host, service, event)
         case HealthChanged():
             _health_changed(host, service, event.why)
+        case Reached():
+            time_end(host, service, is_reached=event.is_reached)
         case ReloadEnded():
             _reload_ended(host, service, event)
         case _:

@@ -54,6 +54,7 @@ class View:
     is_alive: bool = False
 
 
+_NOT_DESTROYED = "libvirt has not destroyed it"
 _CHANGES_KEPT = 30
 _EXITS_KEPT = 10
 _FAILURES_KEPT = 10
@@ -77,7 +78,7 @@ class Service:
     adopted_at: float | None = None
     """When its process was taken over from an earlier virtsupd (wall clock); None: we made it."""
     due: Instant | None = None
-    """When the present start fails, or the present stop goes on with KILL; None: never."""
+    """When the present start fails, or the present stop goes on with KILL; None: never, or libvirt cannot be asked yet."""
     is_overdue: bool = False
     """Whether the present start has taken longer than it may, and was not ended for that."""
     wanted: bool = False
@@ -164,6 +165,12 @@ class Service:
     def is_stuck(self) -> bool:
         """Whether its processes are still there though KILL was sent: nothing more can be done."""
         return self.state is State.STOPPING and self.kills > 1
+
+    @property
+    def stuck_text(self) -> str:
+        """Say what is stuck, if it is."""
+        is_domain = self.origin.domain is not None
+        return _NOT_DESTROYED if is_domain else "its processes are still there after SIGKILL"
 
     @property
     def is_late(self) -> bool:

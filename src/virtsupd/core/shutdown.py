@@ -21,7 +21,7 @@ from virtsupd.core.effects import Answer, ArmTimer, CancelTimer, Finish, Remembe
 from virtsupd.core.events import Fired, GuestEnded, GuestsFound, Timer
 from virtsupd.core.host_scope import ROOT, GuestHost, GuestState, Phase, Shutdown, ShutdownOrder
 from virtsupd.core.lifecycle import Move
-from virtsupd.core.moves import move
+from virtsupd.core.moves import end_at_last, move
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.core.state import HostState
@@ -142,8 +142,8 @@ def _kill_services(host: HostState, found: Shutdown) -> None:
             continue
         if service.is_up:
             move(host, service, Move.STOP)
-        if service.state is State.STOPPING and not service.kills:
-            move(host, service, Move.OVERDUE)
+        if service.state is State.STOPPING:
+            end_at_last(host, service)
 
 
 def _arm(host: HostState, found: Shutdown) -> None:
@@ -223,7 +223,7 @@ def finish(host: HostState) -> None:
 def _left(host: HostState, found: Shutdown) -> Iterator[str]:
     for name in sorted(host.services):
         if host.services[name].is_stuck:
-            yield f"{name}: its processes are still there after SIGKILL"
+            yield f"{name}: {host.services[name].stuck_text}"
     yield from found.order.left
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from virtsupd.core.domain import DomainSpec, GuestNote
-from virtsupd.core.events import Told
+from virtsupd.core.events import Reached, Told
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Readiness
 from virtsupd.supervisor.domain_work import Post
@@ -49,6 +49,10 @@ class Guest:
     def tell_denied(self, text: str) -> None:
         """Say why it does not end."""
         self.post(Told(self.name, self.generation, "denied", text))
+
+    def tell_reached(self, is_reached: bool) -> None:
+        """Say that libvirt can be asked to end it, or cannot after all."""
+        self.post(Reached(self.name, self.generation, is_reached))
 
     def tell_note(self, note: GuestNote | None) -> None:
         """Say what is remarkable about it, if that is news; None: nothing is."""

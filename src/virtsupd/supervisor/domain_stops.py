@@ -1,7 +1,7 @@
 """Ending a domain: asked politely, again and again, or at once; libvirt may be away meanwhile."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 import structlog
@@ -32,14 +32,18 @@ class DomainStop:
     clock: Clock
     note: Callable[[str], None]
     """Told why it does not end."""
+    reached: Callable[[bool], None]
+    """Told that libvirt can be asked, whose answer was heard; and that it cannot after all, if it went
+    away before it took anything. So nobody is destroyed, after a delay, who was never asked."""
+    _is_reached: bool = field(default=False, init=False)
+    _has_taken: bool = field(default=False, init=False)
+    """Libvirt has answered to what was asked of the guest."""
 
     async def run(self) -> None:
         """Return when the domain has ended; when cancelled, what was asked of it stands."""
         pause = _ASK_AGAIN_SECONDS
         if self.how is GuestStop.DESTROY:
             pause = _DESTROY_AGAIN_SECONDS
-        else:
-            await self.begun.wait()
         while True:
             await self.libvirts.connected(self.domain.uri, self.note)
             try:
@@ -47,8 +51,10 @@ class DomainStop:
                     return
             except DomainError as error:
                 if error.kind == "unreachable":
+                    self._tell(is_reached=False)
                     await self.clock.sleep(LOST_SECONDS)
                     continue
+                self._tell(is_reached=True)
                 self.note(str(error))
                 if self.how is GuestStop.SAVE:
                     text = "guest cannot be saved, and is asked to power off"
@@ -60,18 +66,35 @@ class DomainStop:
     async def _attempt(self, link: DomainLink) -> bool:
         """Ask once; return whether it has ended."""
         domain = self.domain.domain
+        await self._await_begin(link)
         try:
             await self._ask(domain, link)
+            self._has_taken = True
             await self.begun.wait()
         except DomainError as error:
+            self._has_taken = self._has_taken or error.kind != "unreachable"
             if error.kind != "unreachable" and await _is_off(domain, link):
                 return True
             raise
         return await _is_off(domain, link)
 
+    async def _await_begin(self, link: DomainLink) -> None:
+        """Wait for what is under way of the start, as long as the time to end allows."""
+        if self.how is not GuestStop.DESTROY and not self.begun.is_set():
+            await link.domains()
+            self._tell(is_reached=True)
+            await self.begun.wait()
+
+    def _tell(self, *, is_reached: bool) -> None:
+        if is_reached is not self._is_reached and not (self._has_taken and self._is_reached):
+            self._is_reached = is_reached
+            self.reached(is_reached)
+
     async def _ask(self, domain: str, link: DomainLink) -> None:
         """Ask in the way of the policy; a paused guest hears nothing, and loses nothing if it is saved."""
-        if self.how is not GuestStop.DESTROY and await _is_paused(domain, link):
+        is_paused = self.how is not GuestStop.DESTROY and await _is_paused(domain, link)
+        self._tell(is_reached=True)
+        if is_paused:
             await link.save(domain)
             return
         match self.how:

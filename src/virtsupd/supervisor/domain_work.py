@@ -40,7 +40,10 @@ class DomainWork(Protocol):
         ...
 
     def end(self, effect: EndDomain, post: Post) -> None:
-        """End a guest, in a harder way than before if it is asked again: Exited if it ran, and Gone."""
+        """End a guest, in a harder way than before if it is asked again.
+
+        Reached once libvirt can be asked; Exited if it ran, and Gone.
+        """
         ...
 
     def has(self, name: Name) -> bool:

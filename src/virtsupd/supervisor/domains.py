@@ -343,6 +343,7 @@ class Domains:
                 begun=guest.begun,
                 clock=self._clock,
                 note=guest.tell_denied,
+                reached=guest.tell_reached,
             )
             await stop.run()
             self._take(guest, await self._look(guest))

@@ -26,8 +26,10 @@ from virtsupd.core.effects import (
 from virtsupd.core.events import (
     Appeared,
     BecameReady,
+    Booted,
     Defined,
     GuestsFound,
+    Reached,
     Spawned,
     SpawnFailed,
     Told,
@@ -470,6 +472,69 @@ def test_a_guest_ends_in_the_way_of_its_policy_and_is_destroyed_after_its_delay(
     assert (host.result(ticket), host.state("web")) == ("done", "stopped")
 
 
+def test_a_guest_that_libvirt_cannot_ask_has_all_its_time_when_it_can() -> None:
+    host = host_of(domain("web", stop=Stop(delay_seconds=60, how=GuestStop.ACPI)))
+    host.stubborn.add("web")
+    host.loses_libvirt()
+    ticket = host.stop("web")
+    host.pass_time(100_000)
+    assert (host.did(), host.state("web")) == (["acpi guest web"], "stopping")
+    assert next_of(host) == "is ending (acpi) when libvirt can be asked"
+    host.finds_libvirt()
+    host.pass_time(59)
+    assert host.did() == []
+    assert next_of(host) == "is ending (acpi); what is left is destroyed"
+    host.loses_libvirt()
+    host.pass_time(1)
+    assert host.did() == ["destroy guest web"]
+    host.pass_time(100_000)
+    assert (ticket in host.answers, next_of(host)) == (
+        False,
+        "is destroyed when libvirt can be asked",
+    )
+    host.finds_libvirt()
+    assert host.result(ticket) == "done"
+
+
+def test_a_guest_that_could_not_be_asked_after_all_is_not_destroyed_for_it() -> None:
+    host = host_of(domain("web", stop=Stop(delay_seconds=60)))
+    host.stubborn.add("web")
+    host.stop("web")
+    generation = host.service("web").generation
+    host.pass_time(59)
+    host.post(Reached(WEB, generation, is_reached=False))
+    host.pass_time(100_000)
+    assert host.did() == ["shutdown guest web"]
+    host.post(*[Reached(WEB, generation, is_reached=True)] * 2)
+    host.pass_time(60)
+    assert host.did()[0] == "destroy guest web"
+
+
+def test_a_guest_that_libvirt_does_not_destroy_is_said_to_be_stuck() -> None:
+    host = host_of(domain("web"))
+    host.unkillable.add("web")
+    ticket = host.stop("web")
+    host.pass_time(360)
+    assert host.reports(ticket)[0].message == "web: libvirt has not destroyed it"
+    assert host.reason("web") == "degraded: libvirt has not destroyed it"
+    assert next_of(host) == "is destroyed as soon as libvirt does it"
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_shutdown_does_not_wait_for_libvirt_longer_than_for_all_else(*, is_late: bool) -> None:
+    host = host_of(domain("web", stop=Stop(delay_seconds=60)), timeout_seconds=200)
+    host.stubborn.add("web")
+    if is_late:
+        host.stop("web")
+    host.loses_libvirt()
+    host.pass_time(60)
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(199)
+    assert not host.is_finished
+    host.pass_time(61)
+    assert host.is_finished
+
+
 def test_a_guest_that_is_left_runs_on() -> None:
     host = host_of(domain("web", stop=Stop(how=GuestStop.LEAVE)))
     assert host.result(host.stop("web")) == "done"
@@ -533,8 +598,24 @@ def test_a_successor_goes_on_with_a_stop() -> None:
     host = host_of(domain("web"))
     host.stubborn.add("web")
     host.stop("web")
+    host.pass_time(100)
     heir = host.successor()
     assert heir.did() == ["adopt guest web", "shutdown guest web"]
+    heir.pass_time(200)
+    assert (heir.did(), heir.state("web")) == (["destroy guest web"], "stopped")
+
+
+def test_a_successor_of_a_stop_that_waits_for_libvirt_waits_on() -> None:
+    host = host_of(domain("web"))
+    host.stubborn.add("web")
+    host.loses_libvirt()
+    host.stop("web")
+    heir = host.successor(boot=False)
+    heir.loses_libvirt()
+    heir.post(Booted())
+    heir.pass_time(100_000)
+    assert heir.did() == ["adopt guest web", "shutdown guest web"]
+    heir.finds_libvirt()
     heir.pass_time(300)
     assert (heir.did(), heir.state("web")) == (["destroy guest web"], "stopped")
 

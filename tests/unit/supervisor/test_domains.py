@@ -27,6 +27,7 @@ from virtsupd.core.events import (
     Gone,
     HealthChanged,
     NeverMade,
+    Reached,
     Spawned,
     SpawnFailed,
     Told,
@@ -67,8 +68,8 @@ class Host:
 
     @property
     def news(self) -> list[Event]:
-        """All that was posted but words for status and why, and which domains there are."""
-        return [event for event in self.posted if not isinstance(event, Told | Defined)]
+        """All that was posted but words for status and why, and what there is of libvirt and domains."""
+        return [event for event in self.posted if not isinstance(event, Told | Defined | Reached)]
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         with anyio.fail_after(DEADLINE_SECONDS):
@@ -404,8 +405,9 @@ async def test_an_end_waits_for_libvirt() -> None:
         host.end()
         await host.settle()
         assert host.news == []
+        assert Reached(WEB, 1, is_reached=True) not in host.posted
         host.libvirt.return_()
-        await host.until_posted(Gone(WEB, 1))
+        await host.until_posted(Reached(WEB, 1, is_reached=True), Gone(WEB, 1))
 
 
 async def test_a_start_that_waits_for_libvirt_is_taken_back_by_a_stop() -> None:
