@@ -191,9 +191,10 @@ domain_probes = st.one_of(
 
 @st.composite
 def guests(draw: st.DrawFn) -> spec.ServiceSpec:
-    name = draw(names)
+    name, how = draw(names), draw(st.sampled_from(GuestStop))
+    on_failure = st.just("degrade" if how is GuestStop.LEAVE else "restart")
     healths_of_guests = st.builds(
-        spec.Health, domain_probes, positive, positive, on_failure=st.just("restart")
+        spec.Health, domain_probes, positive, positive, on_failure=on_failure
     )
     return spec.ServiceSpec(
         name,
@@ -204,7 +205,7 @@ def guests(draw: st.DrawFn) -> spec.ServiceSpec:
         ready=spec.Readiness(draw(st.none() | domain_probes), draw(seconds)),
         health=draw(st.none() | healths_of_guests),
         respawn=draw(st.none() | respawns.filter(lambda respawn: respawn.delay_seconds >= 1)),
-        stop=spec.Stop(delay_seconds=draw(seconds), how=draw(st.sampled_from(GuestStop))),
+        stop=spec.Stop(delay_seconds=draw(seconds), how=how),
         autostart=draw(st.booleans()),
         is_guest=True,
         actions=draw(st.lists(actions, max_size=1).map(tuple)),

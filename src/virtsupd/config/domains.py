@@ -55,6 +55,7 @@ def domain_faults(table: ServiceTable) -> Iterator[Fault]:
         yield from _respawn_faults(table.respawn)
     if table.stop is not None:
         yield from _stop_faults(table.stop)
+        yield from _restart_faults(table, table.stop)
 
 
 def domain_spec(table: DomainTable) -> DomainSpec:
@@ -93,3 +94,10 @@ def _respawn_faults(respawn: RespawnTable) -> Iterator[Fault]:
 def _stop_faults(stop: StopTable) -> Iterator[Fault]:
     for key in sorted({"signal", "mode"} & stop.model_fields_set):
         yield ("stop", key), "means nothing for a guest of libvirt, which how says how to end"
+
+
+def _restart_faults(table: ServiceTable, stop: StopTable) -> Iterator[Fault]:
+    is_restarted = table.health is not None and table.health.on_failure == "restart"
+    if is_restarted and stop.how == "leave":
+        text = "found 'restart', which cannot end a guest with stop.how = 'leave'; use 'degrade'"
+        yield ("health", "on_failure"), text

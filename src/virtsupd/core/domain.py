@@ -28,6 +28,8 @@ class GuestNote(StrEnum):
     SUSPENDED = "suspended by the guest"
     """It sleeps, its memory kept."""
     POWERING_OFF = "the guest powers off"
+    ARRIVING = "comes from another host, or from its saved state"
+    """It is paused until it has: libvirt does not tell which."""
     UNSEEN = "not seen"
     """Libvirt cannot be asked about it."""
 

@@ -63,13 +63,15 @@ class AdoptDomain:
     """Take over a guest that ran, or was being started, under an earlier virtsupd.
 
     Answer, once libvirt tells: Adopted; or Exited if it ended meanwhile, NeverMade if it was only
-    being started.
+    being started, SpawnFailed if it was only arriving from another host and did not.
     """
 
     name: Name
     generation: int
     domain: DomainSpec
     was_running: bool
+    """It was seen to run, be it ready or not."""
+    was_arriving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ class SpawnFailed:
     stage: str
     message: str
     is_permanent: bool
+    is_elsewhere: bool = False
+    """A guest of libvirt's was on its way to this host and is no more: it may run where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ class Exited:
     name: Name
     generation: int
     status: ExitStatus
+    is_elsewhere: bool = False
+    """A guest of libvirt's was migrated, or was about to be: it may run on another host."""
 
 
 @dataclass(frozen=True, slots=True)

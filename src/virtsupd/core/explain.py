@@ -38,6 +38,7 @@ _REST_KINDS = {
     RestKind.FAILED: ReasonKind.FAILED,
     RestKind.FINISHED: ReasonKind.FINISHED,
     RestKind.NOT_NEEDED: ReasonKind.NOT_NEEDED,
+    RestKind.ELSEWHERE: ReasonKind.FINISHED,
 }
 
 

@@ -246,10 +246,16 @@ def _after_end(host: HostState, service: Service) -> None:
         host.cancel(name, Timer.JOB_DEADLINE)
     if service.is_removed or service.spec.transient:
         _vanish(host, service, death.text if death is not None else "stopped")
-    elif death is not None and host.is_wanted(service) and service.enabled:
+    elif death is not None and _is_followed_up(host, service, death):
         _rest_or_respawn(host, service, death)
     if has_sockets and (not host.is_wanted(service) or service.rest is not None):
         host.emit(Release(name))
+
+
+def _is_followed_up(host: HostState, service: Service, death: Death) -> bool:
+    """Whether something has to be noted: where a guest went is, also of one that nobody wants now."""
+    is_elsewhere = death.rest is not None and death.rest.kind is RestKind.ELSEWHERE
+    return is_elsewhere or (host.is_wanted(service) and service.enabled)
 
 
 def _rest_or_respawn(host: HostState, service: Service, death: Death) -> None:
@@ -257,7 +263,7 @@ def _rest_or_respawn(host: HostState, service: Service, death: Death) -> None:
     if death.rest is None:
         _respawn(host, service, death)
     if service.rest is not None:
-        service.rests_as = service.definition.fingerprint
+        service.rests_as = service.rest_mark
     if service.rest is not None and service.rest.kind is RestKind.FAILED:
         host.announce(service.spec.name, "service failed")
 

@@ -143,6 +143,9 @@ def _next_of_rest(host: HostState, service: Service) -> Next:
         return Next(NextKind.STAYS, text, command=("start", name))
     if service.is_undefined:
         return Next(NextKind.STARTS, "starts when libvirt has its domain (virsh define)")
+    if service.is_elsewhere:
+        text = "stays down until it runs here again, or somebody starts it by its own name"
+        return Next(NextKind.NEEDS_COMMAND, text, command=("start", name))
     text = "stays down until somebody starts it, or what needs it"
     return Next(NextKind.NEEDS_COMMAND, text, command=("start", name))
 
@@ -165,7 +168,9 @@ def _next_of_held(host: HostState, service: Service, found: Hold) -> Next:
 
 
 def _next_of_start(service: Service) -> Next:
-    probe, due = service.origin.probe, service.due
+    probe, due, domain = service.origin.probe, service.due, service.origin.domain
+    if service.note is GuestNote.ARRIVING and domain is not None:
+        return _next_of_guest(service.note, quote(domain.domain))
     if not probe:
         return Next(NextKind.BECOMES_READY, "runs as soon as its process is there")
     text = f"runs when {'its process has ended well' if probe == 'exit' else 'it is ready'}"
@@ -211,6 +216,10 @@ def _next_of_guest(note: GuestNote, domain: str) -> Next:
             text = f"sleeps until something wakes it: virsh dompmwakeup {domain}"
         case GuestNote.POWERING_OFF:
             text = "ends by itself"
+        case GuestNote.ARRIVING:
+            text = (
+                f"runs as soon as it is here; if it was saved while paused: virsh resume {domain}"
+            )
         case GuestNote.UNSEEN:
             text = "runs on, as far as is known; what became of it is seen when libvirt is back"
         case _:

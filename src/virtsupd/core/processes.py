@@ -65,7 +65,7 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
         case BecameReady() | NeverReady():
             _probe_ended(host, service, event)
         case Exited():
-            _exited(host, service, event.status)
+            _exited(host, service, event.status, is_elsewhere=event.is_elsewhere)
         case Gone():
             _gone(host, service)
         case Fired():
@@ -120,6 +120,8 @@ def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed
         return
     service.is_undefined = event.is_permanent and service.origin.domain is not None
     rest = Rest(RestKind.FAILED, text) if event.is_permanent else None
+    if event.is_elsewhere:
+        rest = Rest(RestKind.ELSEWHERE, event.message)
     service.death = Death(text, rest)
     # One that was running could not be looked for; whatever is left of it is nobody's to end.
     is_running = service.state is State.RUNNING
@@ -162,7 +164,7 @@ def _looked_for(host: HostState, service: Service, event: Adopted | NeverMade) -
     elif _was_seen(service) and service.state is State.STARTING and service.origin.forks:
         _start_failed(host, service, "its first process has ended, and no other is left")
     elif _was_seen(service):
-        _exited(host, service, ExitStatus())
+        _exited(host, service, ExitStatus(), is_elsewhere=False)
     else:
         restore.start_anew(host, service)
 
@@ -174,7 +176,7 @@ def _was_seen(service: Service) -> bool:
     return service.is_up and (service.state is State.RUNNING or service.pid is not None)
 
 
-def _exited(host: HostState, service: Service, status: ExitStatus) -> None:
+def _exited(host: HostState, service: Service, status: ExitStatus, *, is_elsewhere: bool) -> None:
     made = service.origin
     is_unknown = status == ExitStatus()
     if service.is_done:
@@ -194,7 +196,10 @@ def _exited(host: HostState, service: Service, status: ExitStatus) -> None:
     if service.state is State.STARTING and is_success and made.one_shot:
         move(host, service, Move.COMPLETED)
         return
-    if service.state is not State.STOPPING:
+    if is_elsewhere:
+        # Also in a restart: what it is to be started again from may run on another host.
+        service.death = Death(str(status), Rest(RestKind.ELSEWHERE, str(status)))
+    elif service.state is not State.STOPPING:
         service.death = _death(host, service, status)
     host.announce(service.spec.name, "service exited")
     move(host, service, Move.DIED)

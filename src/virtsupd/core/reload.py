@@ -13,7 +13,7 @@ from virtsupd.core.effects import AwaitReady, EndWatches
 from virtsupd.core.graph import GraphError, ServiceGraph
 from virtsupd.core.moves import arm_deadline, end_watches, tell_to_reload, watch_health
 from virtsupd.core.names import Name
-from virtsupd.core.service import Service
+from virtsupd.core.service import KEPT_RESTS, Service
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import ServiceSpec
 from virtsupd.core.state import HostState
@@ -127,7 +127,7 @@ def _replace_spec(host: HostState, name: Name, spec: ServiceSpec) -> bool:
     if service is None:
         return host.add(spec).enabled and spec.autostart
     returns = service.is_removed or (spec.autostart and not service.spec.autostart)
-    if spec != service.spec:
+    if spec != service.spec and not _rests_on(service, spec):
         host.clear_failure(service)
     old, service.spec = service.spec, spec
     service.is_removed = False
@@ -139,6 +139,12 @@ def _replace_spec(host: HostState, name: Name, spec: ServiceSpec) -> bool:
     if is_watched and not _asks_a_replacement(service, old):
         _watch_anew(host, service)
     return returns and spec.autostart
+
+
+def _rests_on(service: Service, spec: ServiceSpec) -> bool:
+    """Whether a guest that ended well, or runs elsewhere, did so as the guest that it still is."""
+    is_same = spec.domain is not None and spec.domain == service.spec.domain
+    return is_same and service.rest is not None and service.rest.kind in KEPT_RESTS
 
 
 def _await_anew(host: HostState, service: Service) -> None:

@@ -19,6 +19,7 @@ from copy import copy
 from dataclasses import replace
 
 from virtsupd.core import timing
+from virtsupd.core.domain import GuestNote
 from virtsupd.core.effects import Adopt, AdoptDomain, ArmTimer, AwaitReady
 from virtsupd.core.events import Adopted, Timer
 from virtsupd.core.jobs import FRESH
@@ -87,7 +88,11 @@ def _put(host: HostState, spec: ServiceSpec, service: Service) -> Service:
     found.enabled = known.enabled if known is not None else True
     found.firings = known.firings if known is not None else FRESH
     found.fires_at = found.wakes_at = None
-    if found.rest is not None and found.rests_as != found.definition.fingerprint:
+    # An older version noted the fingerprint, whatever the kind of rest.
+    if found.rest is not None and found.rests_as not in (
+        found.rest_mark,
+        found.definition.fingerprint,
+    ):
         found.clear_failure()  # as a reload of the changed definition would have
     host.services[spec.name] = found
     return found
@@ -100,9 +105,11 @@ def adopt(host: HostState) -> None:
         name, process = service.spec.name, service.spec.process or LOST
         domain = service.origin.domain
         if domain is not None:
-            was_running = service.state is not State.STARTING
+            was_running = service.state is not State.STARTING or service.pid is not None
+            was_arriving = service.note is GuestNote.ARRIVING
             _arm_again(host, service)
-            host.emit(AdoptDomain(name, service.generation, domain, was_running))
+            generation = service.generation
+            host.emit(AdoptDomain(name, generation, domain, was_running, was_arriving))
         else:
             host.emit(Adopt(name, service.generation, process))
         if service.state is State.RUNNING and service.job is None and not service.is_done:

@@ -18,6 +18,12 @@ class RestKind(StrEnum):
     FAILED = "failed"
     FINISHED = "finished"
     NOT_NEEDED = "not needed"
+    ELSEWHERE = "elsewhere"
+    """A guest of libvirt's that may run on another host: only a start by its own name has it here."""
+
+
+KEPT_RESTS = (RestKind.FINISHED, RestKind.ELSEWHERE)
+"""Those of a guest of libvirt's that stand whatever a reload changes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +283,22 @@ class Service:
         if self.origin.is_timer:
             return self.job is not None
         return self.is_alive and not self.origin.is_stage
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it rests since it may run on another host."""
+        return self.rest is not None and self.rest.kind is RestKind.ELSEWHERE
+
+    @property
+    def rest_mark(self) -> str:
+        """What names all of the definition that its rest is about.
+
+        A guest that has finished, or runs elsewhere, does so whatever is changed of it here.
+        """
+        domain, rest = self.spec.domain, self.rest
+        if domain is not None and rest is not None and rest.kind in KEPT_RESTS:
+            return f"{domain.uri} {domain.domain}"
+        return self.definition.fingerprint
 
     @property
     def is_done(self) -> bool:

@@ -125,7 +125,8 @@ def _is_kept_down(service: Service) -> bool:
 def _ask_up(host: HostState, event: Asked, ticket: Ticket) -> None:
     closure = host.graph.closure(event.names)
     for name in closure:
-        host.clear_failure(host.services[name])
+        if name in event.names or not host.services[name].is_elsewhere:
+            host.clear_failure(host.services[name])
     for name in event.names:
         host.services[name].death = None
     _change(host, ticket.displaced, wanted=False, who=event.who)
@@ -146,7 +147,8 @@ def _set_enabled(host: HostState, names: Iterable[Name], *, enabled: bool) -> No
         service = host.services[name]
         service.enabled = enabled
         if enabled:
-            host.clear_failure(service)
+            if not service.is_elsewhere:
+                host.clear_failure(service)
             if not service.is_alive:
                 timing.begin_anew(host, service)
         host.dirty.add(name)

@@ -13,7 +13,15 @@ from virtsupd.libvirtlink.backend import OnLost, OnNews
 from virtsupd.libvirtlink.guests import qemu_of, run_dir_of
 from virtsupd.libvirtlink.messages import KEEPALIVE, LinkError, News, state_and_reason
 
-_STOPPED = {0: "shutdown", 1: "destroyed", 2: "crashed", 3: "migrated", 4: "saved", 5: "failed"}
+_STOPPED = {
+    0: "shutdown",
+    1: "destroyed",
+    2: "crashed",
+    3: "migrated",
+    4: "saved",
+    5: "failed",
+    6: "from snapshot",
+}
 """virDomainEventStoppedDetailType: why a domain that libvirt forgot at its end was stopped."""
 _LOST = {
     libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "the connection broke",

@@ -87,6 +87,21 @@ STATES = {
 }
 _REASONS = {
     1: {1: "booted", 2: "migrated", 3: "restored", 4: "from snapshot", 5: "unpaused"},
+    3: {
+        1: "user",
+        2: "migration",
+        3: "save",
+        4: "dump",
+        5: "i/o error",
+        6: "watchdog",
+        7: "from snapshot",
+        8: "shutting down",
+        9: "snapshot",
+        10: "crashed",
+        11: "starting up",
+        12: "post-copy",
+        13: "post-copy failed",
+    },
     5: {
         1: "shutdown",
         2: "destroyed",

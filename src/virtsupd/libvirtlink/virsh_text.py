@@ -13,6 +13,7 @@ _WORDS = {
     "Migrated": "migrated",
     "Saved": "saved",
     "Failed": "failed",
+    "Snapshot": "from snapshot",
 }
 _ERROR = "error: "
 _KINDS = {

@@ -12,11 +12,14 @@ _ENDS: Final = {
     "destroyed": (0, "was destroyed"),
     "saved": (0, "was saved"),
     "migrated": (0, "was migrated to another host"),
+    "from snapshot": (0, "was reverted to a snapshot in which it is off"),
     "crashed": (_FAILED, "crashed"),
     "failed": (_FAILED, "failed"),
 }
 """By libvirt's reason (virDomainShutoffReason, virsh domstate --reason): whether respawn is for it."""
-_BEGINNINGS: Final = ("booted", "restored", "migrated", "from snapshot")
+_IN_TRANSIT: Final = ("migration", "post-copy", "post-copy failed", "starting up")
+"""Why one is paused of which libvirt may not know yet where it will run (virDomainPausedReason). One
+that was saved while it was paused counts as migrating, too, until it goes on."""
 _NOTES: Final = {
     DomainState.PAUSED: GuestNote.PAUSED,
     DomainState.SUSPENDED: GuestNote.SUSPENDED,
@@ -29,9 +32,20 @@ def has_ended(state: DomainState) -> bool:
     return state in (DomainState.OFF, DomainState.CRASHED, DomainState.GONE)
 
 
-def is_beginning(news: DomainNews) -> bool:
-    """Whether a guest runs since it began to, and was not only let go on."""
-    return news.state is DomainState.RUNNING and news.reason in _BEGINNINGS
+def is_in_transit(news: DomainNews | None) -> bool:
+    """Whether a guest is there that may run on another host: now, or when its migration has failed."""
+    is_paused = news is not None and news.state is DomainState.PAUSED
+    return is_paused and news is not None and news.reason in _IN_TRANSIT
+
+
+def is_here(news: DomainNews | None) -> bool:
+    """Whether a guest runs on this host, or is paused, and on no other."""
+    return news is not None and not has_ended(news.state) and not is_in_transit(news)
+
+
+def was_migrated(news: DomainNews) -> bool:
+    """Whether a guest that has ended here runs on another host."""
+    return news.reason == "migrated"
 
 
 def end_of(news: DomainNews | None) -> ExitStatus:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from virtsupd.core.domain import DomainSpec, GuestNote
-from virtsupd.core.events import Reached, Told
+from virtsupd.core.events import Reached, SpawnFailed, Told
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Readiness
 from virtsupd.supervisor.domain_work import Post
@@ -27,6 +27,10 @@ class Guest:
     """Libvirt has said that it runs, and not yet that it does no more."""
     has_ended: bool = False
     """Its end was posted; it is gone as soon as somebody asks for that."""
+    is_in_transit: bool = False
+    """It was last seen between two hosts: where it ends, it may go on on the other."""
+    heard: anyio.Event = field(default_factory=anyio.Event)
+    """Set when something is told of its domain; then a new one takes its place."""
     is_ending: bool = False
     begun: anyio.Event = field(default_factory=anyio.Event)
     """Set when nothing of its start or adoption is under way any more."""
@@ -41,6 +45,27 @@ class Guest:
     def is_judged(self) -> bool:
         """Whether libvirt is seen, and says that it runs: a probe would find nothing of one that is paused."""
         return self.is_up and self.said == (None, "")
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether it is on its way here, and was never seen to run here."""
+        return self.is_in_transit and not self.is_up
+
+    def note_word(self) -> None:
+        """Wake who waits until something is told of its domain."""
+        self.heard.set()
+        self.heard = anyio.Event()
+
+    def tell_arriving(self) -> None:
+        """Say that it is not started, since it comes from elsewhere."""
+        self.tell_note(GuestNote.ARRIVING)
+        self.tell_waiting(f"{GuestNote.ARRIVING}, and is not started twice")
+
+    def tell_never_arrived(self, why: str) -> None:
+        """Say that it did not come, and may run where it was to come from."""
+        self.tell_note(None)
+        failed = SpawnFailed(self.name, self.generation, "libvirt", why, False, is_elsewhere=True)
+        self.post(failed)
 
     def tell_waiting(self, text: str) -> None:
         """Say what its start waits for."""

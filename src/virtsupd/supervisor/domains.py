@@ -7,11 +7,13 @@ be reached nothing is concluded: guests run on, starts and ends wait, and the li
 comes with the next connection says what happened meanwhile.
 
 A start that finds its domain running takes it as it is, so nothing is ever doubled. A domain that
-runs while its service is stopped was started by somebody else: `Appeared`.
+runs while its service is stopped was started by somebody else: `Appearances`. One that is only being
+migrated here runs on another host as yet, and may do so for good: it is neither started nor taken
+up before it runs here, and its end here is no reason to start it.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import replace
 
 import anyio
 import structlog
@@ -40,7 +42,15 @@ from virtsupd.core.names import Name
 from virtsupd.process.clock import Clock
 from virtsupd.process.domains import DomainError, DomainNews, DomainState
 from virtsupd.process.probe_context import ProbeContext
-from virtsupd.supervisor.domain_ends import end_of, has_ended, is_beginning, note_of
+from virtsupd.supervisor.domain_appearances import Appearances
+from virtsupd.supervisor.domain_ends import (
+    end_of,
+    has_ended,
+    is_here,
+    is_in_transit,
+    note_of,
+    was_migrated,
+)
 from virtsupd.supervisor.domain_guest import Guest
 from virtsupd.supervisor.domain_stops import DomainStop
 from virtsupd.supervisor.domain_work import Post
@@ -48,6 +58,8 @@ from virtsupd.supervisor.libvirts import LOST_SECONDS, Libvirts
 from virtsupd.supervisor.probes import watch_health, watch_readiness
 
 log = structlog.get_logger()
+
+_NOT_ARRIVED = "its migration to this host has ended, and it does not run here"
 
 
 class Domains:
@@ -65,14 +77,12 @@ class Domains:
         """Take what returns the domains that services stand for, by the definitions in force."""
         self._libvirts = libvirts
         self._declared = declared
-        self._post = post
         self._clock = clock
         self._tasks = tasks
         self._guests: dict[Name, Guest] = {}
-        self._left: set[DomainSpec] = set()
-        """Domains that were let go while they ran: not before they have ended are they taken up again."""
-        self._known: set[DomainSpec] = set()
-        """Domains that libvirt was last heard to have, whether they run or not."""
+        self._appearances = Appearances(
+            libvirts, declared=declared, is_guest=self.has, post=post, tasks=tasks
+        )
         libvirts.on_news = self._heard
         libvirts.on_list = self._compare
         libvirts.on_lost = self._lost
@@ -104,7 +114,7 @@ class Domains:
         """Look whether a guest still runs: Adopted; or Exited, or NeverMade, if it does not."""
         guest = self._begin(effect, post)
         guest.said = None
-        self._tasks.start_soon(partial(self._adopt, guest, was_running=effect.was_running))
+        self._tasks.start_soon(self._adopt, guest, effect)
 
     def end(self, effect: EndDomain, post: Post) -> None:
         """End a guest, in a harder way than before if it is asked again: Exited if it ran, and Gone."""
@@ -115,10 +125,10 @@ class Domains:
         guest.is_ending = True
         guest.waiting.cancel()
         guest.ending.cancel()
-        if guest.has_ended:
-            self._gone(guest)
+        if guest.has_ended or guest.is_arriving:
+            self._gone(guest)  # what only arrives may run elsewhere for good: it is not ours to end
         elif effect.how is GuestStop.LEAVE:
-            self._left.add(guest.domain)
+            self._appearances.leave(guest.domain)
             self._gone(guest)
         else:
             guest.ending = anyio.CancelScope()
@@ -170,7 +180,7 @@ class Domains:
             guest.begun.set()
         if not self._is_current(guest):
             return
-        self._left.discard(guest.domain)
+        self._appearances.found_up(guest.domain)
         guest.is_up = True
         guest.post(Spawned(guest.name, guest.generation, news.pid if news is not None else None))
         if guest.ready.probe is not None and not guest.is_ending:
@@ -186,8 +196,10 @@ class Domains:
         while True:
             await self._reach(guest)
             link = self._libvirts.link(guest.domain.uri)
-            guest.is_asked = True
             try:
+                if not await self._may_start(guest):
+                    continue
+                guest.is_asked = True
                 await link.start(guest.domain.domain)
             except DomainError as error:
                 if error.kind != "unreachable":
@@ -203,6 +215,28 @@ class Domains:
         if guest.is_ending or not self._is_current(guest):
             raise DomainError("failed", "it was to end before it was started")
 
+    async def _may_start(self, guest: Guest) -> bool:
+        """Return True if it does not arrive; else False, once something was heard of it.
+
+        libvirt keeps a start waiting while a domain arrives, and boots it if it does not: then it
+        would run here and where it came from.
+
+        Raises:
+            DomainError: libvirt could not be asked; or it was on its way, and is not here.
+        """
+        heard = guest.heard
+        found = (await self._libvirts.link(guest.domain.uri).domains()).get(guest.domain.domain)
+        if is_in_transit(found):
+            guest.is_in_transit = True
+            guest.tell_arriving()
+            with guest.waiting:
+                await heard.wait()
+            return False
+        if guest.is_in_transit and not is_here(found):
+            raise DomainError("failed", _NOT_ARRIVED)
+        guest.is_in_transit = False
+        return True
+
     def _start_failed(self, guest: Guest, error: DomainError) -> None:
         if not self._is_current(guest):
             return
@@ -211,10 +245,13 @@ class Domains:
             guest.ending.cancel()
             guest.post(Gone(guest.name, guest.generation))
             return
+        if guest.is_in_transit:
+            guest.tell_never_arrived(_NOT_ARRIVED)
+            return
         text = str(error)
         is_permanent = error.kind == "no-such-domain"
         if is_permanent:
-            self._known.discard(guest.domain)
+            self._appearances.found_undefined(guest.domain)
             text += "; it starts as soon as it is defined (virsh define)"
         name, generation = guest.name, guest.generation
         guest.post(SpawnFailed(name, generation, "libvirt", text, is_permanent=is_permanent))
@@ -228,7 +265,7 @@ class Domains:
         domain = guest.domain.domain
         return found.get(domain) or DomainNews(domain, DomainState.GONE, "unknown")
 
-    async def _adopt(self, guest: Guest, *, was_running: bool) -> None:
+    async def _adopt(self, guest: Guest, effect: AdoptDomain) -> None:
         news = None
         try:
             while news is None and self._is_current(guest):
@@ -238,15 +275,18 @@ class Domains:
             guest.begun.set()
         if not self._is_current(guest) or news is None:
             return
-        guest.is_up = True
         name, generation = guest.name, guest.generation
-        if not has_ended(news.state):
-            guest.post(Adopted(name, generation, news.pid))
-        elif not was_running:
+        if not effect.was_running and not is_here(news):
             del self._guests[name]
             guest.ending.cancel()
-            guest.post(NeverMade(name, generation))
+            if effect.was_arriving and has_ended(news.state):
+                guest.tell_never_arrived(_NOT_ARRIVED)
+            else:
+                guest.post(NeverMade(name, generation))
             return
+        guest.is_up = True
+        if not has_ended(news.state):
+            guest.post(Adopted(name, generation, news.pid))
         self._take(guest, news)
 
     # What libvirt tells
@@ -254,63 +294,26 @@ class Domains:
     def _heard(self, uri: str, news: DomainNews) -> None:
         """Take news that may be older than what was asked since: what would change much is verified."""
         domain = DomainSpec(news.domain, uri)
-        if news.state is DomainState.GONE:
-            self._known.discard(domain)
-        else:
-            self._know({domain})
+        self._appearances.hear(domain, news)
         guest = next((g for g in self._guests.values() if g.domain == domain), None)
         if guest is not None and guest.is_up and has_ended(news.state):
             self._tasks.start_soon(self._verify_end, guest, news)
         elif guest is not None:
             self._take(guest, news)
-        elif has_ended(news.state):
-            self._left.discard(domain)
-        elif self._may_appear(domain):
-            self._tasks.start_soon(self._verify_appearance, domain)
 
     async def _verify_end(self, guest: Guest, news: DomainNews) -> None:
         found = await self._look(guest)
         is_forgotten = found is not None and found.state is DomainState.GONE
         self._take(guest, news if is_forgotten else found)
 
-    async def _verify_appearance(self, domain: DomainSpec) -> None:
-        try:
-            found = (await self._libvirts.link(domain.uri).domains()).get(domain.domain)
-        except DomainError:
-            return  # the list that comes with the next connection tells
-        if found is not None and not has_ended(found.state):
-            self._appeared(domain, is_new=is_beginning(found))
-
-    def _know(self, found: set[DomainSpec]) -> None:
-        """Tell of domains that libvirt was not known to have: a start may have failed for that."""
-        fresh = found - self._known
-        self._known |= fresh
-        for domain, name in self._declared().items() if fresh else ():
-            if domain in fresh:
-                self._post(Defined(name))
-
     def _compare(self, uri: str, found: Mapping[str, DomainNews]) -> None:
         """Take a full list of the domains: what is not in it is gone."""
-        known = {DomainSpec(domain, uri) for domain in found}
-        self._known = {domain for domain in self._known if domain in known or domain.uri != uri}
-        self._know(known)
         for guest in tuple(self._guests.values()):
             if guest.domain.uri == uri:
                 domain = guest.domain.domain
                 lost = DomainNews(domain, DomainState.GONE, "unknown")
                 self._take(guest, found.get(domain, lost))
-        up = {DomainSpec(n.domain, uri) for n in found.values() if not has_ended(n.state)}
-        self._left = {domain for domain in self._left if domain in up or domain.uri != uri}
-        for running in sorted(up, key=lambda spec: spec.domain):
-            self._appeared(running)
-
-    def _may_appear(self, domain: DomainSpec) -> bool:
-        name = self._declared().get(domain)
-        return name is not None and name not in self._guests and domain not in self._left
-
-    def _appeared(self, domain: DomainSpec, *, is_new: bool = False) -> None:
-        if self._may_appear(domain):
-            self._post(Appeared(self._declared()[domain], is_new))
+        self._appearances.compare(uri, found)
 
     def _lost(self, uri: str, why: str) -> None:
         for guest in self._guests.values():
@@ -319,16 +322,23 @@ class Domains:
 
     def _take(self, guest: Guest, news: DomainNews | None) -> None:
         """Take what is told of a guest that is up; before, and after its end, nothing counts."""
+        guest.note_word()
         if news is None or not guest.is_up or guest.has_ended:
             return
         if not has_ended(news.state):
+            self._appearances.found_up(guest.domain)
+            guest.is_in_transit = is_in_transit(news)
             guest.tell_note(note_of(news))
             return
         guest.has_ended = True
         guest.watches.cancel()
         guest.ending.cancel()
         log.info("guest has ended", service=guest.name, how=news.reason)
-        guest.post(Exited(guest.name, guest.generation, end_of(news)))
+        status, is_elsewhere = end_of(news), was_migrated(news)
+        if guest.is_in_transit and not is_elsewhere:
+            status = replace(status, words=f"{status} during a migration")
+            is_elsewhere = True
+        guest.post(Exited(guest.name, guest.generation, status, is_elsewhere))
         if guest.is_ending:
             self._gone(guest)
 

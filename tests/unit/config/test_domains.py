@@ -184,6 +184,11 @@ def test_what_means_nothing_for_a_guest_is_refused_with_its_reason(key: str) -> 
             "stop.mode",
             "means nothing for a guest of libvirt, which how says how to end",
         ),
+        (
+            {"health": {"kind": "agent", "on_failure": "restart"}, "stop": {"how": "leave"}},
+            "health.on_failure",
+            "found 'restart', which cannot end a guest with stop.how = 'leave'; use 'degrade'",
+        ),
     ],
 )
 def test_policies_of_processes_are_refused(data: dict[str, object], key: str, text: str) -> None:

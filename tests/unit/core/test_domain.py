@@ -14,7 +14,7 @@ from tests.support.pure_host import (
     target,
 )
 
-from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.core.domain import DomainSpec, GuestNote, GuestStop
 from virtsupd.core.effects import (
     AdoptDomain,
     AwaitReady,
@@ -28,6 +28,8 @@ from virtsupd.core.events import (
     BecameReady,
     Booted,
     Defined,
+    Exited,
+    Gone,
     GuestsFound,
     Reached,
     Spawned,
@@ -43,6 +45,7 @@ from virtsupd.core.spec import (
     AgentProbe,
     Health,
     Readiness,
+    Respawn,
     ServiceSpec,
     Stop,
     StopMode,
@@ -720,3 +723,141 @@ def test_a_guest_that_was_left_stays_so_until_it_is_started_anew() -> None:
     assert (host.did(), host.state("web")) == ([], "stopped")
     appear(host, is_new=True)
     assert host.did()[0] == "start guest web"
+
+
+# Another host
+
+MIGRATED = ExitStatus(code=0, words="was migrated to another host")
+
+
+def migrated(*specs: ServiceSpec) -> PureHost:
+    """A host from which the guest web was migrated."""
+    host = host_of(*(specs or (domain("web"),)))
+    leaves(host)
+    assert host.did() == ["shutdown guest web"]
+    assert host.state("web") == "stopped"
+    return host
+
+
+def leaves(host: PureHost) -> None:
+    generation = host.service("web").generation
+    del host.processes[WEB]
+    host.post(Exited(WEB, generation, MIGRATED, is_elsewhere=True))
+
+
+@pytest.mark.parametrize("respawn", [Respawn(only_failures=False), None])
+def test_a_guest_that_was_migrated_away_is_not_started_again(respawn: Respawn | None) -> None:
+    host = migrated(domain("web", respawn=respawn))
+    host.pass_time(10_000)
+    assert host.did() == []
+    assert host.reason("web") == "finished: was migrated to another host"
+    assert "by its own name" in next_of(host)
+
+
+def test_a_guest_that_was_migrated_away_is_started_by_its_own_name_only() -> None:
+    host = migrated(domain("web"), domain("app", requires=["web"], autostart=False))
+    ticket = host.start("app")
+    host.ask(Verb.ENABLE, "web")
+    host.pass_time(10_000)
+    assert host.result(ticket) == "failed"
+    (report,) = host.reports(ticket)
+    assert "web: was migrated to another host" in report.message
+    assert [done for done in host.did() if "guest" in done] == []
+    host.start("web")
+    assert [done for done in host.did() if "guest" in done] == [
+        "start guest web",
+        "start guest app",
+    ]
+
+
+def test_a_guest_that_is_migrated_away_while_it_ends_is_not_started_again() -> None:
+    host = host_of(domain("web"))
+    host.stubborn.add("web")
+    host.restart("web")
+    assert host.did() == ["shutdown guest web"]
+    leaves(host)
+    host.post(Gone(WEB, host.service("web").generation))
+    host.pass_time(10_000)
+    assert [done for done in host.did() if done.startswith("start")] == []
+
+
+def test_a_guest_that_was_migrated_away_while_nobody_wanted_it_is_not_started_along() -> None:
+    host = host_of(domain("web"), domain("app", requires=["web"], autostart=False))
+    host.stubborn.add("web")
+    host.stop("web")
+    leaves(host)
+    host.post(Gone(WEB, host.service("web").generation))
+    host.did()
+    host.start("app")
+    assert [done for done in host.did() if done.startswith("start")] == []
+
+
+@pytest.mark.parametrize("end", [MIGRATED, POWERED_OFF], ids=["migrated", "powered off"])
+def test_a_reload_starts_no_guest_that_has_ended_well(end: ExitStatus) -> None:
+    host = host_of(domain("web"))
+    if end is MIGRATED:
+        leaves(host)
+    else:
+        host.exits("web", end)
+    host.did()
+    changed = domain("web", description="front page", ready=AGENT, respawn=None)
+    host.reload(changed)
+    heir = host.successor(domain("web", ready=Readiness(AgentProbe(), 10.0)))
+    assert (host.did(), heir.did()) == ([], [])
+    assert heir.reason("web") == f"finished: {end}"
+    heir.reload(domain("web", domain=DomainSpec("other")))
+    assert heir.did() == ["start guest web"]
+
+
+def test_a_guest_that_failed_is_tried_again_after_a_reload() -> None:
+    host = host_of(domain("web", respawn=None))
+    ends(host, "web", CRASHED)
+    host.reload(domain("web", respawn=None, description="repaired"))
+    assert host.did() == ["start guest web"]
+
+
+def test_a_guest_that_comes_back_is_taken_up() -> None:
+    host = migrated()
+    appear(host)
+    assert host.did() == ["start guest web"]
+    assert host.service("web").rest is None
+
+
+def test_a_guest_that_did_not_arrive_is_left_where_it_is() -> None:
+    host = host_of(domain("web", autostart=False))
+    host.held.add("web")
+    ticket = host.start("web")
+    generation = host.service("web").generation
+    host.post(Told(WEB, generation, "status", "arrives", GuestNote.ARRIVING))
+    assert next_of(host).startswith("runs as soon as it is here")
+    host.did()
+    lost = SpawnFailed(WEB, generation, "libvirt", "did not arrive", False, is_elsewhere=True)
+    host.post(lost)
+    host.pass_time(10_000)
+    assert (host.did(), host.result(ticket)) == (["answer web failed"], "failed")
+    assert host.reason("web") == "finished: did not arrive"
+    host.post(Defined(WEB))
+    assert host.did() == []
+
+
+def test_a_successor_knows_that_a_guest_was_only_arriving() -> None:
+    host = host_of(domain("web", autostart=False))
+    host.held.add("web")
+    host.start("web")
+    generation = host.service("web").generation
+    host.post(Told(WEB, generation, "status", "arrives", GuestNote.ARRIVING))
+    (adopted,) = host.successor().take(AdoptDomain)
+    assert isinstance(adopted, AdoptDomain)
+    assert (adopted.was_running, adopted.was_arriving) == (False, True)
+
+
+def test_a_successor_knows_that_a_guest_ran_though_it_was_not_ready_yet() -> None:
+    """How it ended counts then: one that powered itself off is not started again."""
+    host = host_of(domain("web", ready=AGENT, autostart=False))
+    host.held.add("web")
+    host.start("web")
+    host.post(Spawned(WEB, host.service("web").generation, 4711))
+    host.held.clear()
+    heir = host.successor()
+    assert heir.did() == ["adopt guest web", "shutdown guest web"]
+    assert heir.reason("web") == "finished: the guest powered off"

@@ -79,3 +79,11 @@ def test_how_a_domain_ended_is_told_in_words() -> None:
     assert state_and_reason(5, 5) == ("off", "saved")
     assert state_and_reason(6, 1) == ("crashed", "panicked")
     assert state_and_reason(1, 99) == ("running", "unknown")
+
+
+def test_why_a_domain_is_paused_is_told_in_words() -> None:
+    """Whether it migrates decides who runs it."""
+    assert state_and_reason(3, 1) == ("paused", "user")
+    assert state_and_reason(3, 2) == ("paused", "migration")
+    assert state_and_reason(3, 11) == ("paused", "starting up")
+    assert state_and_reason(3, 12) == ("paused", "post-copy")

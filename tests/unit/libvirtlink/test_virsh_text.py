@@ -50,6 +50,7 @@ def test_an_event_is_read_whatever_the_name(name: str) -> None:
         ("Started Booted", Event("web1", None)),
         ("Stopped Shutdown", Event("web1", "shutdown")),
         ("Stopped Crashed", Event("web1", "crashed")),
+        ("Stopped Snapshot", Event("web1", "from snapshot")),
         ("Crashed Panicked", Event("web1", "unknown")),
         ("Undefined Removed", Event("web1", "unknown")),
         ("Stopped", Event("web1", "unknown")),

@@ -229,8 +229,9 @@ async def test_the_end_of_a_guest_is_told_with_its_reason(
 ) -> None:
     async with running_guest() as host:
         host.libvirt.put("web1", state, reason)
-        await host.until_posted(Exited(WEB, 1, status))
-        assert host.news == [Exited(WEB, 1, status)]
+        ended = Exited(WEB, 1, status, is_elsewhere=reason == "migrated")
+        await host.until_posted(ended)
+        assert host.news == [ended]
         host.end()
         await host.until_posted(Gone(WEB, 1))
         assert not [call for call in host.libvirt.asked if call.startswith("shutdown")]
