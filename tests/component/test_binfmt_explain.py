@@ -37,12 +37,8 @@ def proof_of_the_host() -> bytes:
 def kernel() -> Iterator[Kernel]:
     with private_kernel() as found:
         for name in ("arm", "aarch64"):
-            enter(found, registration(name))
+            found.register(registration(name).line)
         yield found
-
-
-def enter(kernel: Kernel, wanted: Registration) -> None:
-    kernel.run("sh", "-c", f"printf '%s' \"$0\" >{DIRECTORY}/register", wanted.line.decode())
 
 
 def write(kernel: Kernel, name: str, what: str) -> None:
@@ -127,7 +123,7 @@ def test_without_the_flag_f_the_interpreter_has_to_be_in_the_chroot(
     kernel: Kernel, tmp_path: Path
 ) -> None:
     write(kernel, "qemu-aarch64", "-1")
-    enter(kernel, registration("aarch64", flags="P"))
+    kernel.register(registration("aarch64", flags="P").line)
     root = tmp_path / "root"
     executable(root / "aarch64", program("aarch64"))
     assert "is not there" in agree(kernel, tmp_path, root, "/aarch64")["problems"][0]
@@ -142,7 +138,7 @@ def test_of_two_entries_for_one_platform_the_newer_one_that_is_on_is_taken(
     path = str(executable(tmp_path / "arm", program("arm")))
     arm = registration("arm")
     newer = Registration("aaa", arm.magic, arm.mask, "/bin/true", "")
-    enter(kernel, newer)
+    kernel.register(newer.line)
     said = asked(kernel, tmp_path, "explain", path)
     assert said["by"] == "aaa"
     assert kernel.run(path).returncode == 0, "true ended it"
@@ -155,7 +151,7 @@ def test_of_two_entries_for_one_platform_the_newer_one_that_is_on_is_taken(
     write(kernel, "aaa", "0")
     assert agree(kernel, tmp_path, Path("/"), path)["by"] == "qemu-arm"
     write(kernel, "qemu-arm", "-1")
-    enter(kernel, arm)
+    kernel.register(arm.line)
     write(kernel, "aaa", "1")
     assert agree(kernel, tmp_path, Path("/"), path)["by"] == "qemu-arm"
 
