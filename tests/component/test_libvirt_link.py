@@ -143,7 +143,7 @@ def test_a_guest_that_is_paused_runs_and_is_no_end(host: LibvirtHost, libvirt: L
     host.virsh("suspend", "tiny")
     assert libvirt.news("tiny", "paused")[3] == Guest(host.namespaces, "tiny").identity()[0]
     libvirt.ask("start", domain="tiny")
-    host.virsh("resume", "tiny")
+    libvirt.ask("resume", domain="tiny")
     libvirt.news("tiny", "running", "unpaused")
 
 

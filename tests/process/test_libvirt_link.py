@@ -106,7 +106,7 @@ async def kind_of_failure(link: LibvirtLink) -> str:
 
 async def test_libvirt_is_asked_and_answers(virsh: FakeVirsh, links: Links) -> None:
     virsh.says("domstats", states(("web1", 1, 1), ("é '", 5, 2)))
-    for command in ("start", "shutdown", "managedsave", "destroy", "qemu-agent-command"):
+    for command in ("start", "shutdown", "managedsave", "resume", "destroy", "qemu-agent-command"):
         virsh.says(command, "")
     async with links.link() as link:
         await links.await_up()
@@ -118,9 +118,11 @@ async def test_libvirt_is_asked_and_answers(virsh: FakeVirsh, links: Links) -> N
         await link.start("é '")
         await link.shutdown("é '", "acpi")
         await link.save("é '")
+        await link.resume("é '")
         await link.destroy("é '")
         await link.ping_agent("é '", 2.0)
         assert virsh.asked("start") == [["start", "--", "é '"]]
+        assert virsh.asked("resume") == [["resume", "--", "é '"]]
         assert virsh.asked("shutdown") == [["shutdown", "--mode", "acpi", "--", "é '"]]
         virsh.fails("start", "failed to get domain 'é ''")
         with pytest.raises(DomainError, match="failed to get domain") as caught:

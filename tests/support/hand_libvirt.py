@@ -111,6 +111,10 @@ class HandLibvirt:
             raise self.refusal
         self.put(domain, DomainState.OFF, "saved")
 
+    async def resume(self, domain: str) -> None:
+        await self._call("resume", domain)
+        self.put(domain, DomainState.RUNNING, "unpaused")
+
     async def destroy(self, domain: str) -> None:
         await self._call("destroy", domain)
         self.put(domain, DomainState.OFF, "destroyed")

@@ -35,6 +35,10 @@ class Backend(Protocol):
         """Save it, and return when that is done."""
         ...
 
+    def resume(self, domain: str) -> None:
+        """Let a paused guest go on."""
+        ...
+
     def destroy(self, domain: str) -> None:
         """End it; one that does not run is no error."""
         ...

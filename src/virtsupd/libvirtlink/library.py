@@ -139,6 +139,10 @@ class Library:
         """Save it, and return when that is done."""
         self._apart(domain, lambda found: found.managedSave(0))
 
+    def resume(self, domain: str) -> None:
+        """Let a paused guest go on."""
+        self._apart(domain, lambda found: found.resume())
+
     def destroy(self, domain: str) -> None:
         """End it; one that does not run is no error."""
         connection = self._open()

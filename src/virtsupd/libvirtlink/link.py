@@ -110,6 +110,8 @@ class Link:
                 backend.shutdown(domain, str(request["how"]))
             case "save":
                 backend.save(domain)
+            case "resume":
+                backend.resume(domain)
             case "destroy":
                 backend.destroy(domain)
             case "ping":

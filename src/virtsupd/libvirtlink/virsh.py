@@ -115,6 +115,10 @@ class Virsh:
         """Save it, and return when that is done."""
         self._ask(domain, "managedsave")
 
+    def resume(self, domain: str) -> None:
+        """Let a paused guest go on."""
+        self._ask(domain, "resume")
+
     def destroy(self, domain: str) -> None:
         """End it; one that does not run is no error."""
         self._ask(domain, "destroy", harmless=("domain is not running",))

@@ -88,6 +88,10 @@ class DomainLink(Protocol):
         """Write a guest's state down and end it; returns when that is done."""
         ...
 
+    async def resume(self, domain: str) -> None:
+        """Let a paused guest go on."""
+        ...
+
     async def destroy(self, domain: str) -> None:
         """End a guest at once; one that does not run is no error."""
         ...

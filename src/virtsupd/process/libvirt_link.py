@@ -103,6 +103,10 @@ class LibvirtLink:
         """Write a guest's state down and end it; returns when that is done."""
         await self._ask("save", domain=domain)
 
+    async def resume(self, domain: str) -> None:
+        """Let a paused guest go on."""
+        await self._ask("resume", domain=domain)
+
     async def destroy(self, domain: str) -> None:
         """End a guest at once; one that does not run is no error."""
         await self._ask("destroy", domain=domain)

@@ -8,8 +8,8 @@ import structlog
 
 from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.process.clock import Clock
-from virtsupd.process.domains import DomainError, DomainLink, DomainState
-from virtsupd.supervisor.domain_ends import has_ended
+from virtsupd.process.domains import DomainError, DomainLink, DomainNews, DomainState
+from virtsupd.supervisor.domain_ends import has_ended, is_in_transit
 from virtsupd.supervisor.libvirts import LOST_SECONDS, Libvirts
 
 log = structlog.get_logger()
@@ -38,6 +38,7 @@ class DomainStop:
     _is_reached: bool = field(default=False, init=False)
     _has_taken: bool = field(default=False, init=False)
     """Libvirt has answered to what was asked of the guest."""
+    _is_unsavable: bool = field(default=False, init=False)
 
     async def run(self) -> None:
         """Return when the domain has ended; when cancelled, what was asked of it stands."""
@@ -56,11 +57,6 @@ class DomainStop:
                     continue
                 self._tell(is_reached=True)
                 self.note(str(error))
-                if self.how is GuestStop.SAVE:
-                    text = "guest cannot be saved, and is asked to power off"
-                    log.warning(text, domain=self.domain.domain, reason=str(error))
-                    self.how = GuestStop.SHUTDOWN
-                    continue
             await self.clock.sleep(pause)
 
     async def _attempt(self, link: DomainLink) -> bool:
@@ -91,15 +87,19 @@ class DomainStop:
             self.reached(is_reached)
 
     async def _ask(self, domain: str, link: DomainLink) -> None:
-        """Ask in the way of the policy; a paused guest hears nothing, and loses nothing if it is saved."""
-        is_paused = self.how is not GuestStop.DESTROY and await _is_paused(domain, link)
+        """Ask in the way of the policy; a paused guest hears nothing, and loses nothing if it is saved.
+
+        What cannot be saved is asked to power off, for which a paused one is resumed, unless it may
+        run on another host.
+        """
+        paused = await _paused(domain, link) if self.how is not GuestStop.DESTROY else None
         self._tell(is_reached=True)
-        if is_paused:
-            await link.save(domain)
+        is_to_save = self.how is GuestStop.SAVE or paused is not None
+        if is_to_save and not self._is_unsavable and await self._is_saved(domain, link, paused):
             return
+        if paused is not None:
+            await link.resume(domain)
         match self.how:
-            case GuestStop.SAVE:
-                await link.save(domain)
             case GuestStop.DESTROY:
                 await link.destroy(domain)
             case GuestStop.ACPI:
@@ -108,6 +108,19 @@ class DomainStop:
                 await link.shutdown(domain, "agent")
             case _:
                 await _shut_down(domain, link)
+
+    async def _is_saved(self, domain: str, link: DomainLink, paused: DomainNews | None) -> bool:
+        try:
+            await link.save(domain)
+        except DomainError as error:
+            if error.kind == "unreachable" or is_in_transit(paused):
+                raise
+            self._is_unsavable = True
+            self.note(str(error))
+            text = "guest cannot be saved, and is asked to power off"
+            log.warning(text, domain=domain, reason=str(error))
+            return False
+        return True
 
 
 async def _shut_down(domain: str, link: DomainLink) -> None:
@@ -120,9 +133,10 @@ async def _shut_down(domain: str, link: DomainLink) -> None:
         await link.shutdown(domain, "acpi")
 
 
-async def _is_paused(domain: str, link: DomainLink) -> bool:
+async def _paused(domain: str, link: DomainLink) -> DomainNews | None:
+    """Return how a domain is, if it is paused."""
     found = (await link.domains()).get(domain)
-    return found is not None and found.state is DomainState.PAUSED
+    return found if found is not None and found.state is DomainState.PAUSED else None
 
 
 async def _is_off(domain: str, link: DomainLink) -> bool:

@@ -1,6 +1,7 @@
 """A domain is asked to end again and again, however often libvirt goes away meanwhile."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -12,6 +13,10 @@ from virtsupd.supervisor.domain_stops import DomainStop
 from virtsupd.supervisor.libvirts import Libvirts
 
 DEADLINE_SECONDS = 10.0
+
+
+def paused(reason: str) -> DomainNews:
+    return replace(running("web1"), state=DomainState.PAUSED, reason=reason)
 
 
 async def stop(
@@ -157,3 +162,26 @@ async def test_libvirt_that_goes_away_afterwards_was_reached() -> None:
     libvirt = HandLibvirt({"web1": running("web1")}, deaf={"web1"})
     _, reached = await stop_and_tell(libvirt, GuestStop.ACPI, come_and_go)
     assert reached == [True]
+
+
+@pytest.mark.parametrize("how", [GuestStop.ACPI, GuestStop.SAVE, GuestStop.SHUTDOWN])
+async def test_a_paused_guest_that_cannot_be_saved_is_resumed_and_asked(how: GuestStop) -> None:
+    refusal = DomainError("refused", "it is transient")
+    libvirt = HandLibvirt({"web1": paused("user")}, refusal=refusal)
+    notes = await stop(libvirt, how)
+    assert notes[-1] == "it is transient" if how is GuestStop.ACPI else "it is transient" in notes
+    assert libvirt.found["web1"].reason == "shutdown"
+    calls = [call for call in libvirt.asked if "web1" in call]
+    assert calls[:2] == ["save web1", "resume web1"]
+    assert calls.count("save web1") == 1
+
+
+async def test_a_guest_that_may_run_elsewhere_is_not_resumed() -> None:
+    def give_in(libvirt: HandLibvirt, _clock: NapClock) -> None:
+        if libvirt.asked.count("save web1") > 2:
+            libvirt.refusal = None
+
+    refusal = DomainError("refused", "it is migrating")
+    libvirt = HandLibvirt({"web1": paused("post-copy failed")}, refusal=refusal)
+    await stop(libvirt, GuestStop.ACPI, give_in)
+    assert set(libvirt.asked) <= {"domains", "save web1", "nudge", "close"}
