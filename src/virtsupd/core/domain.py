@@ -1,7 +1,8 @@
 """A guest that libvirt runs, and the ways to end it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from virtsupd.core.frozen import frozen
 
 
 class GuestStop(StrEnum):
@@ -34,7 +35,7 @@ class GuestNote(StrEnum):
     """Libvirt cannot be asked about it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DomainSpec:
     """A guest that libvirt runs: it is started and ended through libvirt, never by a signal."""
 

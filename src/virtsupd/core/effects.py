@@ -4,11 +4,11 @@ An effect about a process carries the generation of the start it belongs to; wha
 posted back as an event with the same generation.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.events import Timer
+from virtsupd.core.frozen import frozen
 from virtsupd.core.host_scope import ShutdownOrder
 from virtsupd.core.jobs import Firings
 from virtsupd.core.names import Name
@@ -17,7 +17,7 @@ from virtsupd.core.shutdown_policy import GuestEnd
 from virtsupd.core.spec import Health, ProcessSpec, Readiness, Reload, Stop
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spawn:
     """Make the process and watch for its readiness.
 
@@ -31,7 +31,7 @@ class Spawn:
     ready: Readiness
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adopt:
     """Take over what an earlier virtsupd started.
 
@@ -44,7 +44,7 @@ class Adopt:
     """As the definition in force has it; the process may have been made from an older one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StartDomain:
     """Have libvirt start a guest, unless it runs already, and watch for its readiness.
 
@@ -58,7 +58,7 @@ class StartDomain:
     ready: Readiness
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AdoptDomain:
     """Take over a guest that ran, or was being started, under an earlier virtsupd.
 
@@ -74,7 +74,7 @@ class AdoptDomain:
     was_arriving: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndDomain:
     """End a guest in this way, or leave it.
 
@@ -87,7 +87,7 @@ class EndDomain:
     how: GuestStop
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keep:
     """Leave a copy of the service for a successor, before any later effect is carried out."""
 
@@ -95,7 +95,7 @@ class Keep:
     service: Service
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AwaitReady:
     """Watch a condition, which has no process, or one that was adopted while it started.
 
@@ -107,7 +107,7 @@ class AwaitReady:
     ready: Readiness
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WatchHealth:
     """Probe a running service until EndWatches. Answer: HealthChanged at each change."""
 
@@ -118,7 +118,7 @@ class WatchHealth:
     """Whether that is what was last heard."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndWatches:
     """Cancel the readiness and health probes of the service."""
 
@@ -126,7 +126,7 @@ class EndWatches:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Terminate:
     """Send the stop signal as the mode says, to what is there. Answer: Gone once nothing is left."""
 
@@ -135,7 +135,7 @@ class Terminate:
     stop: Stop
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kill:
     """Send KILL to all that the mode covers. Answer: Gone once nothing is left."""
 
@@ -144,7 +144,7 @@ class Kill:
     stop: Stop
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunReload:
     """Send the reload signal, or run the reload command. Answer: ReloadEnded (at once for a signal)."""
 
@@ -153,7 +153,7 @@ class RunReload:
     reload: Reload
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArmTimer:
     """Post Fired at `at` (monotonic seconds); replaces a timer of the same name and kind."""
 
@@ -163,7 +163,7 @@ class ArmTimer:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CancelTimer:
     """Forget a timer, armed or not."""
 
@@ -171,7 +171,7 @@ class CancelTimer:
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remember:
     """Write down what is wanted of a service before anything later is answered."""
 
@@ -184,21 +184,21 @@ class Remember:
     """Since when, by the wall clock."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RememberShutdown:
     """Write down, before anything later is done, that everything is being stopped, for a successor."""
 
     order: ShutdownOrder
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FindGuests:
     """Ask a guest host which guests run through it. Answer: GuestsFound."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndGuest:
     """End a guest through its host; what was begun for it before is void. Answer: GuestEnded."""
 
@@ -208,7 +208,7 @@ class EndGuest:
     end: GuestEnd
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RememberFirings:
     """Write down which of a timer's firings are settled, before anything later is done."""
 
@@ -216,14 +216,14 @@ class RememberFirings:
     firings: Firings
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Release:
     """The service is down and stays so: close the activation sockets it keeps over restarts."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forget:
     """The service left the graph: remove what was made for it (FIFO, sockets, cgroup, records)."""
 
@@ -232,7 +232,7 @@ class Forget:
     """False: it was stopped with everything else, and may be there again at the next start."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Announce:
     """Something about the service changed that `status` shows: tell subscribers and the log."""
 
@@ -261,7 +261,7 @@ class Result(StrEnum):
         return self in (Result.DONE, Result.ALREADY, Result.NOT_NEEDED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """What became of a command for one service, and why."""
 
@@ -270,7 +270,7 @@ class Report:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """The end of a command: a report for each named service, in the order asked."""
 
@@ -280,7 +280,7 @@ class Answer:
     """For stop and restart: what was stopped, the named service first, then its dependents."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finish:
     """The shutdown is complete: nothing runs any more but what is left, virtsupd may end."""
 

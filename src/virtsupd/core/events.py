@@ -4,19 +4,19 @@ Events about one process carry the generation of the start that made it; the eng
 an earlier one. `Instant` is when: the shell stamps each event as it takes it.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from virtsupd.core.domain import GuestNote
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.frozen import frozen
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest, ShutdownPolicy
 from virtsupd.core.spec import ServiceSpec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Instant:
     """One moment on two clocks."""
 
@@ -39,7 +39,7 @@ class Timer(StrEnum):
     JOB_DEADLINE = "job-deadline"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Booted:
     """virtsupd has loaded its configuration: services with autostart are wanted.
 
@@ -47,7 +47,7 @@ class Booted:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reloaded:
     """A new valid configuration, as a whole, that `Engine.reload_problems` has nothing against."""
 
@@ -58,7 +58,7 @@ class Reloaded:
     """Services that must not be told that their files have changed: they would end over it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Added:
     """One service more, under names that are free: it is wanted, and nothing else changes.
 
@@ -68,7 +68,7 @@ class Added:
     spec: ServiceSpec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spawned:
     """The process exists; `warnings` is what the kernel denied without harm."""
 
@@ -79,7 +79,7 @@ class Spawned:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpawnFailed:
     """No process could be made; `is_permanent`: trying again cannot help."""
 
@@ -92,7 +92,7 @@ class SpawnFailed:
     """A guest of libvirt's was on its way to this host and is no more: it may run where it was."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adopted:
     """What an earlier virtsupd started is still there, and is watched from now on.
 
@@ -106,7 +106,7 @@ class Adopted:
     """Whether virtsupd only became another program: all that the service says is still heard."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeverMade:
     """An earlier virtsupd was about to make a process and died before it did."""
 
@@ -114,7 +114,7 @@ class NeverMade:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BecameReady:
     """The readiness probe held. `pid` is the leader from now on, if the probe named another."""
 
@@ -123,7 +123,7 @@ class BecameReady:
     pid: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeverReady:
     """The readiness probe cannot hold any more, and why."""
 
@@ -132,7 +132,7 @@ class NeverReady:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exited:
     """The leader is gone and reaped."""
 
@@ -143,7 +143,7 @@ class Exited:
     """A guest of libvirt's was migrated, or was about to be: it may run on another host."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gone:
     """Nothing is left of the service that its stop mode covers. Follows a Terminate or Kill."""
 
@@ -151,7 +151,7 @@ class Gone:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reached:
     """Libvirt can be asked to end a guest, whose time begins by that; or cannot after all, and was not."""
 
@@ -160,7 +160,7 @@ class Reached:
     is_reached: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fired:
     """A timer armed by the engine is due."""
 
@@ -169,7 +169,7 @@ class Fired:
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HealthChanged:
     """The health probe failed as often as its policy allows (`why`), or holds again (None)."""
 
@@ -178,7 +178,7 @@ class HealthChanged:
     why: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """The service said something with sd_notify, or what is under way with it tells how it goes.
 
@@ -193,7 +193,7 @@ class Told:
     """What the status of a guest of libvirt's is about."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReloadEnded:
     """A service's reload command ended; `why` None is success."""
 
@@ -202,7 +202,7 @@ class ReloadEnded:
     why: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputChanged:
     """The service's log cannot be written (`why`), or can again (None)."""
 
@@ -210,7 +210,7 @@ class OutputChanged:
     why: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GuestsFound:
     """The guests of a service that run now; or why that is not known."""
 
@@ -219,7 +219,7 @@ class GuestsFound:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GuestEnded:
     """A guest of a service has ended (`why` None), or cannot be ended in this way."""
 
@@ -229,7 +229,7 @@ class GuestEnded:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Appeared:
     """The guest that a stopped service stands for runs: somebody else started it."""
 
@@ -238,14 +238,14 @@ class Appeared:
     """Whether it was seen to start; else it may be one that was left to itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Defined:
     """Libvirt has the domain of a service, and was not known to have it before."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClockSet:
     """The wall clock was set, or stood still with the machine: what it shows is not what was expected."""
 
@@ -266,7 +266,7 @@ class Verb(StrEnum):
     SHUTDOWN = "shutdown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """A client's command; the engine answers each once, by an `Answer` with the same `ticket`."""
 
@@ -282,7 +282,7 @@ class Asked:
     """For HOLD: how long (wall clock); None until RELEASE."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hung:
     """The client of a command went away; its answer is not needed, its effect stays."""
 

@@ -1,9 +1,9 @@
 """Why a service is as it is: what holds it back, the reason in words, and its snapshot."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from virtsupd.core.frozen import frozen
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
 from virtsupd.core.shutdown import goes_after
@@ -24,7 +24,7 @@ class HoldKind(StrEnum):
     ORDER = "order"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hold:
     """The first thing that keeps a stopped service from starting, and the services it is about."""
 

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from shlex import quote
 from typing import assert_never
 
 from virtsupd.core.domain import GuestNote, GuestStop
 from virtsupd.core.explain import Hold, HoldKind, goes_first, hold, stops_after
+from virtsupd.core.frozen import frozen
 from virtsupd.core.jobs import Phase
 from virtsupd.core.names import Name
 from virtsupd.core.service import RestKind, Service
@@ -36,7 +36,7 @@ class NextKind(StrEnum):
     """Its processes end by themselves, or get KILL `at` that time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Next:
     """What happens next. `text`, `at` and `then` make a sentence: "is killed" at T; then "starts again"."""
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from virtsupd.core.domain import GuestNote
 from virtsupd.core.events import Instant
+from virtsupd.core.frozen import frozen
 from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase
 from virtsupd.core.made import LOST, Made, made_from
 from virtsupd.core.restart import RespawnRecord
@@ -26,7 +27,7 @@ KEPT_RESTS = (RestKind.FINISHED, RestKind.ELSEWHERE)
 """Those of a guest of libvirt's that stand whatever a reload changes of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rest:
     """A wanted service that is not started until a command (or, if not needed, a cause) comes."""
 
@@ -34,7 +35,7 @@ class Rest:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Death:
     """An end that nobody asked for, kept until the leftovers are gone."""
 
@@ -43,7 +44,7 @@ class Death:
     """Where it rests whatever the respawn policy says; None asks the policy."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """What the neighbours of a service base their own decisions on."""
 
