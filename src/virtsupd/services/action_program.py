@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import NoReturn
 
+from virtsupd.core.printing import printable
 from virtsupd.errors import VirtsupdError
 
 
@@ -76,10 +77,3 @@ def table_text(rows: Sequence[Sequence[str]]) -> str:
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
-
-
-def printable(text: str) -> str:
-    """Return a text with escapes for whatever is no visible character or space."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

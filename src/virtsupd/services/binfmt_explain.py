@@ -15,7 +15,8 @@ from virtsupd.binfmt.explaining import KERNEL, Explanation, Table, explain
 from virtsupd.binfmt.programs import look_at
 from virtsupd.binfmt.roots import Root
 from virtsupd.binfmt.settings import read_settings
-from virtsupd.services.action_program import ActionParser, UsageError, json_text, printable, told
+from virtsupd.core.printing import printable
+from virtsupd.services.action_program import ActionParser, UsageError, json_text, told
 from virtsupd.services.binfmt_table import state
 
 
