@@ -1,6 +1,7 @@
 """Programs that are executed, as scripts: the kernel runs these too."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -61,12 +62,17 @@ def test_one_that_does_not_end_is_killed_and_takes_no_other_along(tmp_path: Path
 
 def test_a_program_gets_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "42")
+    dumps = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (dumps[1], dumps[1]))
     found = tmp_path / "found"
     lines = ["env", "ulimit -c", "pwd", "for file in /proc/$$/fd/*; do readlink $file; done"]
     script = "".join(f"{line} >>{found}\n" for line in lines)
     with (tmp_path / "open").open("w") as ours:
         os.set_inheritable(ours.fileno(), True)
-        answers = carried_out({"curious": f"#!/bin/sh\n{script}exit 42\n".encode()}, 10)
+        try:
+            answers = carried_out({"curious": f"#!/bin/sh\n{script}exit 42\n".encode()}, 10)
+        finally:
+            resource.setrlimit(resource.RLIMIT_CORE, dumps)
     assert answers == {"curious": ""}
     said = found.read_text().splitlines()
     assert "SECRET" not in found.read_text()

@@ -26,10 +26,14 @@ prctl = ctypes.CDLL(None).prctl
 def opened(path):
     try: os.close(os.open(path, os.O_RDONLY))
     except OSError as error: return error.strerror
+def may_chroot():
+    try: os.chroot("/")
+    except PermissionError: return False
+    return True
 print(json.dumps({"listed": sorted(os.listdir("/")), "uid": os.getresuid(), "gid": os.getresgid(),
     "groups": os.getgroups(), "device": opened("/null"), "file": opened("/file"),
     "secret": opened("/secret"), "can_gain": [n for n in range(41) if prctl(23, n) == 1],
-    "is_barred": prctl(39, 0, 0, 0, 0), "up": sorted(os.listdir("/.."))}))
+    "is_barred": prctl(39, 0, 0, 0, 0), "may_chroot": may_chroot(), "up": sorted(os.listdir("/.."))}))
 """
 
 
@@ -78,6 +82,7 @@ def test_a_user_namespace_with_root_alone_has_nobody_to_become(root: Path) -> No
     found = inside(root, "unshare", "--user", "--map-root-user")
     assert found["uid"] == [0] * 3
     assert found["file"] is None
+    assert not found["may_chroot"]
     assert (found["can_gain"], found["is_barred"]) == ([], 1)
 
 

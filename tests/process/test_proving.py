@@ -46,6 +46,21 @@ def test_where_this_process_is_it_runs_too() -> None:
     assert may_enter or "not permitted" in found[NAME]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_what_runs_as_nobody_ends_with_who_asked_too() -> None:
+    code = """
+from pathlib import Path
+from virtsupd.binfmt.proving import _asked, _in_root
+programs = {"hanging": b"#!/bin/sh\\necho begun; exec sleep 1000\\n"}
+_asked(lambda: _in_root(Path("/"), programs, 1000), 2000)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1) as asking:
+        assert asking.stdout is not None
+        assert asking.stdout.readline() == b"begun\n"
+        asking.kill()
+        assert asking.stdout.read() == b""  # all that could write there have ended
+
+
 def test_without_platforms_nothing_is_done() -> None:
     assert prove([]) == {}
 
