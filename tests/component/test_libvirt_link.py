@@ -257,6 +257,65 @@ def test_a_libvirtd_that_hangs_is_noticed(host: LibvirtHost) -> None:
             made.hear_if(_is_connection)
 
 
+def test_a_libvirtd_that_hangs_while_much_is_asked_of_it_is_noticed(host: LibvirtHost) -> None:
+    """However many calls hang with it, and the link outlives them."""
+    with ExitStack() as undo:
+        links = [undo.enter_context(linked(host, backend)) for backend in BACKENDS]
+        started(links[0])
+        eventually(lambda: (links[1].state("tiny") or [])[1] == "running", "the same of both")
+        pid = host.pid("libvirtd")
+        host.namespaces.signal(pid, "STOP")
+        try:
+            for made in links:
+                made.request("domains")
+            for made in links:
+                _ask_until_it_is_lost(made, links)
+        finally:
+            host.namespaces.signal(pid, "KILL")
+        host.await_replacement("libvirtd", pid)
+        for made in links:
+            made.nudge()
+            made.hear_if(_is_connection)
+            assert "tiny" in [news[0] for news in made.ask("domains")]
+            made.ask("destroy", domain="tiny")
+
+
+def _ask_until_it_is_lost(waiting: LinkProcess, links: list[LinkProcess]) -> None:
+    deadline = time.monotonic() + HUNG_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(AssertionError):
+            waiting.hear_if(_is_loss, seconds=4)
+            return
+        for made in links:
+            made.request("destroy", domain="tiny")
+            made.request("domains")
+            made.request("shutdown", domain="tiny", how="agent")
+    raise AssertionError(f"the loss was not told; said: {waiting.heard}")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_either_of_two_connections_that_is_cut_is_made_anew(host: LibvirtHost, place: int) -> None:
+    """As by `virt-admin client-disconnect`: one is for events, and one for questions."""
+    before = _clients(host)
+    with linked(host, "libvirt-python") as made:
+        client = sorted(_clients(host) - before)[place]
+        host.namespaces.run("virt-admin", "-q", "client-disconnect", "libvirtd", str(client))
+        with suppress(RefusedError):
+            made.ask("domains")
+        made.hear_if(_is_loss, seconds=5)
+        made.nudge()
+        made.hear_if(_is_connection)
+        assert "tiny" in [news[0] for news in made.ask("domains")]
+        started(made)
+        made.ask("destroy", domain="tiny")
+        made.news("tiny", "off")
+
+
+def _clients(host: LibvirtHost) -> set[int]:
+    rows = host.namespaces.run("virt-admin", "-q", "client-list", "libvirtd").stdout.splitlines()
+    return {int(row.split()[0]) for row in rows if row.split()[:1] and row.split()[0].isdigit()}
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_outlives_a_link_that_is_killed(host: LibvirtHost, backend: str) -> None:
     """By the end of its standard input all others of these tests end."""

@@ -73,14 +73,19 @@ class LinkProcess:
 
         return list(self.hear_if(is_meant, seconds)["news"])
 
+    def request(self, do: str, **fields: object) -> int:
+        """Ask, wait for nothing, and return the number that the answer will have."""
+        number = next(self._numbers)
+        self.send(json.dumps({"id": number, "do": do, **fields}).encode() + b"\n")
+        return number
+
     def ask(self, do: str, **fields: object) -> Any:
         """Ask, and return what is answered; news that come before are heard later.
 
         Raises:
             RefusedError: it is an error.
         """
-        number = next(self._numbers)
-        self.send(json.dumps({"id": number, "do": do, **fields}).encode() + b"\n")
+        number = self.request(do, **fields)
         deadline = time.monotonic() + HEAR_SECONDS
         while not (found := [m for m in self.heard if _answers(m, number)]):
             self._read(deadline)

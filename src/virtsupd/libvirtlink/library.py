@@ -48,15 +48,37 @@ _KINDS = {
 }
 
 
+class _Loss:
+    """Tells of the loss of a pair of connections, whoever notices it, and once."""
+
+    def __init__(self, on_lost: OnLost) -> None:
+        self._on_lost = on_lost
+        self._lock = threading.Lock()
+        self._is_told = False
+
+    def tell(self, why: str) -> None:
+        with self._lock:
+            was_told, self._is_told = self._is_told, True
+        if not was_told:
+            self._on_lost(why)
+
+
 class Library:
-    """One libvirt, by its URI."""
+    """One libvirt, by its URI.
+
+    It is asked through another connection than events come from, and the latter alone looks for signs
+    of life. Where several wait for answers on one that does, libvirt (9.0) tells one of them that
+    libvirtd hangs, its callback never, and crashes as the others go on. On a connection that does
+    not, they wait until libvirtd goes on or is gone.
+    """
 
     name = "libvirt-python"
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._run_dir = run_dir_of(uri)
-        self._connection: Any = None
+        self._listening: Any = None
+        self._asking: tuple[Any, _Loss] | None = None
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         libvirt.registerErrorHandler(lambda *_told: None, None)
         libvirt.virEventRegisterDefaultImpl()
@@ -66,14 +88,16 @@ class Library:
     def connect(self, on_news: OnNews, on_lost: OnLost) -> None:
         """Return when every change of a domain is told from now on, until `on_lost` is called once."""
         self._hang_up()
+        loss = _Loss(on_lost)
         try:
-            connection = self._connection = libvirt.open(self._uri)
-            _keep_alive(connection)
-            connection.registerCloseCallback(
-                lambda _connection, reason, _opaque: on_lost(_LOST.get(reason, "it was closed")),
+            asking = libvirt.open(self._uri)
+            listening = self._listening = libvirt.open(self._uri)
+            _keep_alive(listening)
+            listening.registerCloseCallback(
+                lambda _connection, reason, _opaque: loss.tell(_LOST.get(reason, "it was closed")),
                 None,
             )
-            connection.domainEventRegisterAny(
+            listening.domainEventRegisterAny(
                 None,
                 libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
                 lambda _connection, domain, event, detail, _opaque: self._events.put(
@@ -83,15 +107,21 @@ class Library:
             )
         except libvirt.libvirtError as error:
             raise LinkError("unreachable", _said(error)) from error
+        self._asking = asking, loss
 
     def _hang_up(self) -> None:
-        """Let go of a connection that was lost: its callbacks keep it from being freed."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        """Let go of connections that were lost.
+
+        Callbacks keep the one of the events from being freed. The other may not be closed: whoever still
+        waits for an answer would be left with freed memory. It closes when the last one lets go of it.
+        """
+        self._asking = None
+        listening, self._listening = self._listening, None
+        if listening is not None:
             with suppress(libvirt.libvirtError):
-                connection.unregisterCloseCallback()
+                listening.unregisterCloseCallback()
             with suppress(libvirt.libvirtError):
-                connection.close()
+                listening.close()
 
     def _tell_events(self) -> None:
         """Tell of events, one after another. Libvirt may not be asked in its own thread of events."""
@@ -100,8 +130,7 @@ class Library:
 
     def _tell(self, name: str, event: int, detail: int, on_news: OnNews) -> None:
         try:
-            connection = self._open()
-            state = _call(connection, lambda: connection.lookupByName(name).state())
+            state = self._ask(lambda connection: connection.lookupByName(name).state())
             news = self._news(name, state)
         except LinkError as error:
             word = _last_word(event, detail)
@@ -112,9 +141,8 @@ class Library:
 
     def domains(self) -> list[News]:
         """Return how all domains are, whether they run or not."""
-        connection = self._open()
-        found = _call(
-            connection, lambda: connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+        found = self._ask(
+            lambda connection: connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
         )
         return [
             self._news(domain.name(), (stats.get("state.state", 0), stats.get("state.reason", 0)))
@@ -132,8 +160,7 @@ class Library:
             self._apart(domain, lambda found: found.shutdownFlags(flag))
         else:
             flag = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
-            connection = self._open()
-            _call(connection, lambda: connection.lookupByName(domain).shutdownFlags(flag))
+            self._ask(lambda connection: connection.lookupByName(domain).shutdownFlags(flag))
 
     def save(self, domain: str) -> None:
         """Save it, and return when that is done."""
@@ -145,8 +172,7 @@ class Library:
 
     def destroy(self, domain: str) -> None:
         """End it; one that does not run is no error."""
-        connection = self._open()
-        _call(connection, lambda: _destroy(connection.lookupByName(domain)))
+        self._ask(lambda connection: _destroy(connection.lookupByName(domain)))
 
     def ping(self, domain: str, seconds: float) -> None:
         """Return when its agent has answered."""
@@ -158,10 +184,18 @@ class Library:
         run_dir = None if state in {"off", "crashed"} else self._run_dir
         return News(name, state, reason, *qemu_of(name, run_dir))
 
-    def _open(self) -> Any:
-        if self._connection is None:
+    def _ask(self, work: Callable[[Any], Any]) -> Any:
+        """Do what is done at once, on the connection for that."""
+        asking = self._asking
+        if asking is None:
             raise LinkError("unreachable", "not connected")
-        return self._connection
+        connection, loss = asking
+        try:
+            return _call(connection, lambda: work(connection))
+        except LinkError as error:
+            if error.kind == "unreachable":
+                loss.tell(str(error))
+            raise
 
     def _apart(self, domain: str, work: Callable[[Any], object]) -> None:
         """Do what takes its time on a connection of its own.
