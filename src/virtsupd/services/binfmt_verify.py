@@ -6,13 +6,14 @@ A program of its own, which virtsupd runs: `python -m virtsupd.services.binfmt_v
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from virtsupd.binfmt.entries import Entry, Instance
 from virtsupd.binfmt.matching import takes
+from virtsupd.binfmt.ownership import RecordFile
 from virtsupd.binfmt.platforms import QemuPlatform, UnknownPlatformError, lookup_qemu_platforms
 from virtsupd.binfmt.proof import program
 from virtsupd.binfmt.proving import prove
@@ -101,7 +102,7 @@ def _parser() -> ActionParser:
         "Run a program of each platform, which the kernel gives to its interpreter. With --root or "
         "--pid it runs without any rights. It fails if a program does not run.",
     )
-    parser.add_argument("platform", nargs="*", help="default: those of the configuration")
+    parser.add_argument("platform", nargs="*", help="default: all that are not taken off")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--root", type=_directory, metavar="DIR", help="in this directory as root")
     place.add_argument(
@@ -128,11 +129,20 @@ def _pid(text: str) -> int:
 
 def _platforms(names: Sequence[str], settings: Settings) -> Sequence[QemuPlatform]:
     if not names:
-        return settings.known
+        off = _taken_off(settings)
+        return [platform for platform in settings.known if platform.name not in off]
     try:
         return lookup_qemu_platforms(*names, bytes=settings.bytes)
     except UnknownPlatformError as error:
         raise UsageError(str(error)) from error
+
+
+def _taken_off(settings: Settings) -> Collection[str]:
+    """Return the platforms that an operator has taken off: that their programs do not run is meant."""
+    try:
+        return RecordFile(Path(settings.record), Path(settings.directory)).read().taken_off
+    except OSError:  # no table, which the programs will tell
+        return ()
 
 
 def _entries(settings: Settings, pid: int | None) -> Sequence[Entry]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from virtsupd.binfmt.entries import Entry
+from virtsupd.binfmt.ownership import RecordFile
 from virtsupd.binfmt.platforms import lookup_qemu_platforms
 from virtsupd.binfmt.settings import Settings
 from virtsupd.services.binfmt_verify import Verdict, complaint, main, table, verdicts
@@ -60,6 +61,23 @@ def test_platforms_of_the_configuration_are_run(
     file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([file]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == [OWN, "ok", "-"]
+
+
+def test_what_an_operator_has_taken_off_is_run_only_if_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, path = tmp_path / "record.json", tmp_path / "qemu-binfmt.conf"
+    table = tmp_path / "table"
+    table.mkdir()
+    path.write_text(Settings((OWN,), record=str(record), directory=str(table)).text)
+    file = RecordFile(record, table)
+    with file.locked() as said:
+        said.taken_off.add(OWN)
+        file.save(said)
+    assert main([str(path)]) == 0
+    assert capsys.readouterr().out == "no platforms\n"
+    assert main([str(path), OWN]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == [OWN, "ok", "-"]
 
 
