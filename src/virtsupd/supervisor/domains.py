@@ -52,14 +52,13 @@ from virtsupd.supervisor.domain_ends import (
     was_migrated,
 )
 from virtsupd.supervisor.domain_guest import Guest
+from virtsupd.supervisor.domain_starts import NOT_ARRIVED, DomainStart
 from virtsupd.supervisor.domain_stops import DomainStop
 from virtsupd.supervisor.domain_work import Post
-from virtsupd.supervisor.libvirts import LOST_SECONDS, Libvirts
+from virtsupd.supervisor.libvirts import Libvirts
 from virtsupd.supervisor.probes import watch_health, watch_readiness
 
 log = structlog.get_logger()
-
-_NOT_ARRIVED = "its migration to this host has ended, and it does not run here"
 
 
 class Domains:
@@ -123,7 +122,8 @@ class Domains:
             post(Gone(effect.name, effect.generation))
             return
         guest.is_ending = True
-        guest.waiting.cancel()
+        if not guest.is_asked:
+            guest.waiting.cancel()
         guest.ending.cancel()
         if guest.has_ended or guest.is_arriving:
             self._gone(guest)  # what only arrives may run elsewhere for good: it is not ours to end
@@ -171,7 +171,12 @@ class Domains:
 
     async def _start(self, guest: Guest) -> None:
         try:
-            await self._have_running(guest)
+            await DomainStart(
+                guest=guest,
+                is_current=lambda: self._is_current(guest),
+                libvirts=self._libvirts,
+                clock=self._clock,
+            ).run()
             news = await self._look(guest)
         except DomainError as error:
             self._start_failed(guest, error)
@@ -187,56 +192,6 @@ class Domains:
             self._watch_ready(guest)
         self._take(guest, news)
 
-    async def _have_running(self, guest: Guest) -> None:
-        """Return once libvirt has started it, or says that it runs.
-
-        Raises:
-            DomainError: it cannot be started, or is to end before libvirt was asked.
-        """
-        while True:
-            await self._reach(guest)
-            link = self._libvirts.link(guest.domain.uri)
-            try:
-                if not await self._may_start(guest):
-                    continue
-                guest.is_asked = True
-                await link.start(guest.domain.domain)
-            except DomainError as error:
-                if error.kind != "unreachable":
-                    raise
-                await self._clock.sleep(LOST_SECONDS)
-            else:
-                return
-
-    async def _reach(self, guest: Guest) -> None:
-        """Wait until libvirt can be reached; what is to end is not started any more."""
-        with guest.waiting:
-            await self._libvirts.connected(guest.domain.uri, guest.tell_waiting)
-        if guest.is_ending or not self._is_current(guest):
-            raise DomainError("failed", "it was to end before it was started")
-
-    async def _may_start(self, guest: Guest) -> bool:
-        """Return True if it does not arrive; else False, once something was heard of it.
-
-        libvirt keeps a start waiting while a domain arrives, and boots it if it does not: then it
-        would run here and where it came from.
-
-        Raises:
-            DomainError: libvirt could not be asked; or it was on its way, and is not here.
-        """
-        heard = guest.heard
-        found = (await self._libvirts.link(guest.domain.uri).domains()).get(guest.domain.domain)
-        if is_in_transit(found):
-            guest.is_in_transit = True
-            guest.tell_arriving()
-            with guest.waiting:
-                await heard.wait()
-            return False
-        if guest.is_in_transit and not is_here(found):
-            raise DomainError("failed", _NOT_ARRIVED)
-        guest.is_in_transit = False
-        return True
-
     def _start_failed(self, guest: Guest, error: DomainError) -> None:
         if not self._is_current(guest):
             return
@@ -246,7 +201,7 @@ class Domains:
             guest.post(Gone(guest.name, guest.generation))
             return
         if guest.is_in_transit:
-            guest.tell_never_arrived(_NOT_ARRIVED)
+            guest.tell_never_arrived(NOT_ARRIVED)
             return
         text = str(error)
         is_permanent = error.kind == "no-such-domain"
@@ -280,7 +235,7 @@ class Domains:
             del self._guests[name]
             guest.ending.cancel()
             if effect.was_arriving and has_ended(news.state):
-                guest.tell_never_arrived(_NOT_ARRIVED)
+                guest.tell_never_arrived(NOT_ARRIVED)
             else:
                 guest.post(NeverMade(name, generation))
             return

@@ -437,6 +437,33 @@ async def test_a_stop_during_a_start_ends_what_was_started() -> None:
         assert host.news == [Spawned(WEB, 1, 4711), Exited(WEB, 1, OWN_SHUTDOWN), Gone(WEB, 1)]
 
 
+@pytest.mark.parametrize("came", [True, False])
+@pytest.mark.parametrize("how", [GuestStop.ACPI, GuestStop.DESTROY])
+async def test_a_stop_of_a_start_whose_answer_was_lost_ends_what_came_of_it(
+    how: GuestStop, *, came: bool
+) -> None:
+    class Lossy(HandLibvirt):
+        async def start(self, domain: str) -> None:
+            if came:
+                await super().start(domain)
+            self.lose("it died")
+            raise DomainError("unreachable", "it died")
+
+    libvirt = Lossy({"web1": off("web1")})
+    async with hosting(libvirt) as host:
+        host.start()
+        await host.until(lambda: not libvirt.is_up)
+        host.end(how)
+        await host.settle()
+        assert host.news == []
+        assert host.domains.seen() == {DOMAIN}
+        libvirt.return_()
+        await host.until_posted(Gone(WEB, 1))
+        await host.settle()
+        assert libvirt.found["web1"].state is DomainState.OFF
+        assert not [event for event in host.news if isinstance(event, Appeared)]
+
+
 async def test_what_nobody_knows_is_gone() -> None:
     async with hosting(HandLibvirt({"web1": running("web1")})) as host:
         host.end()
