@@ -76,6 +76,20 @@ def test_a_health_check_ends_no_guest_that_libvirtd_cannot_tell_of(host: Libvirt
     assert (found["state"], found["since"], guest.identity()) == ("running", since, before)
 
 
+def test_a_guest_that_somebody_starts_again_is_known_as_what_it_is(host: LibvirtHost) -> None:
+    guest = Guest(host.namespaces, "polite")
+    before, _ = guest.identity()
+    host.namespaces.run("sh", "-c", "virsh -q destroy polite && virsh -q start polite")
+
+    def is_known() -> bool:
+        found = host.status("polite")
+        return found["state"] == "running" and found["pid"] not in {None, before}
+
+    eventually(is_known, "the process that runs", seconds=SECONDS)
+    assert host.status("polite")["pid"] == guest.identity()[0]
+    assert host.virsh("domstate", "polite") == "running"
+
+
 def test_a_guest_that_was_never_asked_is_not_destroyed(host: LibvirtHost) -> None:
     guest = Guest(host.namespaces, "polite")
     eventually(lambda: guest.ticks() > 0, "a tick", seconds=SECONDS)

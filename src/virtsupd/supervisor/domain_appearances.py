@@ -50,6 +50,11 @@ class Appearances:
         self._left.discard(domain)
         self._absent.discard(domain)
 
+    def found_ended(self, domain: DomainSpec) -> None:
+        """Note that one is nobody's guest any more, since it has ended; it appears if it runs again by now."""
+        self._absent.add(domain)
+        self.look(domain)
+
     def found_undefined(self, domain: DomainSpec) -> None:
         """Note that libvirt does not have one."""
         self._known.discard(domain)

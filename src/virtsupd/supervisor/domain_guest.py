@@ -8,6 +8,7 @@ from virtsupd.core.domain import DomainSpec, GuestNote
 from virtsupd.core.events import Reached, SpawnFailed, Told
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Readiness
+from virtsupd.process.domains import DomainNews
 from virtsupd.supervisor.domain_work import Post
 
 
@@ -25,6 +26,8 @@ class Guest:
     """Libvirt was asked to start it."""
     is_up: bool = False
     """Libvirt has said that it runs, and not yet that it does no more."""
+    pid: int | None = None
+    """Of its QEMU, once that is known."""
     has_ended: bool = False
     """Its end was posted; it is gone as soon as somebody asks for that."""
     is_in_transit: bool = False
@@ -50,6 +53,10 @@ class Guest:
     def is_arriving(self) -> bool:
         """Whether it is on its way here, and was never seen to run here."""
         return self.is_in_transit and not self.is_up
+
+    def is_another(self, news: DomainNews) -> bool:
+        """Whether what is told is of another QEMU: it has ended, and somebody has started its domain again."""
+        return self.pid is not None and news.pid is not None and news.pid != self.pid
 
     def note_word(self) -> None:
         """Wake who waits until something is told of its domain."""

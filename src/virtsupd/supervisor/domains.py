@@ -129,7 +129,8 @@ class Domains:
             self._gone(guest)  # what only arrives may run elsewhere for good: it is not ours to end
         elif effect.how is GuestStop.LEAVE:
             self._appearances.leave(guest.domain)
-            self._gone(guest)
+            self._drop(guest)
+            guest.post(Gone(guest.name, guest.generation))
         else:
             guest.ending = anyio.CancelScope()
             self._tasks.start_soon(self._end, guest, effect.how)
@@ -251,7 +252,8 @@ class Domains:
         domain = DomainSpec(news.domain, uri)
         self._appearances.hear(domain, news)
         guest = next((g for g in self._guests.values() if g.domain == domain), None)
-        if guest is not None and guest.is_up and has_ended(news.state):
+        is_end = guest is not None and (has_ended(news.state) or guest.is_another(news))
+        if guest is not None and guest.is_up and is_end:
             self._tasks.start_soon(self._verify_end, guest, news)
         elif guest is not None:
             self._take(guest, news)
@@ -280,7 +282,8 @@ class Domains:
         guest.note_word()
         if news is None or not guest.is_up or guest.has_ended:
             return
-        if not has_ended(news.state):
+        if not has_ended(news.state) and not guest.is_another(news):
+            guest.pid = news.pid or guest.pid
             self._appearances.found_up(guest.domain)
             guest.is_in_transit = is_in_transit(news)
             guest.tell_note(note_of(news))
@@ -316,8 +319,10 @@ class Domains:
                 self._gone(guest)
 
     def _gone(self, guest: Guest) -> None:
+        """Let it be gone, and see whether somebody has started its domain again meanwhile."""
         self._drop(guest)
         guest.post(Gone(guest.name, guest.generation))
+        self._appearances.found_ended(guest.domain)
 
     def _drop(self, guest: Guest) -> None:
         for scope in (guest.waiting, guest.watches, guest.ending):

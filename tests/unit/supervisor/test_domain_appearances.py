@@ -57,6 +57,18 @@ async def test_what_runs_when_it_is_first_seen_has_not_begun_just_now() -> None:
         assert Appeared(WEB, is_new=True) not in host.posted
 
 
+async def test_what_runs_again_when_its_end_is_dealt_with_is_new() -> None:
+    async with running_guest() as host:
+        await host.settle()
+        host.libvirt.put("web1", DomainState.OFF, "destroyed")
+        await host.until_posted(Exited(WEB, 1, ExitStatus(code=0, words="was destroyed")))
+        host.libvirt.put("web1", DomainState.RUNNING, "booted")
+        await host.settle()
+        assert not [event for event in host.posted if isinstance(event, Appeared)]
+        host.end()
+        await host.until_posted(Gone(WEB, 1), Appeared(WEB, is_new=True))
+
+
 async def test_what_began_since_it_was_last_seen_is_new() -> None:
     async with hosting(HandLibvirt({"web1": running("web1")})) as host:
         host.domains.attend()

@@ -3,6 +3,7 @@
 from virtsupd.core.domain import DomainSpec, GuestNote
 from virtsupd.core.events import Event, Told
 from virtsupd.core.names import Name
+from virtsupd.process.domains import DomainNews, DomainState
 from virtsupd.supervisor.domain_guest import Guest
 
 WEB = Name("web")
@@ -56,3 +57,11 @@ async def test_what_an_earlier_virtsupd_was_told_is_told_to_be_over() -> None:
     one.said = None
     one.tell_note(None)
     assert posted == [Told(WEB, 7, "status", "")]
+
+
+async def test_another_process_is_another_guest_where_both_are_known() -> None:
+    one, _ = guest()
+    news = [DomainNews("web1", DomainState.RUNNING, "booted", pid) for pid in (None, 7, 8)]
+    assert [one.is_another(told) for told in news] == [False] * 3
+    one.pid = 7
+    assert [one.is_another(told) for told in news] == [False, False, True]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
@@ -35,7 +35,7 @@ from virtsupd.core.events import (
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import AgentProbe, Health, Readiness
-from virtsupd.process.domains import DomainError, DomainState
+from virtsupd.process.domains import DomainError, DomainNews, DomainState
 from virtsupd.supervisor.domains import Domains
 from virtsupd.supervisor.libvirts import Libvirts
 
@@ -280,6 +280,57 @@ async def test_a_guest_that_cannot_be_seen_to_run_is_not_ill(how: str) -> None:
         host.libvirt.put("web1", DomainState.RUNNING, "unpaused")
         why = "the agent of web1 is not connected"
         await host.until_posted(HealthChanged(WEB, 1, why))
+
+
+async def test_a_guest_that_was_started_again_before_its_end_was_posted_appears() -> None:
+    class Slow(HandLibvirt):
+        """Somebody starts the domain right after it was listed as off."""
+
+        async def domains(self) -> Mapping[str, DomainNews]:
+            found = await super().domains()
+            if found["web1"].reason == "destroyed":
+                self.put("web1", DomainState.RUNNING, "booted")
+            return found
+
+    async with hosting(Slow({"web1": off("web1")})) as host:
+        host.start()
+        await host.until_posted(Spawned(WEB, 1, 4711))
+        await host.settle()
+        host.libvirt.put("web1", DomainState.OFF, "destroyed")
+        await host.until_posted(Exited(WEB, 1, ExitStatus(code=0, words="was destroyed")))
+        await host.settle()
+        host.end()
+        await host.until_posted(Gone(WEB, 1), Appeared(WEB, is_new=True))
+
+
+@pytest.mark.parametrize("is_away", [True, False])
+async def test_another_process_of_a_guest_is_another_start_by_somebody(*, is_away: bool) -> None:
+    async with running_guest() as host:
+        await host.settle()
+        another = replace(running("web1"), pid=9999)
+        if is_away:
+            host.libvirt.lose("it was stopped")
+        host.libvirt.found["web1"] = another
+        if is_away:
+            host.libvirt.return_()
+        else:
+            host.libvirt.on_news(another)
+        unknown = Exited(WEB, 1, ExitStatus(code=1, words="ended in an unknown way"))
+        await host.until_posted(unknown)
+        host.end()
+        await host.until_posted(Gone(WEB, 1))
+        await host.until(lambda: any(isinstance(event, Appeared) for event in host.posted))
+        host.start()
+        await host.until_posted(Spawned(WEB, 1, 9999))
+        assert "shutdown acpi web1" not in host.libvirt.asked
+
+
+async def test_old_news_of_another_process_is_not_believed() -> None:
+    async with running_guest() as host:
+        await host.settle()
+        host.libvirt.on_news(replace(running("web1"), pid=9999))
+        await host.settle()
+        assert host.news == []
 
 
 async def test_a_paused_guest_is_shown_as_such() -> None:
