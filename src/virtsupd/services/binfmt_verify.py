@@ -92,6 +92,7 @@ def _asked(words: Sequence[str]) -> str:
         return json_text({"is_ok": not failed, "platforms": [asdict(one) for one in found]})
     if failed:
         sys.stdout.write(f"{table(found)}\n")
+        sys.stdout.flush()  # the complaint is to come last: it is what virtsupctl shows
         raise NotRunError(failed)
     return table(found) if found else "no platforms"
 
