@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from virtsupd.binfmt.saying import Saying, open_streams, words
 from virtsupd.binfmt.serving import Serving
 from virtsupd.binfmt.settings import SettingsError
 from virtsupd.process.own_notify import OwnNotify
@@ -11,10 +12,13 @@ from virtsupd.process.own_notify import OwnNotify
 def main() -> int:
     """Return the exit status: 0 after TERM, 1 if the platforms cannot all be entered."""
     [path] = sys.argv[1:]
+    open_streams()
+    saying = Saying(OwnNotify())
     try:
-        serving = Serving(Path(path), OwnNotify())
+        serving = Serving(Path(path), saying)
     except (SettingsError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        saying.log(words(error))
+        saying.tell(words(error))
         return 1
     return serving.run()
 

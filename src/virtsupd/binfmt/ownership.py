@@ -2,13 +2,12 @@
 
 Entries carry no owner. One is ours if it is what the record says we made, and its file has the inode
 that it had then; or, where we died before we could look at that, if it is what we were about to make.
-In another boot or another table the record says nothing. Whoever changes it holds the lock beside it.
+Of another boot or another table nothing is ours. Whoever changes it holds the lock beside it.
 """
 
 import fcntl
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +61,10 @@ class Record:
     """Names of platforms that an operator has taken off."""
     put_back: dict[str, PutBack] = field(default_factory=dict)
     """By name of the platform."""
+    is_held: bool = False
+    """Whether the service was started, and not stopped since."""
+    damage: str = ""
+    """Why the file was not understood; "" if it was, or was not there."""
 
     def owns(self, entry: Entry) -> bool:
         """Whether an entry is ours."""
@@ -92,22 +95,33 @@ class RecordFile:
             os.close(lock)
 
     def read(self) -> Record:
-        """Return what the record says now; an empty one if it is damaged, or of another boot or table.
+        """Return what the record says now.
+
+        Of another boot or table no entry is ours; if the file is damaged, it says nothing at all.
 
         Raises:
             OSError: the table is not there.
         """
-        empty = Record(self._directory.stat().st_dev)
+        device = self._directory.stat().st_dev
         try:
             said = json.loads(self._path.read_text(encoding="utf-8"))
-            if (said["boot"], said["device"]) != (_boot(), empty.device):
-                return empty
-            return _record(said)
+            record = _record(said, device)
+            if (said["boot"], said["device"]) != (_boot(), device):
+                record.entries.clear()
         except FileNotFoundError:
-            return empty
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            sys.stderr.write(f"{self._path}: not understood, so that no entry is ours: {error}\n")
-            return empty
+            return Record(device)
+        except (
+            OSError,
+            ArithmeticError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ) as why:
+            return Record(
+                device, damage=f"{self._path}: not understood, so no entry is ours: {why}"
+            )
+        return record
 
     def save(self, record: Record) -> None:
         """Write it; readers see the old one or the new one.
@@ -121,6 +135,7 @@ class RecordFile:
             "entries": {name: _said(owned) for name, owned in record.entries.items()},
             "taken_off": sorted(record.taken_off),
             "put_back": {name: [back.times, back.at] for name, back in record.put_back.items()},
+            "is_held": record.is_held,
         }
         write_atomically(self._path, json.dumps(said).encode(), mode=_MODE)
 
@@ -141,16 +156,19 @@ def _said(owned: Owned) -> dict[str, object]:
     }
 
 
-def _record(said: dict[str, Any]) -> Record:
+def _record(said: dict[str, Any], device: int) -> Record:
     return Record(
-        device=int(said["device"]),
+        device=device,
         entries={name: _owned(name, one) for name, one in said["entries"].items()},
         taken_off=set(map(str, said["taken_off"])),
         put_back={n: PutBack(int(times), float(at)) for n, (times, at) in said["put_back"].items()},
+        is_held=bool(said["is_held"]),
     )
 
 
 def _owned(name: str, said: dict[str, Any]) -> Owned:
+    if not name or "/" in name:
+        raise ValueError(f"{name!r} is no name of an entry")
     magic, mask = bytes.fromhex(said["magic"]), bytes.fromhex(said["mask"])
     identity = said["identity"]
     return Owned(

@@ -1,7 +1,7 @@
 """Giving way to whoever keeps removing an entry: longer each time, so that two do not fight for ever."""
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,8 +27,8 @@ class Pauses:
         """Leave nobody alone yet."""
         self._by_name: dict[str, _Trouble] = {}
 
-    def note(self, name: str, now: float) -> None:
-        """Note that a platform was put back."""
+    def note(self, name: str, now: float) -> float:
+        """Note that a platform was put back; return for how many seconds it is left alone now."""
         trouble = self._by_name.setdefault(name, _Trouble())
         if trouble.moments and now - trouble.moments[-1] > _FORGOTTEN_SECONDS:
             trouble = self._by_name[name] = _Trouble()
@@ -37,11 +37,8 @@ class Pauses:
         if is_often or trouble.pause:
             trouble.pause = min(trouble.pause * 2 or _FIRST_SECONDS, _LONGEST_SECONDS)
             trouble.until = now + trouble.pause
+        return max(trouble.until - now, 0.0)
 
-    def paused(self, now: float) -> Collection[str]:
-        """Return who is left alone now."""
-        return [name for name, trouble in self._by_name.items() if trouble.until > now]
-
-    def next_end(self, now: float) -> float | None:
-        """Return when the next of them is to be looked after again; None if none is left alone."""
-        return min((t.until for t in self._by_name.values() if t.until > now), default=None)
+    def paused(self, now: float) -> Mapping[str, float]:
+        """Return who is left alone now, and until when."""
+        return {name: t.until for name, t in self._by_name.items() if t.until > now}

@@ -3,34 +3,34 @@
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from virtsupd.binfmt.entries import BinfmtError
 from virtsupd.binfmt.holding import Found, Holder, HoldError
 from virtsupd.binfmt.interpreters import DIRECTORIES
 from virtsupd.binfmt.pauses import Pauses
 from virtsupd.binfmt.platforms import QemuPlatform
 from virtsupd.binfmt.proving import prove
-from virtsupd.binfmt.settings import SettingsError, read_settings
+from virtsupd.binfmt.saying import Saying, words
+from virtsupd.binfmt.settings import read_settings
 from virtsupd.binfmt.standing import status_text
 from virtsupd.binfmt.watch import Watch
-from virtsupd.process.own_notify import OwnNotify
+from virtsupd.errors import VirtsupdError
 
 _BLIND_SECONDS: Final = 30.0
-"""How often the table is looked at where the kernel does not tell of it."""
+"""How often the table is looked at where the kernel does not tell of it, or something is missing."""
 _SETTLED_SECONDS: Final = 2.0
 """A package manager may still be at work so long after it has written a file."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_FAULTS: Final = (VirtsupdError, OSError)
 
 
 class Serving:
     """One run of the process."""
 
-    def __init__(self, path: Path, notify: OwnNotify) -> None:
+    def __init__(self, path: Path, saying: Saying) -> None:
         """Read the settings and take the signals over.
 
         Raises:
@@ -38,125 +38,161 @@ class Serving:
             OSError: it cannot be read.
         """
         self._path = path
-        self._notify = notify
-        self._holder = self._read()
+        self._saying = saying
+        self._woken, waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, _hear)
+        self._holder = Holder(read_settings(path))
         self._watch = Watch()
         self._pauses = Pauses()
         self._unproved: dict[str, str] = {}
+        """Whose programs did not run when last tried, and why."""
         self._refusal = ""
-        self._status = ""
-        self._programs_at: float | None = None
-        self._look_at = 0.0
-        self._woken, waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for number in _SIGNALS:
-            signal.signal(number, _hear)
-        signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+        self._look_at: float | None = None
+        """When to look without a reason."""
+        self._settled_at: float | None = None
+        """When emulators are taken to be as they will stay; None: they are."""
 
     def run(self) -> int:
         """Hold the entries until TERM; return the exit status. What is ours is gone then."""
         try:
             self._start()
-        except (HoldError, BinfmtError, OSError) as error:
-            self._say(f"{error}")
-            self._notify.say(f"STATUS={error}")
+        except _FAULTS as error:
+            text = words(error)
+            self._saying.log(text)
+            self._saying.tell(text)
             self._take_away()
             return 1
-        self._notify.say("READY=1")
         while self._wait():
             pass
-        return 0 if self._take_away() else 1
+        if not self._take_away():
+            return 1
+        self._saying.log("taken away what was ours")
+        return 0
 
     def _start(self) -> None:
-        self._watch.watch_table(self._holder.table.directory)
+        holder = self._holder
+        self._check_table()
+        self._watch.watch_table(holder.table.directory)
         self._watch_programs()
-        self._holder.put_all(is_start=True)
-        self._prove(self._holder.held())
-        if not self._holder.table.is_on():
-            raise HoldError(
-                f"binfmt_misc is switched off as a whole; echo 1 >{self._holder.table.directory}/status "
-                "switches it on"
-            )
-        if self._unproved:
-            name, why = next(iter(self._unproved.items()))
+        damage = holder.start()
+        if damage:
+            self._saying.log(damage)
+        self._prove(holder.held())
+        for name, why in self._unproved.items():
             raise HoldError(f"{name!r} is registered, and its programs do not run: {why}")
-        self._look()
+        self._look("READY=1")
+        self._saying.log(f"registered: {', '.join(one.name for one in holder.held()) or 'nothing'}")
+
+    def _check_table(self) -> None:
+        directory = self._holder.table.directory
+        try:
+            is_on = self._holder.table.is_on()
+        except FileNotFoundError as error:
+            raise HoldError(f"binfmt_misc is not mounted at {directory}") from error
+        if not is_on:
+            raise HoldError(
+                f"binfmt_misc is switched off as a whole; echo 1 >{directory}/status switches it on"
+            )
 
     def _wait(self) -> bool:
         """Wait for what comes next and answer it; return whether to go on."""
         poll = select.poll()
         poll.register(self._watch.descriptor, select.POLLIN)
         poll.register(self._woken, select.POLLIN)
-        poll.poll(self._timeout())
+        dues = [due for due in (self._look_at, self._settled_at) if due is not None]
+        poll.poll(max(min(dues) - time.monotonic(), 0.0) * 1000 + 1 if dues else None)
         heard = self._heard()
         if signal.SIGTERM in heard or signal.SIGINT in heard:
             return False
+        table, programs = self._watch.read()
+        now = time.monotonic()
+        if programs:
+            self._settled_at = now + _SETTLED_SECONDS
         if signal.SIGHUP in heard:
             self._reload()
-        _, programs = self._watch.read()
-        if programs:
-            self._programs_at = time.monotonic() + _SETTLED_SECONDS
-        self._look()
+        elif table or any(now >= due for due in dues):
+            self._look()
         return True
 
-    def _timeout(self) -> float | None:
-        """Return the milliseconds until there is something to do without a reason."""
+    def _look(self, *news: str) -> None:
+        """Put back what is missing, show that it works, and say how things are, and `news`."""
         now = time.monotonic()
-        settings = self._holder.settings
-        every = settings.recheck_seconds or (None if self._watch.is_told else _BLIND_SECONDS)
-        dues = (self._pauses.next_end(now), self._programs_at, now + every if every else None)
-        due = min((due for due in dues if due is not None), default=None)
-        return None if due is None else max(due - now, 0.0) * 1000 + 1
-
-    def _look(self) -> None:
-        """Put back what is missing, show that it works, and say how things are."""
-        now = time.monotonic()
-        is_settled = self._programs_at is None or now >= self._programs_at
+        is_settled = self._settled_at is None or now >= self._settled_at
         if is_settled:
-            self._programs_at = None
+            self._settled_at = None
+        self._watch_again()
         try:
-            found = self._holder.look(self._pauses.paused(now), may_renew=is_settled)
+            found = self._holder.look(self._left_alone(now), may_renew=is_settled)
         except OSError as error:
-            self._tell(f"{self._holder.table.directory} cannot be read: {error.strerror}")
+            self._saying.tell(f"entries cannot be looked after: {words(error)}", *news)
+            self._schedule(now, is_well=False)
             return
-        if not self._watch.is_told:
-            self._watch.watch_table(self._holder.table.directory)
         self._after(found, now)
-        self._tell(status_text(self._holder.held(), found, self._unproved, self._refusal))
+        self._schedule(now, is_well=self._watch.is_told and not found.missing)
+        held = self._holder.held()
+        self._saying.tell(status_text(held, found, self._unproved, self._refusal), *news)
+
+    def _watch_again(self) -> None:
+        """Watch the table if it is there: a directory without one would never tell of a new mount."""
+        table = self._holder.table
+        if not self._watch.is_told and (table.directory / "status").exists():
+            self._watch.watch_table(table.directory)
+
+    def _left_alone(self, now: float) -> dict[str, str]:
+        wall = time.time() - now
+        return {
+            name: "somebody keeps removing it, so it is left alone until "
+            + time.strftime("%H:%M:%S", time.localtime(wall + until))
+            for name, until in self._pauses.paused(now).items()
+        }
 
     def _after(self, found: Found, now: float) -> None:
+        if found.damage:
+            self._saying.log(found.damage)
         for name in found.put_back:
-            self._say(f"{name}: somebody took it away; put back")
-            self._pauses.note(name, now)
+            self._saying.log(f"{name}: somebody took it away, or switched it off; put back")
+            if seconds := self._pauses.note(name, now):
+                self._saying.log(f"{name}: taken away too often; left alone for {seconds:g} s then")
         for name in found.renewed:
-            self._say(f"{name}: entered anew, with the emulator as it is now")
-        changed = {*found.put_back, *found.renewed}
-        self._prove(one for one in self._holder.held() if one.name in changed)
+            self._saying.log(f"{name}: entered anew, with the emulator or flags as they are now")
+        tried = {*found.put_back, *found.renewed, *self._unproved} - found.missing.keys()
+        self._unproved = {name: why for name, why in self._unproved.items() if name in tried}
+        self._prove(one for one in self._holder.held() if one.name in tried)
+
+    def _schedule(self, now: float, *, is_well: bool) -> None:
+        every = self._holder.settings.recheck_seconds or (None if is_well else _BLIND_SECONDS)
+        dues = [*self._pauses.paused(now).values(), *([now + every] if every else [])]
+        self._look_at = min(dues, default=None)
 
     def _prove(self, platforms: Iterable[QemuPlatform]) -> None:
         for name, why in prove(platforms).items():
-            self._unproved.pop(name, None)
+            if why and self._unproved.get(name) != why:
+                self._saying.log(f"{name}: its programs do not run: {why}")
             if why:
                 self._unproved[name] = why
-                self._say(f"{name}: its programs do not run: {why}")
+            else:
+                self._unproved.pop(name, None)
 
     def _reload(self) -> None:
         """Put new settings in force, or say why the old ones stay."""
-        try:
-            holder = self._read()
-            holder.put_all()
-        except (SettingsError, HoldError, BinfmtError, OSError) as error:
-            self._refusal = f"the new settings are not in force: {error}"
-            self._say(self._refusal)
-            return
+        self._saying.reloading()
         before = {platform.name for platform in self._holder.held()}
-        self._holder, self._refusal = holder, ""
-        self._unproved = {n: w for n, w in self._unproved.items() if n in holder.settings.platforms}
-        self._watch_programs()
-        self._prove(one for one in holder.held() if one.name not in before)
-        self._say(f"settings read again: {', '.join(holder.settings.platforms) or 'no platform'}")
-
-    def _read(self) -> Holder:
-        return Holder(read_settings(self._path))
+        try:
+            holder = Holder(read_settings(self._path))
+            holder.put_all()
+        except _FAULTS as error:
+            self._refusal = f"the new settings are not in force: {words(error)}"
+            self._saying.log(self._refusal)
+        else:
+            self._holder, self._refusal = holder, ""
+            known = holder.settings.platforms
+            self._unproved = {name: w for name, w in self._unproved.items() if name in known}
+            self._watch_programs()
+            self._prove(one for one in holder.held() if one.name not in before)
+            self._saying.log(f"settings read again: {', '.join(known) or 'no platform'}")
+        self._look("READY=1")
 
     def _watch_programs(self) -> None:
         prefix = self._holder.settings.qemu
@@ -172,22 +208,12 @@ class Serving:
     def _take_away(self) -> bool:
         try:
             self._holder.take_all_away()
+        except FileNotFoundError:
+            return True  # without a table there are no entries
         except OSError as error:
-            self._say(f"not all could be taken away: {error}")
+            self._saying.log(f"not all could be taken away: {words(error)}")
             return False
         return True
-
-    def _tell(self, status: str) -> None:
-        if status != self._status:
-            self._status = status
-            self._notify.say(f"STATUS={status}")
-
-    def _say(self, text: str) -> None:
-        try:
-            sys.stdout.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-            sys.stdout.flush()
-        except OSError:
-            pass  # nobody keeps the log; what is to be done is done all the same
 
 
 def _hear(_number: int, _frame: object) -> None:

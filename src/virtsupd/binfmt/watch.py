@@ -13,15 +13,14 @@ from typing import Final
 
 _EVENT: Final = struct.Struct("iIII")  # watch, events, cookie, length of the name that follows
 _BUFFER_BYTES: Final = 65536
-_OF_ENTRIES: Final = (
-    0x2 | 0x100 | 0x200 | 0x2000
-)  # written, made, removed; the mount point itself gone
-_OF_PROGRAMS: Final = (
-    0x8 | 0x40 | 0x80 | 0x100 | 0x200
-)  # written whole, moved away or here, made, removed
+# Of entries: written, made, removed. Of programs: attributes, written whole, moved here or away, removed.
+_OF_ENTRIES: Final = 0x2 | 0x100 | 0x200
+_OF_PROGRAMS: Final = 0x4 | 0x8 | 0x40 | 0x80 | 0x200
 _OVERFLOW: Final = 0x4000
 _LOST: Final = 0x2000 | 0x8000  # unmounted; the watch is gone
 _IN_ONLYDIR: Final = 0x1000000
+_EMULATORS: Final = b"qemu-"
+"""How their names begin: what else happens among programs is no reason to look."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,14 +50,14 @@ class Watch:
             self._add(directory, _OF_PROGRAMS)
 
     def read(self) -> tuple[bool, bool]:
-        """Return whether something happened to the table, and to a directory of emulators."""
+        """Return whether something happened to the table, and to emulators."""
         table = programs = False
         while events := self._events():
-            for watch, mask in events:
-                is_table = watch == self._table or bool(mask & _OVERFLOW)
-                table |= is_table
-                programs |= not is_table or bool(mask & _OVERFLOW)
-                if watch == self._table and mask & _LOST:
+            for watch, mask, name in events:
+                is_lost, is_table = bool(mask & _OVERFLOW), watch == self._table
+                table |= is_table or is_lost
+                programs |= is_lost or (not is_table and name.startswith(_EMULATORS))
+                if is_table and mask & _LOST:
                     self._table = None
         return table, programs
 
@@ -77,7 +76,7 @@ class Watch:
         )
         return found if found >= 0 else None
 
-    def _events(self) -> list[tuple[int, int]]:
+    def _events(self) -> list[tuple[int, int, bytes]]:
         try:
             data = os.read(self.descriptor, _BUFFER_BYTES)
         except BlockingIOError:
@@ -85,6 +84,6 @@ class Watch:
         found, at = [], 0
         while at < len(data):
             watch, mask, _, length = _EVENT.unpack_from(data, at)
-            found.append((watch, mask))
             at += _EVENT.size + length
+            found.append((watch, mask, data[at - length : at].rstrip(b"\0")))
         return found

@@ -122,7 +122,7 @@ class Reexecution:
                 self._is_under_way = False
 
     async def _become(self, command: Sequence[str]) -> NoReturn:
-        self.own_notify.say_reloading()
+        self.own_notify.say_reloading("re-executing")
         try:
             self.supervisor.interrupt(ReexecutingError())
             await self.server.pause(_ANSWERS_SECONDS)

@@ -17,10 +17,13 @@ class OwnNotify:
         variable = os.environ.pop("NOTIFY_SOCKET", "")
         self.path = variable if path is None else path
 
-    def say_reloading(self) -> None:
-        """Say that READY=1 will come again: a deadline of the program begins, not a new start."""
+    def say_reloading(self, status: str) -> None:
+        """Say that READY=1 will come again: a deadline of the program begins, not a new start.
+
+        `status` says what happens until then.
+        """
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self.say("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=re-executing")
+        self.say("RELOADING=1", f"MONOTONIC_USEC={now}", f"STATUS={status}")
 
     def say(self, *lines: str) -> None:
         """Send lines such as READY=1. Nobody listening is no error: the message is for them."""

@@ -24,7 +24,7 @@ def test_an_entry_under_our_name_that_differs_is_not_touched_and_named(tmp_path:
     with pytest.raises(HoldError, match="'arm': qemu-arm is registered by somebody else") as caught:
         holder(tmp_path, table, "s390x", "arm", flags="F").put_all()
     assert "interpreter /usr/bin/qemu-arm-static, flags PF" in str(caught.value)
-    assert "update-binfmts --disable qemu-arm" in str(caught.value)
+    assert f"echo -1 >{table}/qemu-arm" in str(caught.value)
     assert content(table) == before
 
 
@@ -32,7 +32,7 @@ def test_what_somebody_entered_just_so_serves_and_is_left(tmp_path: Path) -> Non
     table = plain_table(tmp_path / "table", "arm")
     before = content(table)
     held = holder(tmp_path, table, "arm")
-    held.put_all(is_start=True)
+    assert held.start() == ""
     assert held.look().remarks == {"arm": "registered by somebody else, just so"}
     held.take_all_away()
     assert content(table) == before
@@ -55,8 +55,30 @@ def test_whoever_takes_the_same_programs_is_reported(tmp_path: Path) -> None:
     found = holder(tmp_path, table, "arm").look()
     assert found.remarks["arm"].startswith("registered by somebody else")
     (Path(table) / "qemu-arm").unlink()
-    found = holder(tmp_path, table, "arm").look(paused=["arm"])
+    found = holder(tmp_path, table, "arm").look({"arm": "somebody keeps removing it"})
     assert found.missing == {"arm": "somebody keeps removing it"}
     assert found.remarks == {
         "arm": "other of somebody else takes its programs, too: /usr/bin/qemu-arm-static"
     }
+
+
+def test_a_platform_that_is_left_alone_and_there_is_registered(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table", "arm")
+    found = holder(tmp_path, table, "arm").look({"arm": "somebody keeps removing it"})
+    assert found.missing == {}
+
+
+def test_nothing_is_put_on_while_the_service_is_stopped(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table")
+    held = holder(tmp_path, table, "arm")
+    held.take_off(held.settings.known)
+    with pytest.raises(HoldError, match="the service is not started"):
+        held.put_on(held.settings.known)
+    assert held.held() == []
+
+
+def test_a_record_that_is_not_understood_is_told_and_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("x")
+    held = holder(tmp_path, plain_table(tmp_path / "table", "arm"), "arm")
+    assert "record.json: not understood" in held.start()
+    assert held.look().damage == ""

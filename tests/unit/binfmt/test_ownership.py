@@ -66,23 +66,46 @@ def test_an_entry_of_ours_that_is_switched_off_stays_ours(table: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["boot", "device"])
-def test_a_record_of_another_boot_or_table_says_nothing(
+def test_of_another_boot_or_table_nothing_is_ours_and_the_operators_wish_holds(
     tmp_path: Path, record_file: RecordFile, key: str
 ) -> None:
-    record_file.save(Record(record_file.read().device, {"qemu-arm": Owned(ARM, FILE)}))
+    device = record_file.read().device
+    record_file.save(Record(device, {"qemu-arm": Owned(ARM, FILE)}, taken_off={"sh4"}))
     said = json.loads((tmp_path / "record.json").read_text())
     said[key] = "other"
     (tmp_path / "record.json").write_text(json.dumps(said))
-    assert record_file.read().entries == {}
+    assert record_file.read() == Record(device, taken_off={"sh4"})
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"boot": 1', '"x"'])
+def damaged() -> list[str]:
+    whole: dict[str, object] = {
+        "boot": "",
+        "device": 1,
+        "entries": {},
+        "taken_off": [],
+        "put_back": {},
+        "is_held": True,
+    }
+    owned = {"magic": "00", "mask": "00", "interpreter": "/x", "flags": "", "file": [1, 2, 3]}
+    entries: list[dict[str, object]] = [
+        {"../status": owned | {"identity": None}},
+        {"qemu-arm": owned | {"identity": [1]}},
+        {"qemu-arm": owned | {"identity": None, "magic": "x"}},
+        {"qemu-arm": owned | {"identity": None, "file": 5}},
+    ]
+    records = [whole | {"entries": one} for one in entries]
+    records += [whole | {"entries": []}, whole | {"put_back": {"arm": [float("inf"), 1]}}]
+    return ["", "[]", "{}", '{"boot": 1', '"x"', *map(json.dumps, records)]
+
+
+@pytest.mark.parametrize("text", damaged())
 def test_a_damaged_record_is_named_and_nothing_is_ours(
-    tmp_path: Path, record_file: RecordFile, text: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, record_file: RecordFile, text: str
 ) -> None:
     (tmp_path / "record.json").write_text(text)
-    assert record_file.read().entries == {}
-    assert "record.json: not understood" in capsys.readouterr().err
+    found = record_file.read()
+    assert found.entries == {}
+    assert found.damage.startswith(f"{tmp_path / 'record.json'}: not understood, so no entry is")
 
 
 def test_the_record_is_for_us_alone_and_no_link_is_followed(

@@ -1,0 +1,162 @@
+"""The process that holds entries, where others get in its way; on the kernel's table of a user namespace."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from tests.support.binfmt import DIRECTORY, private_kernel
+from tests.support.checks import eventually
+from tests.support.holding import HOLD, Holding, Host
+
+from virtsupd.binfmt.entries import Registration
+from virtsupd.binfmt.platforms import lookup_qemu_platforms
+from virtsupd.binfmt.settings import Settings
+
+pytestmark = pytest.mark.component
+
+SWITCH = (sys.executable, "-I", "-m", "virtsupd.services.binfmt_switch")
+RUNNING = "registered: arm"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """Give each test a table of its own."""
+    with private_kernel() as kernel:
+        yield Host(kernel, tmp_path)
+
+
+def replace(emulator: Path, content: bytes) -> None:
+    """Put another file in the place of an emulator, as a package manager does."""
+    new = emulator.with_name(".new")
+    new.write_bytes(content)
+    new.chmod(0o755)
+    new.rename(emulator)
+
+
+def test_an_emulator_with_which_nothing_runs_does_not_replace_the_one_that_serves(
+    host: Host, tmp_path: Path
+) -> None:
+    emulator = tmp_path / "bin/qemu-arm"
+    emulator.parent.mkdir()
+    shutil.copy("/usr/bin/qemu-arm-static", emulator)
+    with host.holding(host.settings("arm", qemu=str(tmp_path))) as held:
+        held.until("READY=1")
+        replace(emulator, Path("/usr/bin/qemu-s390x-static").read_bytes())
+        said = held.until("another file now with which its programs do not run")
+        assert f"{RUNNING}; arm: {emulator} is" in said
+        assert "does not run: " not in said
+        assert host.runs("arm")
+        assert host.entries() == {"qemu-arm"}
+        replace(emulator, b"#!/bin/sh\n")
+        held.until("is no ELF file")
+        assert host.runs("arm")
+        replace(emulator, Path("/usr/bin/qemu-arm-static").read_bytes())
+        assert held.until(RUNNING) == f"STATUS={RUNNING}"
+        assert host.runs("arm")
+
+
+def test_that_the_table_is_switched_off_and_on_is_said(host: Host) -> None:
+    with host.holding(host.settings("arm")) as held:
+        held.until("READY=1")
+        host.shell(f"echo 0 >{DIRECTORY}/status")
+        held.until("binfmt_misc is switched off as a whole")
+        assert host.shell(f"cat {DIRECTORY}/status").strip() == "disabled"
+        host.shell(f"echo -1 >{DIRECTORY}/qemu-arm")
+        held.until("arm does not run: ")
+        host.shell(f"echo 1 >{DIRECTORY}/status")
+        assert "does not run" not in held.until("STATUS=registered: arm; put back 1 time")
+
+
+def test_a_table_that_goes_and_comes_is_filled_again(host: Host) -> None:
+    with holding_with_rechecks(host) as held:
+        held.until("READY=1")
+        host.shell(f"umount {DIRECTORY}")
+        held.until(f"entries cannot be looked after: {DIRECTORY}/status: no such file or directory")
+        host.shell(f"mount -t binfmt_misc none {DIRECTORY}")
+        held.until(RUNNING)
+        assert host.runs("arm")
+        host.shell(f"echo -1 >{DIRECTORY}/status")
+        held.until("put back 2 times")
+        assert held.end() == 0
+    assert host.entries() == set()
+
+
+def holding_with_rechecks(host: Host) -> AbstractContextManager[Holding]:
+    record = str(host.directory / "record.json")
+    file = host.settings("arm")
+    file.write_text(Settings(("arm",), record, recheck_seconds=0.2).text)
+    return host.holding(file)
+
+
+def test_an_entry_whose_interpreter_is_no_text_ends_nothing(host: Host) -> None:
+    [arm] = lookup_qemu_platforms("arm")
+    strange = Registration("strange", arm.magic, arm.mask, "PATH", "").line
+    line = host.directory / "line"
+    line.write_bytes(strange.replace(b"PATH", b"/bin/\xff\nREADY"))
+    with host.holding(host.settings("arm")) as held:
+        held.until("READY=1")
+        host.shell(f"cat {line} >{DIRECTORY}/register")
+        held.until("strange of somebody else takes its programs, too: /bin/\\udcff")
+        host.shell(f"echo -1 >{DIRECTORY}/qemu-arm")
+        held.until("put back 1 time")
+
+
+def test_what_is_taken_off_by_an_operator_counts_as_no_loss(host: Host) -> None:
+    settings = str(host.settings("arm"))
+    with host.holding(Path(settings)) as held:
+        held.until("READY=1")
+        for _ in range(3):
+            host.kernel.run(*SWITCH, "unregister", settings, "arm")
+            held.until("registered: nothing; taken off by an operator: arm")
+            host.kernel.run(*SWITCH, "register", settings, "arm")
+            assert held.until(RUNNING) == f"STATUS={RUNNING}"
+        host.kernel.run(*SWITCH, "unregister", settings, "arm")
+        held.end()
+    done = host.kernel.run(*SWITCH, "register", settings, "arm", is_ok=False)
+    assert done.stderr.startswith("cannot register platforms: the service is not started")
+    with host.holding(Path(settings)) as held:
+        assert RUNNING in held.until("READY=1")
+
+
+def test_it_lives_on_and_loses_nothing_where_nobody_reads_its_log(host: Host) -> None:
+    reading, writing = os.pipe()
+    settings = host.settings("arm")
+    os.close(reading)
+    held = subprocess.Popen(host.kernel.enter(*HOLD, str(settings)), stdout=writing)
+    os.close(writing)
+    try:
+        for _ in range(2):
+            eventually(lambda: host.runs("arm"), "programs run")
+            host.shell(f"echo -1 >{DIRECTORY}/status")
+        eventually(lambda: host.runs("arm"), "programs run")
+        held.send_signal(signal.SIGTERM)
+        assert held.wait(timeout=15) == 0
+    finally:
+        held.kill()
+        held.wait(timeout=15)
+    assert host.entries() == set()
+
+
+def test_many_repairs_leave_no_descriptor_and_no_zombie(host: Host) -> None:
+    settings = host.settings("arm", "aarch64")
+    with host.holding(settings) as held:
+        held.until("READY=1")
+        before = descriptors(held)
+        for count in range(4):
+            host.shell(f"echo -1 >{DIRECTORY}/status")
+            held.until(f"put back {2 * count + 2} times")
+            held.process.send_signal(signal.SIGHUP)
+            held.until("READY=1")
+        eventually(lambda: descriptors(held) == before, "no more descriptors than before")
+        children = Path(f"/proc/{held.process.pid}/task/{held.process.pid}/children")
+        eventually(lambda: children.read_text() == "", "no child is left")
+
+
+def descriptors(held: Holding) -> list[str]:
+    return sorted(str(file) for file in Path(f"/proc/{held.process.pid}/fd").iterdir())
