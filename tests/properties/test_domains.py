@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.support.pure_host import CRASHED, POWERED_OFF, Process, PureHost, domain, service
 
 from virtsupd.core.domain import GuestStop
-from virtsupd.core.events import Appeared, Verb
+from virtsupd.core.events import Appeared, Exited, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
@@ -59,6 +59,8 @@ class DomainMachine(RuleBasedStateMachine):
     def boot(self, made: tuple[ServiceSpec, ...]) -> None:
         self.host = PureHost.of(*made)
         self.doomed: set[str] = set()
+        self.away: set[str] = set()
+        """Those that run on another host, and may be started here by nobody but who names them."""
         self.ran = self.domains()
 
     def domains(self) -> set[str]:
@@ -86,6 +88,8 @@ class DomainMachine(RuleBasedStateMachine):
         )
         if verb in ENDING:
             self.doomed |= set(names)
+        if verb in (Verb.START, Verb.RESTART):
+            self.away -= set(names)
         self.host.ask(verb, *names)
 
     @precondition(lambda self: self.domains())
@@ -98,8 +102,20 @@ class DomainMachine(RuleBasedStateMachine):
         else:
             del self.host.processes[Name(name)]
 
+    @precondition(lambda self: self.domains())
+    @rule(data=st.data())
+    def migrates_away(self, data: st.DataObject) -> None:
+        name = Name(data.draw(st.sampled_from(sorted(self.domains()))))
+        self.ran.discard(name)
+        del self.host.processes[name]
+        if name in self.host.engine.names() and self.host.service(name).is_alive:
+            self.away.add(name)
+            generation = self.host.service(name).generation
+            self.host.post(Exited(name, generation, POWERED_OFF, is_elsewhere=True))
+
     @rule(name=st.sampled_from(GUESTS))
     def is_started_by_hand(self, name: str) -> None:
+        self.away.discard(name)
         self.host.processes.setdefault(Name(name), Process(0, 0, is_domain=True))
         self.look()
 
@@ -139,6 +155,7 @@ class DomainMachine(RuleBasedStateMachine):
         if effects is not None:
             self.host.effects_left = effects
             self.host.ask(Verb.START, "net", *self.known())
+            self.away -= set(self.known())
         self.host = self.host.successor(*(made or ()))
         self.look()
 
@@ -156,6 +173,12 @@ class DomainMachine(RuleBasedStateMachine):
     def is_ending(self, name: str) -> bool:
         found = self.host.service(name)
         return found.state is State.STOPPING or found.view.must_stop
+
+    @invariant()
+    def no_guest_runs_on_two_hosts(self) -> None:
+        if hasattr(self, "host"):
+            self.away &= set(self.known())  # one that is no service any more is forgotten
+            assert not self.away & self.domains()
 
     @invariant()
     def what_runs_is_what_is_said_to_run(self) -> None:

@@ -556,6 +556,8 @@ class PureHost:
                 is_domain = found is not None and found.is_domain
                 assert found is None or is_domain, "forgotten while it runs"
                 self.forgotten.append(effect.name)
+                if self.unasked is not None:
+                    self.unasked.pop(effect.name, None)  # a guest is left as it is
                 self.kept.pop(effect.name, None)
                 self.records.pop(effect.name, None)
 

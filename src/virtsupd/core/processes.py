@@ -179,6 +179,9 @@ def _was_seen(service: Service) -> bool:
 def _exited(host: HostState, service: Service, status: ExitStatus, *, is_elsewhere: bool) -> None:
     made = service.origin
     is_unknown = status == ExitStatus()
+    if is_elsewhere:
+        # Also while it ends for a restart: that would have it here and on the other host.
+        service.death = Death(str(status), Rest(RestKind.ELSEWHERE, str(status)))
     if service.is_done:
         return  # an earlier virtsupd saw it end
     if service.is_ending and service.pid is None and (is_unknown or service.adopted_at is not None):
@@ -196,10 +199,7 @@ def _exited(host: HostState, service: Service, status: ExitStatus, *, is_elsewhe
     if service.state is State.STARTING and is_success and made.one_shot:
         move(host, service, Move.COMPLETED)
         return
-    if is_elsewhere:
-        # Also in a restart: what it is to be started again from may run on another host.
-        service.death = Death(str(status), Rest(RestKind.ELSEWHERE, str(status)))
-    elif service.state is not State.STOPPING:
+    if not is_elsewhere and service.state is not State.STOPPING:
         service.death = _death(host, service, status)
     host.announce(service.spec.name, "service exited")
     move(host, service, Move.DIED)
