@@ -16,7 +16,7 @@ from tests.support.holding import Host
 pytestmark = pytest.mark.component
 
 KILLED_AT_THE_SECOND = (
-    *("strace", "-qq", "-o", "/dev/null", "-e", "trace=write", "-P", f"{DIRECTORY}/register"),
+    *("strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=write", "-P", f"{DIRECTORY}/register"),
     *("-e", "inject=write:signal=SIGKILL:when=2"),
 )
 

@@ -18,6 +18,7 @@ from virtsupd.binfmt.settings import Settings
 
 HOLD = (sys.executable, "-I", "-m", "virtsupd.binfmt")
 FOREIGN = f"echo ':NAME:M::MAGIC:MASK:/bin/false:' >{DIRECTORY}/register"
+_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ class Holding:
         while text not in (said := self.news.recv(65536).decode()):
             pass
         return said
+
+    def heard(self, seconds: float = 0.05) -> str:
+        """Return the next message, "" if none comes."""
+        self.news.settimeout(seconds)
+        try:
+            return self.news.recv(65536).decode()
+        except TimeoutError:
+            return ""
+        finally:
+            self.news.settimeout(_SECONDS)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Signal it and return how it ended."""
@@ -87,7 +98,7 @@ class Host:
         Path(place).unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as news:
             news.bind(place)
-            news.settimeout(15)
+            news.settimeout(_SECONDS)
             process = subprocess.Popen(
                 self.kernel.enter(*before, *HOLD, str(settings)),
                 env={**os.environ, "NOTIFY_SOCKET": place},
