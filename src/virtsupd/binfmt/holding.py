@@ -107,6 +107,8 @@ class Holder:
             look = _Look(work, found, paused or {}, may_renew and found.is_on)
             for platform in self._held(record):
                 self._repair(look, platform)
+            if found.put_back:
+                work.save()
             found.taken_off = sorted(record.taken_off)
             found.counts = dict(record.put_back)
             self._add_rivals(record, found)
@@ -225,7 +227,6 @@ class Holder:
         look.work.see_to(wanted)
         times = record.put_back.get(name, PutBack()).times + 1
         record.put_back[name] = PutBack(times, self._now())
-        look.work.save()
         look.found.put_back.append(name)
 
     def _renew(self, look: _Look, wanted: Wanted) -> None:
