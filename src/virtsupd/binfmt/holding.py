@@ -118,9 +118,11 @@ class Holder:
         """Take platforms away until they are put on again, or the service starts again.
 
         Raises:
+            HoldError: the service is not started.
             OSError: the kernel refuses it, or the record cannot be kept.
         """
         with self._lent() as work:
+            _check_started(work.record)
             work.record.taken_off |= {platform.name for platform in platforms}
             work.save()
             work.drop(*(platform.entry for platform in platforms))
@@ -133,8 +135,7 @@ class Holder:
             OSError: the record cannot be kept.
         """
         with self._lent() as work:
-            if not work.record.is_held:
-                raise HoldError("the service is not started; its start enters all platforms")
+            _check_started(work.record)
             before = set(work.record.taken_off)
             work.record.taken_off -= {platform.name for platform in platforms}
             try:
@@ -251,3 +252,8 @@ class Holder:
             for name in names.keys() & set(platforms_taken(entry)):
                 text = f"{entry.name} of somebody else takes its programs, too: {entry.interpreter}"
                 found.remarks.setdefault(name, text)
+
+
+def _check_started(record: Record) -> None:
+    if not record.is_held:
+        raise HoldError("the service is not started; its start enters all platforms")

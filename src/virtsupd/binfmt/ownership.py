@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -78,6 +78,7 @@ class RecordFile:
     def __init__(self, path: Path, directory: Path) -> None:
         """Speak of the table that is mounted at `directory`; the file's own directory is ours alone."""
         self._path, self._directory = path, directory
+        self._lock = path.with_name(f"{path.name}.lock")
 
     @contextmanager
     def locked(self) -> Iterator[Record]:
@@ -86,18 +87,28 @@ class RecordFile:
         Raises:
             OSError: it cannot be locked, or the table is not there.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(f"{self._path}.lock", flags, _MODE)
+        lock = self._locked()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.read()
         finally:
+            if not self._path.exists():
+                self._lock.unlink(missing_ok=True)
             os.close(lock)
+
+    def _locked(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        while True:
+            lock = os.open(self._lock, flags, _MODE)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), self._lock.lstat()):
+                    return lock
+            os.close(lock)  # who held it has removed it
 
     def read(self) -> Record:
         """Return what the record says now.
 
-        Of another boot or table no entry is ours; if the file is damaged, it says nothing at all.
+        Of another table no entry is ours; of another boot, or damaged, it says nothing at all.
 
         Raises:
             OSError: the table is not there.
@@ -105,8 +116,10 @@ class RecordFile:
         device = self._directory.stat().st_dev
         try:
             said = json.loads(self._path.read_text(encoding="utf-8"))
+            if said["boot"] != _boot():
+                return Record(device)
             record = _record(said, device)
-            if (said["boot"], said["device"]) != (_boot(), device):
+            if said["device"] != device:
                 record.entries.clear()
         except FileNotFoundError:
             return Record(device)
@@ -124,11 +137,14 @@ class RecordFile:
         return record
 
     def save(self, record: Record) -> None:
-        """Write it; readers see the old one or the new one.
+        """Write it; readers see the old one or the new one. There is none while nothing is held.
 
         Raises:
             OSError: the old one is there.
         """
+        if not record.is_held and not record.entries:
+            self._path.unlink(missing_ok=True)
+            return
         said = {
             "boot": _boot(),
             "device": record.device,

@@ -68,13 +68,12 @@ def test_a_platform_that_is_left_alone_and_there_is_registered(tmp_path: Path) -
     assert found.missing == {}
 
 
-def test_nothing_is_put_on_while_the_service_is_stopped(tmp_path: Path) -> None:
-    table = plain_table(tmp_path / "table")
-    held = holder(tmp_path, table, "arm")
-    held.take_off(held.settings.known)
-    with pytest.raises(HoldError, match="the service is not started"):
-        held.put_on(held.settings.known)
-    assert held.held() == []
+def test_nothing_is_put_on_or_taken_off_while_the_service_is_stopped(tmp_path: Path) -> None:
+    held = holder(tmp_path, plain_table(tmp_path / "table"), "arm")
+    for switch in (held.put_on, held.take_off):
+        with pytest.raises(HoldError, match="the service is not started"):
+            switch(held.settings.known)
+    assert list(tmp_path.glob("record*")) == []
 
 
 def test_a_record_that_is_not_understood_is_told_and_written_anew(tmp_path: Path) -> None:

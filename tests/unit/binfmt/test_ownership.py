@@ -1,6 +1,8 @@
 """The record of which entries are ours."""
 
 import json
+import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,21 +67,57 @@ def test_an_entry_of_ours_that_is_switched_off_stays_ours(table: Path) -> None:
     assert record.owns(replace(arm(table), is_enabled=False))
 
 
-@pytest.mark.parametrize("key", ["boot", "device"])
-def test_of_another_boot_or_table_nothing_is_ours_and_the_operators_wish_holds(
-    tmp_path: Path, record_file: RecordFile, key: str
+@pytest.mark.parametrize(("key", "taken_off"), [("boot", set()), ("device", {"sh4"})])
+def test_of_another_boot_or_table_nothing_is_ours(
+    tmp_path: Path, record_file: RecordFile, key: str, taken_off: set[str]
 ) -> None:
     device = record_file.read().device
-    record_file.save(Record(device, {"qemu-arm": Owned(ARM, FILE)}, taken_off={"sh4"}))
+    owned = {"qemu-arm": Owned(ARM, FILE)}
+    record_file.save(Record(device, owned, taken_off={"sh4"}, is_held=True))
     said = json.loads((tmp_path / "record.json").read_text())
     said[key] = "other"
     (tmp_path / "record.json").write_text(json.dumps(said))
-    assert record_file.read() == Record(device, taken_off={"sh4"})
+    found = record_file.read()
+    assert found == Record(device, taken_off=taken_off, is_held=key == "device")
+
+
+def test_while_nothing_is_held_there_is_no_record_and_no_lock(
+    tmp_path: Path, record_file: RecordFile
+) -> None:
+    with record_file.locked() as record:
+        record.is_held = True
+        record_file.save(record)
+    assert {file.name for file in tmp_path.glob("record*")} == {"record.json", "record.json.lock"}
+    with record_file.locked() as record:
+        record.is_held = False
+        record_file.save(record)
+    assert list(tmp_path.glob("record*")) == []
+
+
+def test_one_at_a_time_holds_the_lock_though_it_comes_and_goes(record_file: RecordFile) -> None:
+    """Each counts up in a file; were two at work at once, a count would be lost."""
+    counter = record_file.read()
+    turns = 60
+
+    def count() -> None:
+        for _ in range(turns):
+            with record_file.locked():
+                before = counter.device
+                os.sched_yield()
+                counter.device = before + 1
+
+    first = counter.device
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=15)
+    assert counter.device == first + 4 * turns
 
 
 def damaged() -> list[str]:
     whole: dict[str, object] = {
-        "boot": "",
+        "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "device": 1,
         "entries": {},
         "taken_off": [],
@@ -113,7 +151,7 @@ def test_the_record_is_for_us_alone_and_no_link_is_followed(
 ) -> None:
     (tmp_path / "elsewhere").write_text("kept")
     (tmp_path / "record.json").symlink_to(tmp_path / "elsewhere")
-    record_file.save(Record(0))
+    record_file.save(Record(0, is_held=True))
     assert (tmp_path / "elsewhere").read_text() == "kept"
     assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o600
     (tmp_path / "record.json.lock").symlink_to(tmp_path / "elsewhere")

@@ -1,11 +1,13 @@
 """The actions that put platforms on and take them off."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.binfmt_settings import plain_table, settings_file
 
 from virtsupd.binfmt.entries import BinfmtError
+from virtsupd.binfmt.holding import Holder
 from virtsupd.binfmt.ownership import RecordFile
 from virtsupd.binfmt.settings import Settings, read_settings
 from virtsupd.services.binfmt_switch import switch
@@ -24,7 +26,8 @@ def test_a_platform_that_is_none_of_the_service_is_refused_with_those_that_are(
 
 
 def test_what_is_taken_off_is_remembered_and_an_entry_of_others_is_left(tmp_path: Path) -> None:
-    known = settings(tmp_path)
+    known = replace(settings(tmp_path), platforms=("arm",))
+    Holder(known).start()
     assert switch("unregister", known, ["arm"]).endswith("or the next start: arm")
     table = tmp_path / "table"
     assert RecordFile(Path(known.record), table).read().taken_off == {"arm"}
