@@ -1,5 +1,7 @@
 """A binfmt_misc of its own for a test: that of a new user namespace, which needs no root."""
 
+import shlex
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 DIRECTORY = Path("/proc/sys/fs/binfmt_misc")
 COMMAND_SECONDS = 30.0
+_USERS = 65536
 _HOLDER = (
     f"mount -t binfmt_misc none {DIRECTORY} && echo mounted && exec cat >/dev/null"  # until our end
 )
@@ -72,26 +76,73 @@ class Kernel:
 
 
 @contextmanager
-def private_kernel(*, is_mounted: bool = True, user: int | None = None) -> Iterator[Kernel]:
+def private_kernel(
+    *, is_mounted: bool = True, user: int | None = None, has_all_users: bool = False
+) -> Iterator[Kernel]:
     """Give a test a user and mount namespace, with its own table unless told otherwise.
 
-    It is made by `user`, if that is not who runs the tests.
+    It is made by `user`, if that is not who runs the tests, and has no users but root, unless it
+    `has_all_users`.
     """
     script = _HOLDER if is_mounted else _EMPTY_HOLDER
-    command = [*as_user(user), "unshare", "--user", "--map-root-user", "--mount"]
-    command += ["--propagation", "private"]
-    holder = subprocess.Popen(
-        [*command, "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    if has_all_users:
+        command = [
+            "unshare",
+            "--user",
+            "sh",
+            "-c",
+            'echo made && read _ && exec "$@"',
+            "sh",
+            *command,
+        ]
+    else:
+        command = ["unshare", "--user", "--map-root-user", *command[1:]]
+    if user is not None:
+        command = [*opened(CHECKOUT, Path(sys.base_prefix)), *as_user(user), *command]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdin is not None
     assert holder.stdout is not None
     try:
+        if has_all_users:
+            assert holder.stdout.readline(), "no user namespace can be made here"
+            for kind in ("uid_map", "gid_map"):
+                Path(f"/proc/{holder.pid}/{kind}").write_text(f"0 0 {_USERS}\n")
+            holder.stdin.write(b"\n")
+            holder.stdin.flush()
         assert holder.stdout.readline(), "no user namespace can be made here"
         yield Kernel(holder.pid, user)
     finally:
         holder.stdin.close()
         holder.wait(timeout=COMMAND_SECONDS)
         holder.stdout.close()
+
+
+def opened(*directories: Path) -> list[str]:
+    """Return what runs a command where all users can reach these directories.
+
+    What lies above them, and is closed, has nothing else in it there: a mount namespace of its own.
+    """
+    closed = {path: _closed_above(path) for path in directories}
+    if not any(closed.values()):
+        return []
+    lines = ["mount -t tmpfs none /mnt"]
+    for number, path in enumerate(directories):
+        lines += [f"mkdir /mnt/{number}", f"mount --bind {shlex.quote(str(path))} /mnt/{number}"]
+    for above in sorted({above for above in closed.values() if above is not None}):
+        lines.append(f"mount -t tmpfs -o mode=755 none {shlex.quote(str(above))}")
+    for number, path in enumerate(directories):
+        if closed[path] is not None:
+            place = shlex.quote(str(path))
+            lines += [f"mkdir -p {place}", f"mount --move /mnt/{number} {place}"]
+    lines += ["umount --recursive /mnt", 'exec "$@"']
+    return ["unshare", "--mount", "sh", "-ec", "\n".join(lines), "sh"]
+
+
+def _closed_above(path: Path) -> Path | None:
+    """Return the highest directory above a path that others may not pass, None if there is none."""
+    above = reversed(path.parents)
+    return next((one for one in above if not one.stat().st_mode & stat.S_IXOTH), None)
 
 
 def as_user(user: int | None) -> list[str]:
