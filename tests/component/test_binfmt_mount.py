@@ -24,6 +24,11 @@ def test_a_user_namespace_gets_a_table_of_its_own_and_one_alone() -> None:
         kernel.run("sh", "-c", f"echo ':x:E::x::/bin/true:' >{DIRECTORY}/register")
 
 
+def test_a_namespace_that_has_all_users_is_not_taken_for_that_of_the_host() -> None:
+    with private_kernel(is_mounted=False, has_all_users=True) as kernel:
+        assert "mounted for this user namespace" in kernel.python(*SEE_TO).stdout
+
+
 def test_what_is_mounted_is_left_as_it_is() -> None:
     with private_kernel() as kernel:
         kernel.run("sh", "-c", f"echo ':x:E::x::/bin/true:' >{DIRECTORY}/register")

@@ -12,7 +12,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 DIRECTORY = Path("/proc/sys/fs/binfmt_misc")
 COMMAND_SECONDS = 30.0
-_USERS = 65536
+_USERS = 2**32 - 1
 _HOLDER = (
     f"mount -t binfmt_misc none {DIRECTORY} && echo mounted && exec cat >/dev/null"  # until our end
 )

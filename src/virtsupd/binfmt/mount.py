@@ -19,7 +19,8 @@ from virtsupd.binfmt.entries import BinfmtError
 from virtsupd.binfmt.settings import DIRECTORY
 
 _FILE_SYSTEM: Final = "binfmt_misc"
-_FIRST_NAMESPACE: Final = ["0", "0", "4294967295"]
+_FIRST_NAMESPACE: Final = 0xEFFFFFFD
+"""The inode of the user namespace that the host began with (the kernel's PROC_USER_INIT_INO)."""
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 0x2, 0x4, 0x8
 _MODPROBE_SECONDS: Final = 20.0
 
@@ -48,8 +49,11 @@ def is_mounted(directory: Path) -> bool:
 
 
 def is_first_namespace() -> bool:
-    """Whether we are in the user namespace that the host began with."""
-    return Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _FIRST_NAMESPACE
+    """Whether we are in the user namespace that the host began with.
+
+    Its map of users does not tell: that of a container can have all of them, too.
+    """
+    return Path("/proc/self/ns/user").stat().st_ino == _FIRST_NAMESPACE
 
 
 def _in_the_first(directory: Path) -> str:
