@@ -96,6 +96,8 @@ class NotReadyError(VirtsupdError):
 class NoVerdictError(NotReadyError):
     """A probe could not be carried out, which says nothing of the service; the message says why."""
 
+    code = "no-verdict"
+
 
 class GuestError(VirtsupdError):
     """A guest host cannot tell which guests run, or cannot end one; the message says why."""

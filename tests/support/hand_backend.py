@@ -93,6 +93,20 @@ def shutdown_view() -> ShutdownView:
 class HandBackend:
     """The daemon as a test wants it to be."""
 
+    was_forced = False
+    """Whether `ask` was told so last."""
+    held_until: float | None = None
+    """What `ask` was told last."""
+    phase: Literal["running", "shutting-down", "re-executing"] = "running"
+    shutdown: ShutdownView | None = None
+    failure: VirtsupdError | None = None
+    """What `ask`, `act`, `reload_configuration` and `plan_reload` raise."""
+    holds: anyio.Event | None = None
+    """`ask` waits for it, if there is one."""
+    result = Result.DONE
+    waiting = 0
+    """How many `ask` wait now."""
+
     def __init__(self, *snapshots: ServiceSnapshot) -> None:
         """Begin with these services."""
         self.by_name = {snapshot.spec.name: snapshot for snapshot in snapshots}
@@ -102,19 +116,8 @@ class HandBackend:
         self.last_words: dict[Name, tuple[Path, str]] = {}
         """What of the output of a service is not in its log file yet."""
         self.acted: list[tuple[Name, str, tuple[str, ...]]] = []
-        self.was_forced = False
-        """Whether `ask` was told so last."""
-        self.held_until: float | None = None
-        """What `ask` was told last."""
         self.scheduled: list[tuple[JobOrder, str]] = []
         self.ended: list[tuple[str, str]] = []
-        self.phase: Literal["running", "shutting-down", "re-executing"] = "running"
-        self.shutdown: ShutdownView | None = None
-        self.failure: VirtsupdError | None = None
-        """What `ask`, `act`, `reload_configuration` and `plan_reload` raise."""
-        self.holds: anyio.Event | None = None
-        """`ask` waits for it, if there is one."""
-        self.result = Result.DONE
         self.explanations: dict[Name, Explanation] = {}
         """What `why` returns."""
         self.touch = Touch()
@@ -123,8 +126,6 @@ class HandBackend:
         """What `harms` returns of the services that it is asked about."""
         self.refusals: dict[tuple[bool, bool], Sequence[Report]] = {}
         """What `refusal` returns, by `guests` and `force`."""
-        self.waiting = 0
-        """How many `ask` wait now."""
         self._subscribers: list[MemoryObjectSendStream[Change]] = []
 
     @property

@@ -22,6 +22,7 @@ CODES = {
     "TransitionError": "impossible-transition",
     "SpawnError": "spawn-failed",
     "NotReadyError": "not-ready",
+    "NoVerdictError": "no-verdict",
     "GuestError": "guest-failed",
     "ProtocolError": "bad-message",
     "PeerDeniedError": "permission-denied",

@@ -21,7 +21,7 @@ def entry(name: str, interpreter: str, *, is_enabled: bool = True) -> Entry:
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     path = tmp_path / "qemu-binfmt.conf"
-    settings = Settings((OWN,), record="", directory=str(tmp_path / "none"))
+    settings = Settings((OWN,), record=str(tmp_path / "record"), directory=str(tmp_path / "none"))
     path.write_text(settings.text)
     return str(path)
 
