@@ -73,6 +73,7 @@ def test_what_an_operator_has_taken_off_is_run_only_if_it_is_named(
     path.write_text(Settings((OWN,), record=str(record), directory=str(table)).text)
     file = RecordFile(record, table)
     with file.locked() as said:
+        said.is_held = True
         said.taken_off.add(OWN)
         file.save(said)
     assert main([str(path)]) == 0
@@ -119,6 +120,6 @@ def test_no_platforms_are_nothing_to_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "qemu-binfmt.conf"
-    path.write_text(Settings((), record="").text)
+    path.write_text(Settings((), record=str(tmp_path / "record")).text)
     assert main([str(path)]) == 0
     assert capsys.readouterr().out == "no platforms\n"
