@@ -19,7 +19,7 @@ WITHOUT_LIBRARY = (
 
 def words(root: Path) -> list[str]:
     """Return what the table says."""
-    return [str(root / name) for name in ("key", "cert", "ca.pem")] + ["", "16514"]
+    return [str(root / name) for name in ("key", "cert", "ca.pem")] + ["", "16514", ""]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def test_without_the_library_it_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_help_is_that_of_virtsupctl() -> None:
-    done = run(*MODULE, *words(Path("/nonexistent")), "--help")
+    done = run(*MODULE, *words(Path("/none")), "--help")
     assert done.returncode == 0
     assert done.stdout.startswith("usage: virtsupctl make-pki libvirtd ")
 
