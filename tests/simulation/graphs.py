@@ -9,6 +9,7 @@ from tests.simulation.world import Behaviour
 from virtsupd.core.graph import GraphError, ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.spec import (
+    CleanUp,
     ExecProbe,
     ExitProbe,
     Health,
@@ -46,6 +47,7 @@ def graph_of(number: int) -> ServiceGraph:
     count = random.randint(1, len(NAMES))
     names = NAMES[:count] if random.random() < 0.7 else sorted(random.sample(NAMES, count))
     specs = [_spec(random, name, names[:index]) for index, name in enumerate(names)]
+    specs = _cleaned(Random(f"{number} clean-up"), specs)
     try:
         return ServiceGraph.build(specs)
     except GraphError:
@@ -85,6 +87,17 @@ def _spec(random: Random, name: Name, earlier: "list[Name] | tuple[Name, ...]") 
     if kind < 0.2:
         return replace(spec, one_shot=True, ready=Readiness(ExitProbe(), 20.0), health=None)
     return spec
+
+
+def _cleaned(random: Random, specs: list[ServiceSpec]) -> list[ServiceSpec]:
+    """Let some leave something behind: drawn apart, so that what once failed is what it was."""
+    likely = random.choice((0.0, 0.5))
+    return [
+        replace(spec, clean_up=CleanUp(("away",)))
+        if spec.process is not None and random.random() < likely
+        else spec
+        for spec in specs
+    ]
 
 
 def _readiness(random: Random) -> Readiness:

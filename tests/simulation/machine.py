@@ -14,8 +14,24 @@ from tests.simulation.sender import HUP, Sender
 from tests.simulation.watcher import Watcher
 from tests.simulation.world import TREE, Behaviour, Process, SimCgroup, Violation, World
 
-from virtsupd.core.effects import Adopt, AwaitReady, Kill, RunReload, Spawn, Terminate, WatchHealth
-from virtsupd.core.events import BecameReady, Event, HealthChanged, NeverReady, ReloadEnded
+from virtsupd.core.effects import (
+    Adopt,
+    AwaitReady,
+    Kill,
+    RunCleanUp,
+    RunReload,
+    Spawn,
+    Terminate,
+    WatchHealth,
+)
+from virtsupd.core.events import (
+    BecameReady,
+    CleanedUp,
+    Event,
+    HealthChanged,
+    NeverReady,
+    ReloadEnded,
+)
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, PidFileProbe, ServiceSpec, Stop, StopMode, TcpProbe
@@ -70,6 +86,7 @@ class SimMachine:
     spawns: int = 0
     _ready: dict[Name, tuple[int, Post]] = field(default_factory=dict)
     _waits: list[_Wait] = field(default_factory=list)
+    _cleaning: set[Name] = field(default_factory=set)
     _spare: SpareCgroups = field(default_factory=SpareCgroups)
 
     def __post_init__(self) -> None:
@@ -130,9 +147,13 @@ class SimMachine:
         name, behaviour = run.name, self.hooks.behaviour(run.name)
         self.spawns += 1
         self.hooks.watcher.spawning(name)
+        if name in self._cleaning:
+            raise Violation(f"{name} is started while its clean-up runs")
         if behaviour.spawn != "works":
             is_permanent = behaviour.spawn == "never works"
             raise SpawnError("exec", "no such file", is_permanent=is_permanent)
+        if self.hooks.definition(name).clean_up is not None:
+            self.world.remains.add(name)
         pid, started = self.world.new_pid()
         first = Process(
             pid,
@@ -425,6 +446,20 @@ class SimMachine:
         else:
             ended = ReloadEnded(name, generation, why)
             self.world.at(0.3, lambda: post(ended), life=self.world.life)
+
+    def clean_up(self, effect: RunCleanUp, post: Post) -> None:
+        self.power.strike()
+        name = effect.name
+        self.hooks.watcher.stopped(name)
+        why = "it failed" if self.hooks.behaviour(name).reload_fails else None
+        self._cleaning.add(name)
+
+        def ended() -> None:
+            self._cleaning.remove(name)
+            self.world.remains.discard(name)
+            post(CleanedUp(name, effect.generation, why))
+
+        self.world.at(0.3, ended, life=self.world.life)
 
     def release(self, name: Name) -> None:
         self.power.strike()

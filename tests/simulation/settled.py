@@ -45,6 +45,7 @@ class _Settled:
         """A service is up if it is wanted and may be, and only then."""
         name = service.spec.name
         if service.state is State.STOPPED:
+            self._demand_clean(service)
             demand(is_patient or self._is_held(service), name, "could run:", service)
             return
         is_there = service.state is State.RUNNING or _is_patient(service)
@@ -55,6 +56,13 @@ class _Settled:
         demand(engine._host.is_wanted(service), name, "runs, and nobody wants it:", service)
         for bond in engine.graph.binds[name]:
             demand(self.services[bond].view.holds, name, "runs, and is bound to", bond)
+
+    def _demand_clean(self, service: Service) -> None:
+        """Nothing that a clean-up takes away is left of what stays down by itself or by command."""
+        name, host = service.spec.name, self.virtsupd.engine._host
+        stays = not host.is_wanted(service) or not service.enabled or service.rest is not None
+        is_left = name in self.judge.world.remains
+        demand(not (stays and is_left), name, "is down, and was not cleaned up:", service)
 
     def _is_held(self, service: Service) -> bool:
         """Whether something keeps a stopped service down, worked out anew."""
@@ -87,6 +95,8 @@ class _Settled:
             mode = self.judge.modes.get(name, StopMode.PROCESS)
             left = [p for p in world.living(name) if not p.is_released and covers(mode, p)]
             demand(not left, name, "is no service any more, and", left, "lives")
+        left_by = world.remains - self.services.keys()
+        demand(not left_by, "no services any more, and not cleaned up:", left_by)
 
     def _demand_records(self) -> None:
         """What a successor would read is what is."""

@@ -142,6 +142,8 @@ class World:
         """The living ones of each service, guests among them."""
         self.written: dict[Name, ExitStatus] = {}
         """How the last one-shot of a name ended, as its keeper wrote it down."""
+        self.remains: set[Name] = set()
+        """Of whom something outlives the processes, which a clean-up command takes away."""
         self.last_deaths: dict[Name, float] = {}
         """When the last leader of a name ended."""
         self.on_death: list[Callable[[Process], None]] = []
@@ -323,6 +325,7 @@ class World:
         """Everything is gone; pids and times begin anew."""
         self._queue.clear()
         self.processes.clear()
+        self.remains.clear()
         self.by_name.clear()
         self.cgroups.clear()
         self.on_death.clear()

@@ -33,6 +33,7 @@ from virtsupd.core.effects import (
     RememberFirings,
     RememberShutdown,
     Report,
+    RunCleanUp,
     RunReload,
     Spawn,
     StartDomain,
@@ -46,6 +47,7 @@ from virtsupd.core.events import (
     Asked,
     BecameReady,
     Booted,
+    CleanedUp,
     ClockSet,
     Event,
     Exited,
@@ -144,6 +146,7 @@ _WORDS: dict[type, str] = {
     Terminate: "terminate",
     Kill: "kill",
     RunReload: "reload",
+    RunCleanUp: "clean up",
     FindGuests: "find guests of",
     Forget: "forget",
 }
@@ -217,6 +220,10 @@ class PureHost:
     """What reload commands end with."""
     held_reloads: bool = False
     """Reload commands do not end."""
+    clean_up_fails: str | None = None
+    """What clean-up commands end with."""
+    held_clean_ups: bool = False
+    """Clean-up commands do not end."""
     held: set[str] = field(default_factory=set)
     """Services whose spawn the test answers itself."""
     unspawnable: dict[str, SpawnFailed] = field(default_factory=dict)
@@ -346,7 +353,7 @@ class PureHost:
     def _take_name(self, found: dict[Name, Service], name: Name, graph: ServiceGraph) -> None:
         """Bring what was kept under the names of the graph, as is done before an engine is made."""
         heir = graph.canonical.get(name)
-        if heir is None and not found[name].has_process:
+        if heir is None and not found[name].has_process and found[name].clean_up is None:
             del found[name]
         elif heir is not None and heir not in found:
             _rename(found, name, heir)
@@ -508,12 +515,21 @@ class PureHost:
                 yield from self._touch_domain(effect)
             case AwaitReady():
                 self.conditions[effect.name] = effect.generation
-            case RunReload():
-                assert not self.processes[effect.name].is_done, "nobody to tell"
-                if not self.held_reloads:
-                    yield ReloadEnded(effect.name, effect.generation, self.reload_fails)
+            case RunReload() | RunCleanUp():
+                yield from self._run(effect)
             case _:
                 self._note(effect)
+
+    def _run(self, effect: RunReload | RunCleanUp) -> Iterable[Event]:
+        name, generation = effect.name, effect.generation
+        if isinstance(effect, RunCleanUp):
+            assert name not in self.processes, "its processes are not gone"
+            if not self.held_clean_ups:
+                yield CleanedUp(name, generation, self.clean_up_fails)
+            return
+        assert not self.processes[name].is_done, "nobody to tell"
+        if not self.held_reloads:
+            yield ReloadEnded(name, generation, self.reload_fails)
 
     def _note(self, effect: Effect) -> None:
         match effect:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from virtsupd.config.domains import DEFAULT_RESPAWN, READY_SECONDS, domain_faults, domain_spec
 from virtsupd.config.model import (
+    CleanUpTable,
     LogTable,
     ReloadTable,
     RespawnTable,
@@ -33,6 +34,7 @@ from virtsupd.core.domain import GuestStop
 from virtsupd.core.names import Name, file_name
 from virtsupd.core.spec import (
     ActionSpec,
+    CleanUp,
     ExitProbe,
     Health,
     HostCheck,
@@ -53,7 +55,7 @@ from virtsupd.core.spec import (
 _PROCESS_KEYS = (
     "user group supplementary_groups directory umask environment environment_file limits "
     "capabilities no_new_privileges oom_score_adjust nice health respawn stop log one_shot "
-    "transient guest success_exit not_needed_exit sockets reload "
+    "transient guest success_exit not_needed_exit sockets reload clean_up "
     "timer"
 )
 _NEEDS_COMMAND = tuple(_PROCESS_KEYS.split())
@@ -62,6 +64,7 @@ _NOT_WITH_TIMER = {
     "health": "a job has to end, not to stay healthy",
     "respawn": "a job that failed runs again when the timer fires",
     "reload": "nothing runs between two firings",
+    "clean_up": "the job itself can end with it, after each firing",
     "sockets": "nothing listens between two firings",
     "one_shot": "a job runs once for each firing by itself",
     "transient": "a timer stays when its job has ended",
@@ -118,6 +121,7 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         respawn=_respawn(table),
         stop=_stop(table, host),
         reload=_reload(table.reload),
+        clean_up=_clean_up(table.clean_up),
         timer=timer_spec(table.timer, canonical) if table.timer is not None else None,
         one_shot=table.one_shot,
         transient=table.transient,
@@ -336,3 +340,7 @@ def _reload(table: ReloadTable | None) -> Reload | None:
     if table is None:
         return None
     return Reload(table.signal, table.command or (), table.timeout)
+
+
+def _clean_up(table: CleanUpTable | None) -> CleanUp | None:
+    return CleanUp(table.command, table.timeout) if table is not None else None

@@ -48,11 +48,11 @@ def _false_is_none(value: object) -> object:
     return None if value is False else value
 
 
-def _word_or_table(key: str) -> BeforeValidator:
-    """Return a validator that takes a bare value as the table with that one key."""
+def _word_or_table(key: str, kind: type = str) -> BeforeValidator:
+    """Return a validator that takes a bare value (`kind`, or a number) as the table with that one key."""
 
     def widen(value: object) -> object:
-        return {key: value} if isinstance(value, str | int) else value
+        return {key: value} if isinstance(value, kind | int) else value
 
     return BeforeValidator(widen)
 
@@ -134,6 +134,13 @@ class ReloadTable(Table):
     timeout: PositiveSeconds = 30.0
 
 
+class CleanUpTable(Table):
+    """`clean_up`."""
+
+    command: Command
+    timeout: PositiveSeconds = 30.0
+
+
 class LogTable(Table):
     """`log`."""
 
@@ -212,6 +219,7 @@ class ServiceTable(Table):
     not_needed_exit: tuple[ExitCode, ...] = ()
     sockets: tuple[Annotated[SocketTable, _word_or_table("listen")], ...] = ()
     reload: Annotated[ReloadTable, _word_or_table("signal")] | None = None
+    clean_up: Annotated[CleanUpTable, _word_or_table("command", list)] | None = None
     timer: Timer | None = None
     actions: dict[ActionName, ActionTable] = Field(default_factory=dict)
 

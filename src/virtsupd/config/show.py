@@ -126,6 +126,9 @@ def _policies(spec: ServiceSpec) -> Iterator[Entry]:
     if spec.stop != Stop():
         yield "stop", dict(_stop(spec.stop))
     yield from _filled("reload", dict(_reload(spec.reload)) if spec.reload else {})
+    if spec.clean_up is not None:
+        command, seconds = spec.clean_up.command, spec.clean_up.timeout_seconds
+        yield "clean_up", {"command": command, "timeout": seconds}
     yield from _filled("timer", dict(_timer(spec.timer)) if spec.timer else {})
     plain = ServiceSpec(spec.name, spec.provides)
     yield from _unlike(spec, plain, "one_shot", "transient")

@@ -272,6 +272,9 @@ def _outcome_of_stop(ticket: Ticket, service: Service) -> Report | None:
     if service.wanted:
         return _superseded(name, "started")
     if service.state is State.STOPPED:
+        if service.not_cleaned:
+            text = f"{name} is down, and its clean-up failed: {service.not_cleaned}"
+            return Report(name, Result.FAILED, text)
         if name in ticket.touched:
             return Report(name, Result.DONE, f"{name} has been stopped")
         return Report(name, Result.ALREADY, f"{name} is not running")

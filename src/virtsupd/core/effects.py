@@ -14,7 +14,7 @@ from virtsupd.core.jobs import Firings
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.shutdown_policy import GuestEnd
-from virtsupd.core.spec import Health, ProcessSpec, Readiness, Reload, Stop
+from virtsupd.core.spec import CleanUp, Health, ProcessSpec, Readiness, Reload, Stop
 
 
 @frozen
@@ -151,6 +151,15 @@ class RunReload:
     name: Name
     generation: int
     reload: Reload
+
+
+@frozen
+class RunCleanUp:
+    """Run the command that takes away what the service left. Answer: CleanedUp."""
+
+    name: Name
+    generation: int
+    clean_up: CleanUp
 
 
 @frozen
@@ -301,6 +310,7 @@ Effect = (
     | Terminate
     | Kill
     | RunReload
+    | RunCleanUp
     | ArmTimer
     | CancelTimer
     | Remember

@@ -194,6 +194,16 @@ class Told:
 
 
 @frozen
+class CleanedUp:
+    """The command that takes away what a service left has ended."""
+
+    name: Name
+    generation: int
+    why: str | None = None
+    """Why it failed; None if it did not."""
+
+
+@frozen
 class ReloadEnded:
     """A service's reload command ended; `why` None is success."""
 
@@ -306,6 +316,7 @@ Event = (
     | HealthChanged
     | Told
     | ReloadEnded
+    | CleanedUp
     | OutputChanged
     | GuestsFound
     | GuestEnded

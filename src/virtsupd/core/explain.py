@@ -69,7 +69,7 @@ def _held_by_others(host: HostState, name: Name) -> Hold | None:
     )
     if unmet:
         return Hold(HoldKind.NEEDS, unmet)
-    rivals = tuple(n for n in graph.conflicts[name] if host.services[n].is_alive)
+    rivals = tuple(n for n in graph.conflicts[name] if host.is_there(host.services[n]))
     if rivals:
         return Hold(HoldKind.RIVALS, rivals)
     earlier = tuple(n for n in graph.earlier[name] if host.services[n].view.is_coming)
@@ -191,6 +191,11 @@ def _why_stopping(service: Service) -> Reason | None:
         return Reason(ReasonKind.DEGRADED, f"cannot be ended: {service.denied}")
     if service.is_stuck:
         return Reason(ReasonKind.DEGRADED, service.stuck_text)
+    if service.is_cleaning:
+        why = _why_resting(service)
+        kind = why.kind if why is not None else ReasonKind.WAITING
+        words = [why.text] if why is not None else []
+        return Reason(kind, "; ".join((*words, "takes away what it left behind")))
     if service.death is not None:
         return Reason(ReasonKind.WAITING, f"{service.death.text}; ends what it left behind")
     return None
@@ -226,6 +231,11 @@ def _timer(host: HostState, service: Service) -> TimerView:
     )
 
 
+def _not_cleaned(service: Service) -> tuple[str, ...]:
+    why = service.not_cleaned
+    return (f"its clean-up failed: {why}",) if why else ()
+
+
 def _left_over(service: Service) -> tuple[str, ...]:
     """Say why something runs that is no service of the configuration."""
     if not service.is_left_over or not service.guard or service.is_removed:
@@ -258,6 +268,6 @@ def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
         start_failures=service.start_failures,
         is_replacement_pending=service.has_replacement,
         is_reload_pending=service.has_unread,
-        warnings=(*service.warnings, *_left_over(service)),
+        warnings=(*service.warnings, *_not_cleaned(service), *_left_over(service)),
         timer=_timer(host, service) if service.spec.timer is not None else None,
     )

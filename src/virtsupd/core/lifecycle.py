@@ -10,6 +10,9 @@ process that died. There the leftovers are ended, as the stop mode says, and onl
 left (`GONE`) is the service `stopped`. So nothing is ever started over the remains of its
 predecessor, and one path has to be right instead of three.
 
+What outlives a service's processes is cleaned up within `stopping`, too; for one that was stopped
+already, since it was backing off or came to rest, that leads back there.
+
 A timer is running while it is armed. Its process is a job, which comes and goes within `running`:
 its leftovers are ended as in a stop, and it alone can be spawned, overdue and gone there.
 
@@ -50,7 +53,9 @@ class Move(StrEnum):
     JOB_ENDED = "job ended"
     """The process of a timer's job has ended, or has run too long."""
     GONE = "gone"
-    """Nothing is left that the stop mode covers."""
+    """Nothing is left that the stop mode covers, nor to clean up."""
+    CLEAN_UP = "clean up"
+    """It is down and stays so, and something that it made outlives its processes."""
 
 
 class Step(StrEnum):
@@ -62,6 +67,7 @@ class Step(StrEnum):
     END_WATCHES = "end its probes and the start deadline"
     TERMINATE = "send the stop signal, arm the stop delay"
     ESCALATE = "send KILL"
+    CLEAN_UP = "run its clean-up command"
     SETTLE = "decide whether it starts again"
     SPAWN_JOB = "spawn a job"
     END_JOB = "be armed for the next job"
@@ -74,6 +80,7 @@ _DOWN = (State.STOPPING, (Step.END_WATCHES, Step.TERMINATE))
 TABLE: Mapping[State, Mapping[Move, Transition]] = {
     State.STOPPED: {
         Move.START: (State.STARTING, (Step.SPAWN, Step.ARM_DEADLINE)),
+        Move.CLEAN_UP: (State.STOPPING, (Step.CLEAN_UP,)),
     },
     State.STARTING: {
         Move.SPAWNED: (State.STARTING, ()),
@@ -108,6 +115,7 @@ TABLE: Mapping[State, Mapping[Move, Transition]] = {
         Move.UNHEALTHY: (State.STOPPING, ()),
         Move.OVERDUE: (State.STOPPING, (Step.ESCALATE,)),
         Move.GONE: (State.STOPPED, (Step.SETTLE,)),
+        Move.CLEAN_UP: (State.STOPPING, (Step.CLEAN_UP,)),
     },
 }
 

@@ -15,6 +15,7 @@ from virtsupd.core.effects import (
     EndWatches,
     Kill,
     Release,
+    RunCleanUp,
     RunReload,
     Spawn,
     StartDomain,
@@ -58,7 +59,7 @@ def _carry_out(host: HostState, service: Service, step: Step) -> None:
             _begin_run(host, service)
         case Step.END_WATCHES:
             end_watches(host, service)
-        case Step.TERMINATE | Step.ESCALATE:
+        case Step.TERMINATE | Step.ESCALATE | Step.CLEAN_UP:
             _end(host, service, step)
         case Step.SETTLE:
             _after_end(host, service)
@@ -144,6 +145,8 @@ def end_watches(host: HostState, service: Service) -> None:
 def _end(host: HostState, service: Service, step: Step) -> None:
     if step is Step.ESCALATE:
         _escalate(host, service)
+    elif step is Step.CLEAN_UP:
+        _clean_up(host, service)
     else:
         _terminate(host, service)
 
@@ -229,6 +232,15 @@ def end_again(host: HostState, service: Service) -> None:
         host.arm(service, Timer.STOP_DELAY, due.monotonic - host.now.monotonic)
 
 
+def _clean_up(host: HostState, service: Service) -> None:
+    if service.clean_up is not None:
+        host.end_backoff(service)
+        service.is_cleaning = True
+        service.due = None
+        host.cancel(service.spec.name, Timer.STOP_DELAY)
+        host.emit(RunCleanUp(service.spec.name, service.generation, service.clean_up))
+
+
 def _after_end(host: HostState, service: Service) -> None:
     """Decide what becomes of a service that has just stopped."""
     name, death = service.spec.name, service.death
@@ -244,8 +256,9 @@ def _after_end(host: HostState, service: Service) -> None:
     if was_timer:
         host.cancel(name, Timer.FIRING)
         host.cancel(name, Timer.JOB_DEADLINE)
-    if service.is_removed or service.spec.transient:
-        _vanish(host, service, death.text if death is not None else "stopped")
+    if host.vanishes(service):
+        if service.clean_up is None:  # else it comes here once more, cleaned up
+            _vanish(host, service, death.text if death is not None else "stopped")
     elif death is not None and _is_followed_up(host, service, death):
         _rest_or_respawn(host, service, death)
     if has_sockets and (not host.is_wanted(service) or service.rest is not None):

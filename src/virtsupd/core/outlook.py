@@ -264,6 +264,8 @@ def _next_of_end(host: HostState, service: Service) -> Next:
 
 def _end_in_words(service: Service) -> str:
     stop = service.stop
+    if service.is_cleaning:
+        return "is down when its clean-up command has ended"
     if service.origin.domain is not None:
         is_destroyed = service.kills or stop.how is GuestStop.DESTROY
         how = "is destroyed" if is_destroyed else f"is ending ({stop.how or GuestStop.SHUTDOWN})"

@@ -14,6 +14,7 @@ from virtsupd.core.events import (
     Adopted,
     Appeared,
     BecameReady,
+    CleanedUp,
     Defined,
     Exited,
     Fired,
@@ -52,6 +53,7 @@ ServiceEvent = (
     | HealthChanged
     | Told
     | ReloadEnded
+    | CleanedUp
 )
 
 
@@ -66,8 +68,8 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
             _probe_ended(host, service, event)
         case Exited():
             _exited(host, service, event.status, is_elsewhere=event.is_elsewhere)
-        case Gone():
-            _gone(host, service)
+        case Gone() | CleanedUp():
+            _gone(host, service, event)
         case Fired():
             _fired(host, service, event.timer)
         case HealthChanged() | Told() | Reached() | ReloadEnded():
@@ -221,8 +223,21 @@ def _death(host: HostState, service: Service, status: ExitStatus) -> Death:
     return Death(str(status))
 
 
-def _gone(host: HostState, service: Service) -> None:
-    if service.state is State.STOPPING or service.job is not None:
+def _gone(host: HostState, service: Service, event: Gone | CleanedUp) -> None:
+    """Let a stop end when nothing is left of its processes, and then nothing that they made."""
+    if isinstance(event, CleanedUp):
+        service.is_cleaning = False
+        service.clean_up = None
+        if event.why is not None:
+            service.not_cleaned = event.why
+            host.announce(service.spec.name, "service clean-up failed")
+        move(host, service, Move.GONE)
+        return
+    if service.is_cleaning:
+        return
+    if service.state is State.STOPPING and host.is_to_be_cleaned(service):
+        move(host, service, Move.CLEAN_UP)
+    elif service.state is State.STOPPING or service.job is not None:
         move(host, service, Move.GONE)
 
 

@@ -68,7 +68,7 @@ def take_over(host: HostState, graph: ServiceGraph, *, spared: Collection[Name] 
     """Put a graph in force that `reload_problems` has nothing against; `spared` are told nothing."""
     leaving = [s for n, s in host.services.items() if n not in graph.spec_by_name]
     # A guest of libvirt's runs on, as those that never were services do.
-    last = {s.spec.name: s for s in leaving if s.is_alive and s.origin.domain is None}
+    last = {s.spec.name: s for s in leaving if _has_left(s) and s.origin.domain is None}
     for service in leaving:
         if service.spec.name not in last:
             host.forget(service, "it left the configuration")
@@ -86,6 +86,11 @@ def take_over(host: HostState, graph: ServiceGraph, *, spared: Collection[Name] 
     want_along(host, (*fresh, *kept), who=RELOAD)
     host.retry_not_needed(host.services)
     host.dirty.update(host.services)
+
+
+def _has_left(service: Service) -> bool:
+    """Tell whether something is there of a service: processes, or what they made."""
+    return service.is_alive or service.clean_up is not None
 
 
 def add(host: HostState, spec: ServiceSpec) -> None:

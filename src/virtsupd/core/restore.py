@@ -55,8 +55,9 @@ def restore(host: HostState, kept: Mapping[Name, Service]) -> None:
 
 
 def _restore_leftover(host: HostState, name: Name, service: Service) -> None:
-    made = service.made
-    if not service.has_process or made is None or made.domain is not None:
+    made = service.made or service.definition
+    is_there = service.has_process and service.made is not None
+    if made.domain is not None or not (is_there or service.clean_up is not None):
         return  # a guest of libvirt's runs on, as those that never were services do
     spec = ServiceSpec(
         name=name,

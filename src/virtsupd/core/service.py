@@ -10,7 +10,7 @@ from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase
 from virtsupd.core.made import LOST, Made, made_from
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.snapshot import ExitRecord, State
-from virtsupd.core.spec import ServiceSpec, Stop, TimerSpec
+from virtsupd.core.spec import CleanUp, ServiceSpec, Stop, TimerSpec
 
 
 class RestKind(StrEnum):
@@ -117,6 +117,14 @@ class Service:
     """KILLs sent in the present stop."""
     denied: str = ""
     """Why the present stop could not signal it."""
+    clean_up: CleanUp | None = None
+    """What is still to be run for what was started of it, once it stays down; None: nothing.
+
+    What an older definition said stays due if the one in force says nothing."""
+    not_cleaned: str = ""
+    """Why that command failed, until the next start."""
+    is_cleaning: bool = field(default=False, compare=False)
+    """Whether that command is at work: a successor begins it anew."""
     status_text: str = ""
     said_at: float = 0.0
     """Since when that is so (wall clock), as far as was seen."""
@@ -176,6 +184,8 @@ class Service:
     @property
     def stuck_text(self) -> str:
         """Say what is stuck, if it is."""
+        if self.is_cleaning:
+            return "its clean-up has not ended"
         is_domain = self.origin.domain is not None
         return _NOT_DESTROYED if is_domain else "its processes are still there after SIGKILL"
 
@@ -392,6 +402,8 @@ class Service:
         """Begin with another process, to be made from the definition in force."""
         self.generation = generation
         self.made = self.definition
+        self.clean_up = self.spec.clean_up or self.clean_up
+        self.not_cleaned = ""
         self.adopted_at = None
         self.forget_deadline()
         self.is_to_reload = False

@@ -104,7 +104,7 @@ def _is_coming(
         or service.death is not None
     ):
         return False
-    if any(host.services[rival].is_alive for rival in host.graph.conflicts[service.spec.name]):
+    if any(host.is_there(host.services[rival]) for rival in host.graph.conflicts[service.spec.name]):
         return False
     return all(need.is_satisfied or need.is_coming for need in needs)
 
@@ -115,6 +115,8 @@ def _judge(host: HostState, service: Service) -> None:
             move(host, service, Move.STOP)
         elif not service.view.must_stop:
             look(host, service)
+    elif service.state is State.STOPPED and host.is_to_be_cleaned(service):
+        move(host, service, Move.CLEAN_UP)
     elif not service.is_alive and hold(host, service) is None:
         if not host.dirty.isdisjoint(host.graph.needs[service.spec.name]):
             return  # in this pass something it needs has changed: it is judged again in the next

@@ -94,7 +94,9 @@ def _waits_for_services(host: HostState) -> Iterator[Waiting]:
 
 
 def _stopping(service: Service) -> Waiting:
-    if service.origin.domain is not None:
+    if service.is_cleaning:
+        did, then = "clean-up", "left"
+    elif service.origin.domain is not None:
         did, then = ("kill", "left") if service.kills else (service.stop.how or "shutdown", "kill")
     else:
         did, then = ("SIGKILL", "left") if service.kills else (service.stop.signal, "SIGKILL")

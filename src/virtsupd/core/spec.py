@@ -223,6 +223,17 @@ class Reload:
 
 
 @frozen
+class CleanUp:
+    """A command that takes away what a service leaves behind, run once it is down and stays so.
+
+    It may be run twice: a successor of a virtsupd that died meanwhile runs it again.
+    """
+
+    command: tuple[str, ...]
+    timeout_seconds: float = 30.0
+
+
+@frozen
 class Limit:
     """One resource limit, in setrlimit(2)'s units; None is infinity."""
 
@@ -358,6 +369,7 @@ class ServiceSpec:
     """None: not started again by itself."""
     stop: Stop = Stop()
     reload: Reload | None = None
+    clean_up: CleanUp | None = None
     timer: TimerSpec | None = None
     """Not None: `process` is a job that runs when the timer fires, never twice at a time."""
     one_shot: bool = False

@@ -78,6 +78,20 @@ class HostState:
             wanted = wanted or name in self.shutdown.raised
         return wanted and not service.is_removed
 
+    def is_to_be_cleaned(self, service: Service) -> bool:
+        """Whether it left something behind and is not to be started again as things stand."""
+        may_start = self.is_wanted(service) and service.enabled and service.rest is None
+        stays_down = not may_start or self.vanishes(service)
+        return service.clean_up is not None and stays_down
+
+    def is_there(self, service: Service) -> bool:
+        """Whether it is in the way of its rivals: alive, or about to be cleaned up."""
+        return service.is_alive or self.is_to_be_cleaned(service)
+
+    def vanishes(self, service: Service) -> bool:
+        """Whether it is no longer there once it has stopped."""
+        return service.is_removed or service.spec.transient
+
     @property
     def is_shutting_down(self) -> bool:
         """Whether everything is being stopped, for good."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from virtsupd.core.spec import Reload, ServiceSpec
+from virtsupd.core.names import Name
+from virtsupd.core.spec import CleanUp, Reload, ServiceSpec
 from virtsupd.errors import SpawnError, VirtsupdError
 from virtsupd.process.command import CommandOutcome, run_command
 from virtsupd.process.plan import SpawnPlan
@@ -142,11 +143,18 @@ class Commands:
             outcome = await self.run_beside(run, reload.command, reload.timeout_seconds)
         except SpawnError as error:
             return str(error)
-        if outcome.timed_out:
-            return f"no end within {reload.timeout_seconds:g} s"
-        if outcome.status.code != 0:
-            return f"{outcome.status}: {last_line(outcome.output)}"
-        return None
+        return _failure(outcome, reload.timeout_seconds)
+
+    async def clean_up(self, name: Name, clean_up: CleanUp) -> str | None:
+        """Run the clean-up command of a service that is down, as virtsupd is; return as `reload`."""
+        await self._permitted()
+        try:
+            with self._at_work(f"clean-up of {name}"):
+                plan = self._launcher.plan_own(clean_up.command)
+                outcome = await self._run(plan, clean_up.timeout_seconds)
+        except SpawnError as error:
+            return str(error)
+        return _failure(outcome, clean_up.timeout_seconds)
 
     async def _run(
         self, plan: SpawnPlan, timeout_seconds: float, output_limit: int = _OUTPUT_BYTES
@@ -159,6 +167,14 @@ class Commands:
             clock=self._launcher.clock,
             output_limit=output_limit,
         )
+
+
+def _failure(outcome: CommandOutcome, timeout_seconds: float) -> str | None:
+    if outcome.timed_out:
+        return f"no end within {timeout_seconds:g} s"
+    if outcome.status.code != 0:
+        return f"{outcome.status}: {last_line(outcome.output)}"
+    return None
 
 
 def last_line(output: bytes) -> str:

@@ -18,7 +18,7 @@ from virtsupd.core.names import Name
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.service import Death, Rest, RestKind, Service
 from virtsupd.core.snapshot import ExitRecord, State
-from virtsupd.core.spec import ServiceSpec, Stop, StopMode
+from virtsupd.core.spec import CleanUp, ServiceSpec, Stop, StopMode
 
 _TEXT_KEPT = 200
 _PLAIN: Mapping[str, Callable[[Any], object]] = {
@@ -44,6 +44,7 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
     "unhealthy": str,
     "unhealthy_at": float,
     "denied": str,
+    "not_cleaned": str,
     "job_failure": str,
     "skipped": int,
 }
@@ -67,6 +68,8 @@ def image(service: Service) -> dict[str, Any]:
             content[name] = list(value)
     if service.status_text:
         content["status_text"] = service.status_text[:_TEXT_KEPT]
+    if service.clean_up is not None:
+        content["clean_up"] = [*service.clean_up.command, service.clean_up.timeout_seconds]
     if service.made is not None:
         content["made"] = _of_made(service.made)
     return content | _instants(service) | _history(service)
@@ -164,6 +167,11 @@ def _made(content: Mapping[str, Any]) -> Made:
     )
 
 
+def _clean_up(content: list[Any]) -> CleanUp:
+    *command, seconds = content
+    return CleanUp(tuple(map(str, command)), float(seconds))
+
+
 def _death(content: list[Any]) -> Death:
     text, *rest = content
     return Death(str(text), _rest(rest) if rest else None)
@@ -209,6 +217,7 @@ def _instant(content: list[Any]) -> Instant:
 
 _READERS: Mapping[str, Callable[[Any], object]] = {
     "made": _made,
+    "clean_up": _clean_up,
     "retry_at": _instant,
     "due": _instant,
     "rest": _rest,

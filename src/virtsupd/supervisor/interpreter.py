@@ -30,6 +30,7 @@ from virtsupd.core.effects import (
     Remember,
     RememberFirings,
     RememberShutdown,
+    RunCleanUp,
     RunReload,
     Spawn,
     Terminate,
@@ -111,7 +112,7 @@ class Interpreter:
                 self._set_timer(effect)
             case Keep() | Remember() | RememberShutdown() | RememberFirings():
                 self._note(effect)
-            case Release() | Forget():
+            case Release() | Forget() | RunCleanUp():
                 self._give_back(effect)
             case Announce() | Answer() | Finish():
                 raise AssertionError(effect)
@@ -195,7 +196,11 @@ class Interpreter:
             case _:
                 assert_never(effect)
 
-    def _give_back(self, effect: Release | Forget) -> None:
+    def _give_back(self, effect: Release | Forget | RunCleanUp) -> None:
+        if isinstance(effect, RunCleanUp):
+            self.flush()
+            self._machine.clean_up(effect, self.post)
+            return
         self._machine.release(effect.name)
         if isinstance(effect, Forget):
             self.domains.forget(effect.name)

@@ -208,6 +208,16 @@ class Launcher:
             SpawnError: the program or the environment cannot be found.
         """
         environment = spec.process.environment if spec.process is not None else ()
+        return self.plan_own(command, environment)
+
+    def plan_own(
+        self, command: tuple[str, ...], environment: tuple[tuple[str, str], ...] = ()
+    ) -> SpawnPlan:
+        """Plan a command that runs as virtsupd itself.
+
+        Raises:
+            SpawnError: the program or the environment cannot be found.
+        """
         process = ProcessSpec(command, LogSpec(""), environment=environment)
         return plan_process(
             process,

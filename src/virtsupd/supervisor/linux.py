@@ -9,8 +9,17 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from virtsupd.core.effects import Adopt, AwaitReady, Kill, RunReload, Spawn, Terminate, WatchHealth
-from virtsupd.core.events import Event, HealthChanged, NeverReady, ReloadEnded, Told
+from virtsupd.core.effects import (
+    Adopt,
+    AwaitReady,
+    Kill,
+    RunCleanUp,
+    RunReload,
+    Spawn,
+    Terminate,
+    WatchHealth,
+)
+from virtsupd.core.events import CleanedUp, Event, HealthChanged, NeverReady, ReloadEnded, Told
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import PidFileProbe, Stop, StopMode
@@ -317,6 +326,15 @@ class LinuxMachine:
             post(ReloadEnded(name, generation, "; ".join(denied) or None))
         else:
             self._start(ask, name, lambda defect: post(ReloadEnded(name, generation, defect)))
+
+    def clean_up(self, effect: RunCleanUp, post: Post) -> None:
+        """Run the command that takes away what a service left; CleanedUp is posted."""
+        name, generation = effect.name, effect.generation
+
+        async def ask() -> None:
+            post(CleanedUp(name, generation, await self.commands.clean_up(name, effect.clean_up)))
+
+        self._start(ask, name, lambda defect: post(CleanedUp(name, generation, defect)))
 
     def release(self, name: Name) -> None:
         """Close the activation sockets that a service keeps over restarts."""

@@ -8,7 +8,16 @@ the interpreter could ask for later, except what a next start uses again.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from virtsupd.core.effects import Adopt, AwaitReady, Kill, RunReload, Spawn, Terminate, WatchHealth
+from virtsupd.core.effects import (
+    Adopt,
+    AwaitReady,
+    Kill,
+    RunCleanUp,
+    RunReload,
+    Spawn,
+    Terminate,
+    WatchHealth,
+)
 from virtsupd.core.events import Event
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.frozen import frozen
@@ -134,6 +143,10 @@ class Machine(Protocol):
 
     def reload(self, run: Run, effect: RunReload, post: Post) -> None:
         """Tell a running service to reload; ReloadEnded is posted."""
+        ...
+
+    def clean_up(self, effect: RunCleanUp, post: Post) -> None:
+        """Run the command that takes away what a service left; CleanedUp is posted."""
         ...
 
     def release(self, name: Name) -> None:

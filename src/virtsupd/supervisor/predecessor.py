@@ -25,7 +25,7 @@ def take_names(records: Records, outputs: Outputs, graph: ServiceGraph) -> None:
     for name, service in kept.items():
         heir = graph.canonical.get(name)
         if heir is None:
-            if not service.has_process:
+            if not service.has_process and service.clean_up is None:
                 records.forget(name)
                 outputs.close(name)
         elif heir not in kept:

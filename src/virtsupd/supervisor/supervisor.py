@@ -36,6 +36,7 @@ _LOUD = frozenset(
     {
         "service failed",
         "service cannot be killed",
+        "service clean-up failed",
         "service degraded",
         "output lost",
         "job failed",
@@ -315,6 +316,6 @@ def _log_change(event: str, snapshot: ServiceSnapshot) -> None:
         facts["exit_status"] = str(snapshot.last_exit.status)
     if event in _LOUD and snapshot.reason is not None:
         facts["reason"] = snapshot.reason.text
-    if snapshot.warnings and event == "service running":
+    if snapshot.warnings and event in ("service running", "service clean-up failed"):
         facts["warnings"] = snapshot.warnings
     (log.warning if event in _LOUD else log.info)(event, **facts)

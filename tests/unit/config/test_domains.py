@@ -128,6 +128,7 @@ OTHERS = {
     "not_needed_exit": [1],
     "sockets": ["/x"],
     "reload": "HUP",
+    "clean_up": ["away"],
     "timer": "daily",
 }
 

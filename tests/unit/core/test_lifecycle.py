@@ -43,6 +43,8 @@ NEXT = {
     (State.STOPPING, Move.UNHEALTHY): State.STOPPING,
     (State.STOPPING, Move.OVERDUE): State.STOPPING,
     (State.STOPPING, Move.GONE): State.STOPPED,
+    (State.STOPPED, Move.CLEAN_UP): State.STOPPING,
+    (State.STOPPING, Move.CLEAN_UP): State.STOPPING,
 }
 
 
@@ -68,7 +70,7 @@ def test_every_step_is_taken_somewhere() -> None:
 def test_whatever_ends_a_service_settles_once_nothing_is_left(state: State, move: Move) -> None:
     target, steps = advance(state, move)
     comes_to_rest = target is State.STOPPED
-    is_end = target is State.STOPPING and state is not State.STOPPING
+    is_end = target is State.STOPPING and state in (State.STARTING, State.RUNNING)
     assert (Step.SETTLE in steps) is comes_to_rest
     assert (Step.TERMINATE in steps) is (is_end or move is Move.JOB_ENDED)
 
@@ -84,7 +86,7 @@ def test_probes_end_with_what_they_probe(state: State, move: Move) -> None:
 def test_a_late_move_changes_nothing(state: State, move: Move) -> None:
     target, steps = advance(state, move)
     is_of_job = state is State.RUNNING and move in JOBS
-    if target is state and move is not Move.OVERDUE and not is_of_job:
+    if target is state and move not in (Move.OVERDUE, Move.CLEAN_UP) and not is_of_job:
         assert steps == ()
 
 

@@ -3,12 +3,21 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.pure_host import CLEAN, NOTIFY, PureHost, process, service, target
+from tests.support.pure_host import CLEAN, KILLED, NOTIFY, PureHost, process, service, target
 
-from virtsupd.core.effects import CancelTimer, EndWatches, Release, Spawn, Terminate
-from virtsupd.core.events import BecameReady, Timer
+from virtsupd.core.effects import CancelTimer, EndWatches, Release, RunCleanUp, Spawn, Terminate
+from virtsupd.core.events import BecameReady, CleanedUp, Timer, Verb
 from virtsupd.core.names import Name
-from virtsupd.core.spec import ExecProbe, Health, PathProbe, Readiness, Respawn, SocketSpec, Stop
+from virtsupd.core.spec import (
+    CleanUp,
+    ExecProbe,
+    Health,
+    PathProbe,
+    Readiness,
+    Respawn,
+    SocketSpec,
+    Stop,
+)
 
 DB = Name("db")
 
@@ -281,3 +290,127 @@ def test_a_stop_of_what_waits_gives_back_the_sockets_kept_for_it() -> None:
     assert host.take(Release) == [], "it comes back with db"
     host.stop("web")
     assert host.take(Release) == [Release(Name("web"))]
+
+
+AWAY = CleanUp(("away",), 7)
+
+
+def test_what_outlives_a_service_is_taken_away_when_its_processes_are_gone() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY))
+    host.take()
+    host.held_clean_ups = True
+    host.stop("db")
+    assert host.did() == ["terminate db", "clean up db"]
+    assert host.engine.snapshot(DB).state == "stopping"
+    assert timers(host) == {}  # the command has a deadline of its own
+    host.post(CleanedUp(DB, host.engine.service(DB).generation))
+    assert host.did() == ["answer db done"]
+    assert host.engine.snapshot(DB).state == "stopped"
+
+
+def test_the_stop_says_that_the_clean_up_failed_and_so_does_status_until_the_next_start() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY))
+    host.clean_up_fails = "exited with code 3: so not"
+    reports = host.reports(host.stop("db"))
+    assert [(one.result, one.message) for one in reports] == [
+        ("failed", "db is down, and its clean-up failed: exited with code 3: so not")
+    ]
+    warning = "its clean-up failed: exited with code 3: so not"
+    assert host.engine.snapshot(DB).warnings == (warning,)
+    host.start("db")
+    assert host.engine.snapshot(DB).warnings == ()
+
+
+@pytest.mark.parametrize("what", ["restart", "crash"])
+def test_nothing_is_taken_away_from_what_is_started_again(what: str) -> None:
+    host = PureHost.of(service("db", clean_up=AWAY))
+    host.did()
+    if what == "restart":
+        host.restart("db")
+    else:
+        host.exits("db", KILLED)
+        host.pass_time(1)
+    assert "clean up db" not in host.did()
+    assert host.engine.snapshot(DB).state == "running"
+
+
+def test_what_failed_for_good_is_cleaned_up_and_says_why_it_failed() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY, respawn=None))
+    host.did()
+    host.exits("db", KILLED)
+    assert host.did() == ["terminate db", "clean up db"]
+    found = host.engine.snapshot(DB)
+    assert found.state == "stopped"
+    assert host.reason("db") == "failed: ended by SIGKILL"
+
+
+def test_a_stop_while_it_backs_off_cleans_up_too() -> None:
+    slow = Respawn(delay_seconds=5)
+    host = PureHost.of(service("db", clean_up=AWAY, respawn=slow))
+    host.exits("db", KILLED)
+    host.did()
+    host.stop("db")
+    assert host.did() == ["clean up db", "answer db already"]
+    assert timers(host) == {}
+    host.stop("db")
+    assert host.did() == ["answer db already"], "once is enough"
+
+
+def test_a_start_waits_for_the_clean_up_and_so_does_a_rival() -> None:
+    host = PureHost.of(
+        service("db", clean_up=AWAY), service("other", conflicts=["db"], autostart=False)
+    )
+    host.held_clean_ups = True
+    host.did()
+    host.start("other")
+    assert host.did() == ["terminate db", "clean up db"]
+    host.post(CleanedUp(DB, host.engine.service(DB).generation))
+    assert host.did() == ["spawn other", "answer other done"]
+
+
+@pytest.mark.parametrize("backs_off", [False, True])
+def test_what_leaves_the_configuration_is_cleaned_up_before_it_is_forgotten(
+    *, backs_off: bool
+) -> None:
+    host = PureHost.of(service("db", clean_up=AWAY, respawn=Respawn(delay_seconds=5)))
+    if backs_off:
+        host.exits("db", KILLED)
+    host.did()
+    host.reload()
+    assert host.did()[-2:] == ["clean up db", "forget db"]
+
+
+def test_a_shutdown_waits_for_the_clean_up() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY))
+    host.held_clean_ups = True
+    host.did()
+    host.ask(Verb.SHUTDOWN)
+    assert "finish" not in host.did()
+    host.post(CleanedUp(DB, host.engine.service(DB).generation))
+    assert host.did() == ["answer", "finish"]
+
+
+def test_a_successor_runs_a_clean_up_again_that_was_cut_short() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY))
+    host.held_clean_ups = True
+    host.stop("db")
+    heir = host.successor()
+    assert "clean up db" in heir.did()
+    assert heir.engine.snapshot(DB).state == "stopped"
+
+
+def test_what_an_older_definition_left_is_taken_away_though_the_new_one_leaves_nothing() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY))
+    host.reload(service("db"))
+    host.restart("db")
+    host.take()
+    host.stop("db")
+    (effect,) = host.take(RunCleanUp)
+    assert isinstance(effect, RunCleanUp)
+    assert effect.clean_up == AWAY
+
+
+def test_a_condition_or_a_service_that_never_started_leaves_nothing() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY, autostart=False))
+    host.stop("db")
+    assert host.did() == ["answer db already"]

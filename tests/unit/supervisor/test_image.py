@@ -18,6 +18,7 @@ from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.service import Death, Rest, RestKind, Service
 from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.spec import (
+    CleanUp,
     LogSpec,
     NotifyProbe,
     PidFileProbe,
@@ -96,6 +97,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "said_at": times,
     "note": st.none() | st.sampled_from(GuestNote),
     "denied": st.text(),
+    "clean_up": st.none() | st.builds(CleanUp, st.lists(st.text()).map(tuple), times),
+    "not_cleaned": st.text(),
     "job": st.none() | st.builds(Job, st.text(), times, st.sampled_from(Phase)),
     "job_failure": st.none() | st.text(),
     "runs": st.lists(st.builds(JobRun, statuses, times, times)).map(tuple),
