@@ -3,7 +3,9 @@
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,40 @@ def test_a_killed_process_leaves_its_entries_which_the_next_one_knows(
         assert host.says("registered: arm, aarch64")
         host.ctl("stop", SERVICE)
         assert host.entries() == {}
+
+
+def test_a_process_that_dies_again_and_again_leaves_no_entries_once_it_has_failed(
+    host: BinfmtHost, arm: Path
+) -> None:
+    with host.started():
+        host.ctl("start", SERVICE)
+        host.kernel.register(FOREIGN)
+        while host.status()["state"] != "stopped" or not host.status()["failed"]:
+            with suppress(ProcessLookupError, KeyError, TypeError):
+                os.kill(host.pid(), signal.SIGKILL)
+        assert set(host.entries()) == {"others"}
+        assert host.ended_with(arm) == NOT_EXECUTED
+
+
+def test_a_process_that_hangs_is_killed_by_a_stop_and_leaves_no_entries(host: BinfmtHost) -> None:
+    with host.started():
+        host.ctl("start", SERVICE)
+        pid = host.pid()
+        os.kill(pid, signal.SIGSTOP)
+        stopping = threading.Thread(target=host.ctl, args=("stop", SERVICE))
+        stopping.start()
+        eventually(lambda: host.status()["state"] == "stopping", "it is being stopped")
+        os.kill(pid, signal.SIGKILL)
+        stopping.join()
+        assert host.entries() == {}
+
+
+def test_entries_go_when_the_table_leaves_the_configuration(host: BinfmtHost) -> None:
+    with host.started():
+        host.ctl("start", SERVICE)
+        host.host.write("")
+        host.ctl("reload")
+        eventually(lambda: host.entries() == {}, "they are gone")
 
 
 def test_a_reload_adds_and_removes_platforms_without_a_gap_for_the_others(

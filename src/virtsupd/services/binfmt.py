@@ -78,7 +78,7 @@ def build(table: BinfmtTable, context: KindContext) -> Built:
     problems = tuple(_problems(table))
     file = directory / "qemu-binfmt.conf"
     return Built(
-        {UNIT: _keys(table, file), MOUNT: _mount_keys()},
+        {UNIT: _keys(table, file, settings), MOUNT: _mount_keys()},
         files=(_file(file, settings),),
         problems=problems,
         warnings=tuple(_warnings(table)),
@@ -91,11 +91,12 @@ def _file(path: Path, settings: Settings) -> GeneratedFile:
     return GeneratedFile(path, 0o644, settings.text, Name(UNIT), Settings.key_names())
 
 
-def _keys(table: BinfmtTable, file: Path) -> dict[str, object]:
+def _keys(table: BinfmtTable, file: Path, settings: Settings) -> dict[str, object]:
     verify = module("services.binfmt_verify", str(file))
     named = ", ".join(dict.fromkeys(table.platforms)) or "no platform"
     return {
         "command": module("binfmt", str(file)),
+        "clean_up": module("binfmt.clearing", settings.record, settings.directory),
         "description": f"runs programs of other architectures through QEMU: {named}",
         "autostart": table.autostart,
         "health": {"kind": "exec", "command": verify, **_HEALTH},
