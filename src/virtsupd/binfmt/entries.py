@@ -19,6 +19,15 @@ _MOST_BYTES: Final = 1920
 """Of a whole line."""
 _ENTRY_BYTES: Final = 4096
 _SWITCH_ON, _REMOVE = b"1", b"-1"
+_ENABLED: Final = "enabled"
+_STATES: Final = frozenset({_ENABLED, "disabled"})
+_WORDS: Final = frozenset({"interpreter", "flags:", "offset", "magic", "mask", "extension"})
+"""With which lines of an entry begin."""
+_DIGITS: Final = 10
+"""Of the largest offset that a kernel could mean."""
+_SHOWN: Final = 40
+"""How much is shown of what is not understood."""
+_Said = Mapping[str, Sequence[str]]
 
 Identity = tuple[int, int]
 """Device and inode of an entry's file. The kernel gives no inode twice, and times change with a switch."""
@@ -67,11 +76,14 @@ class Entry:
     """As long as the magic."""
     extension: str = ""
     """Of an entry that goes by the end of a file's name, and then without magic."""
+    unknown: str = ""
+    """What its file says that is not understood; "": nothing. Whose programs it takes is not known then."""
 
     def is_as(self, wanted: Registration) -> bool:
         """Whether it is what that registration makes, switched on or not."""
         return (
-            self.offset == 0
+            not self.unknown
+            and self.offset == 0
             and (self.name, self.magic, self.mask) == (wanted.name, wanted.magic, wanted.mask)
             and self.interpreter == wanted.interpreter
             and set(self.flags) == effective(wanted.flags)
@@ -187,27 +199,68 @@ class Instance:
 
 
 def _read(name: str, descriptor: int) -> Entry:
+    """Read an entry. Other kernels may say more or other things: that is no reason to fail.
+
+    A line that begins with an unknown word is left out, since a kernel may write it for all entries.
+    """
     text = os.read(descriptor, _ENTRY_BYTES).decode(errors="surrogateescape")
-    first, *lines = text.splitlines()
+    first, *lines = text.split("\n")
     said = _said(lines)
-    magic = bytes.fromhex(said.get("magic", ""))
+    unknown = [] if first in _STATES else [f"state {first}"]
+    unknown += [] if "interpreter" in said else ["no interpreter"]
+    # An interpreter's name may have a line feed, and after it what looks like another line.
+    unknown += [word for word, values in said.items() if word in _WORDS and len(values) > 1]
+    magic = _bytes("magic", said, unknown)
+    offset = _number("offset", said, unknown)
     return Entry(
         name=name,
         identity=_identity(descriptor),
-        is_enabled=first == "enabled",
-        interpreter=said.get("interpreter", ""),
-        flags=said.get("flags:", ""),
-        offset=int(said.get("offset", "0")),
+        is_enabled=first == _ENABLED,
+        interpreter=_value("interpreter", said),
+        flags=_value("flags:", said),
+        offset=offset,
         magic=magic,
-        mask=bytes.fromhex(said.get("mask", "")) or b"\xff" * len(magic),
-        extension=said.get("extension", "").removeprefix("."),
+        mask=_mask(magic, said, unknown),
+        extension=_value("extension", said).removeprefix("."),
+        unknown=", ".join(one[:_SHOWN] for one in unknown),
     )
 
 
-def _said(lines: Sequence[str]) -> Mapping[str, str]:
-    """Return what each line says, by its first word."""
-    words = (line.split(" ", 1) for line in lines if line)
-    return {word: rest[0] if rest else "" for word, *rest in words}
+def _mask(magic: bytes, said: _Said, unknown: list[str]) -> bytes:
+    mask = _bytes("mask", said, unknown) or b"\xff" * len(magic)
+    if len(mask) != len(magic):
+        unknown.append(f"mask of {len(mask)} bytes")
+    return mask.ljust(len(magic), b"\0")[: len(magic)]
+
+
+def _said(lines: Sequence[str]) -> _Said:
+    """Return what the lines say, by their first words."""
+    said: dict[str, list[str]] = {}
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        said.setdefault(word, []).append(rest)
+    return said
+
+
+def _value(word: str, said: _Said) -> str:
+    return next(iter(said.get(word, ())), "")
+
+
+def _bytes(word: str, said: _Said, unknown: list[str]) -> bytes:
+    value = _value(word, said)
+    try:
+        return bytes.fromhex(value)
+    except ValueError:
+        unknown.append(f"{word} {value}")
+        return b""
+
+
+def _number(word: str, said: _Said, unknown: list[str]) -> int:
+    value = _value(word, said) or "0"
+    if value.isascii() and value.isdigit() and len(value) <= _DIGITS:
+        return int(value)
+    unknown.append(f"{word} {value}")
+    return 0
 
 
 def _identity(descriptor: int) -> Identity:

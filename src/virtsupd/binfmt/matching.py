@@ -19,8 +19,10 @@ HEAD_BYTES: Final = 256
 def takes(entry: Entry, head: bytes, path: str) -> bool:
     """Whether a program that begins like this, called by that path, is one for the entry.
 
-    The entry may be switched off all the same.
+    The entry may be switched off all the same. One that is not understood is taken to take none.
     """
+    if entry.unknown:
+        return False
     if entry.extension:
         _, dot, end = path.rpartition(".")
         return bool(dot) and end == entry.extension
@@ -29,7 +31,7 @@ def takes(entry: Entry, head: bytes, path: str) -> bool:
 
 def hidden_by(entry: Entry, earlier: Iterable[Entry]) -> Entry | None:
     """Return the entry that takes all programs of this one, among those that are asked before it."""
-    if entry.extension or not entry.is_enabled:
+    if entry.extension or entry.unknown or not entry.is_enabled:
         return None
     return next((other for other in earlier if other.is_enabled and _covers(other, entry)), None)
 

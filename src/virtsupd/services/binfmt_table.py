@@ -42,6 +42,8 @@ class Row:
     extension: str
     by: str
     """Who entered it: "virtsupd", the file that describes it so, or "somebody else"."""
+    unknown: str
+    """What the kernel says of it that is not understood; "": nothing."""
 
 
 def rows(
@@ -63,6 +65,7 @@ def rows(
             mask=entry.mask.hex(),
             extension=entry.extension,
             by=OURS if owns(entry) else _described(entry, files),
+            unknown=entry.unknown,
         )
         for index, entry in enumerate(entries)
     ]
@@ -104,6 +107,8 @@ def _state(row: Row) -> str:
 
 
 def _takes(row: Row) -> str:
+    if row.unknown:
+        return f"unknown ({row.unknown})"
     if row.extension:
         return f"files named *.{row.extension}"
     if len(row.platforms) > _MOST_NAMES:

@@ -77,6 +77,41 @@ def test_an_entry_by_the_end_of_names_has_no_magic(tmp_path: Path) -> None:
     assert (found.extension, found.magic, found.flags) == ("jar", b"", "")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "unknown"),
+    [
+        ("magic 7f454c4601", "magic zz", "magic zz"),
+        ("offset 0", "offset -1", "offset -1"),
+        ("offset 0", "offset " + "9" * 5000, "offset 999"),
+        ("mask fffffffffe", "mask f", "mask f"),
+        ("mask fffffffffe", "mask ff", "mask of 1 bytes"),
+        ("enabled", "resting", "state resting"),
+        ("interpreter /usr/bin/qemu-arm\n", "", "no interpreter"),
+        ("interpreter /usr/bin/qemu-arm\n", "interpreter /usr/bin/qemu-arm\nflags: PF\n", "flags:"),
+    ],
+)
+def test_what_is_not_understood_makes_it_no_entry_of_ours(
+    tmp_path: Path, old: str, new: str, unknown: str
+) -> None:
+    found = entry(tmp_path, TEXT.replace(old, new))
+    assert unknown in found.unknown
+    assert not found.is_as(ARM)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"enabled", b"\n\n"])
+def test_whatever_a_file_holds_it_is_an_entry(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "qemu-arm").write_bytes(content)
+    found = Instance(tmp_path).entry("qemu-arm")
+    assert found is not None
+    assert found.unknown
+    assert not found.is_as(ARM)
+
+
+def test_a_line_that_only_other_kernels_write_changes_nothing(tmp_path: Path) -> None:
+    found = entry(tmp_path, TEXT + "owner 0\n")
+    assert found.is_as(ARM)
+
+
 def test_the_files_that_are_no_entries_are_not_shown(tmp_path: Path) -> None:
     found = instance(tmp_path, qemu_arm=TEXT, python=TEXT)
     assert {entry.name for entry in found.entries()} == {"qemu-arm", "python"}

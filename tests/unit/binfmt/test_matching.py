@@ -1,5 +1,7 @@
 """Which entry takes a program, as the kernel sees it."""
 
+from dataclasses import replace
+
 from virtsupd.binfmt.entries import Entry
 from virtsupd.binfmt.matching import hidden_by, platforms_taken, takes
 from virtsupd.binfmt.platforms import lookup_qemu_platforms
@@ -24,6 +26,14 @@ def entry(
 def of(name: str) -> Entry:
     [platform] = lookup_qemu_platforms(name)
     return entry(platform.entry, platform.magic, platform.mask)
+
+
+def test_what_is_not_understood_takes_no_programs_and_hides_nothing() -> None:
+    strange = replace(of("arm"), name="strange", magic=b"", mask=b"", unknown="magic zz")
+    assert not takes(strange, program("arm"), "/x")
+    assert platforms_taken(strange) == []
+    assert hidden_by(of("arm"), [strange]) is None
+    assert hidden_by(strange, [of("arm")]) is None
 
 
 def test_an_entry_takes_the_programs_of_its_platform() -> None:

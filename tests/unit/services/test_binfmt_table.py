@@ -54,6 +54,18 @@ def test_lines_for_people_say_what_is_off_and_what_is_hidden(tmp_path: Path) -> 
     ]
 
 
+def test_an_entry_that_is_not_understood_is_shown_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = plain_table(tmp_path / "table", "arm", "aarch64")
+    arm = Path(directory) / "qemu-arm"
+    arm.write_bytes(arm.read_bytes().replace(b"magic 7f", b"magic zz") + b"\xff\n")
+    assert main([settings_file(tmp_path, "arm", table=directory)]) == 0
+    [line] = [one for one in capsys.readouterr().out.splitlines() if one.startswith("qemu-arm ")]
+    assert "unknown (magic zz454c46" in line
+    assert NOBODY_KNOWN in line
+
+
 def test_a_table_that_is_switched_off_or_empty_says_so() -> None:
     assert table((), "/t", is_on=True) == "binfmt_misc has no entries"
     assert "switched off as a whole" in table((), "/t", is_on=False).splitlines()[0]
