@@ -221,3 +221,22 @@ def test_a_platform_that_is_taken_off_is_not_put_back_until_it_is_registered(hos
         assert host.entries() == {"qemu-aarch64"}
         host.kernel.run(*switch, "register", str(settings), "arm")
         assert host.runs("arm")
+
+
+def test_what_is_taken_off_stays_so_when_the_process_dies_but_not_after_a_stop(host: Host) -> None:
+    settings = host.settings("arm", "aarch64")
+    switch = (sys.executable, "-I", "-m", "virtsupd.services.binfmt_switch")
+    with host.holding(settings) as held:
+        held.until("READY=1")
+        host.shell(f"echo -1 >{DIRECTORY}/qemu-aarch64")
+        held.until("put back 1 time")
+        host.kernel.run(*switch, "unregister", str(settings), "arm")
+        held.until("taken off by an operator: arm")
+        held.end(signal.SIGKILL)
+    with host.holding(settings) as held:
+        assert "taken off by an operator: arm; put back 1 time" in held.until("READY=1")
+        assert host.entries() == {"qemu-aarch64"}
+        held.end()
+    with host.holding(settings) as held:
+        assert held.until("READY=1").endswith("STATUS=registered: arm, aarch64")
+        assert host.entries() == {"qemu-arm", "qemu-aarch64"}

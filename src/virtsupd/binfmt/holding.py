@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from virtsupd.binfmt.interpreters import InterpreterError, find
 from virtsupd.binfmt.matching import platforms_taken
 from virtsupd.binfmt.ownership import PutBack, Record, RecordFile
 from virtsupd.binfmt.platforms import QemuPlatform
+from virtsupd.binfmt.proving import prove
 from virtsupd.binfmt.settings import Settings
 from virtsupd.errors import VirtsupdError
 
@@ -69,6 +70,7 @@ class Holder:
     def start(self) -> str:
         """Enter all platforms: none is taken off any more, and none was ever put back.
 
+        After a process that died while it held them, what was taken off stays so.
         Return why an older record was not understood, "" if it was.
 
         Raises:
@@ -76,8 +78,9 @@ class Holder:
             OSError: the same, or the record cannot be kept.
         """
         with self._lent() as work:
-            work.record.taken_off.clear()
-            work.record.put_back.clear()
+            if not work.record.is_held:
+                work.record.taken_off.clear()
+                work.record.put_back.clear()
             work.record.is_held = True
             self._put_all(work)
             return work.record.damage
