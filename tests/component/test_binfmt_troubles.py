@@ -160,3 +160,38 @@ def test_many_repairs_leave_no_descriptor_and_no_zombie(host: Host) -> None:
 
 def descriptors(held: Holding) -> int:
     return len(list(Path(f"/proc/{held.process.pid}/fd").iterdir()))
+
+
+def test_a_stopped_process_that_has_the_lock_is_named_and_hangs_nobody(host: Host) -> None:
+    """Who only looks needs no lock; who changes something says whom he waited for; a TERM is obeyed."""
+    settings = host.settings("arm")
+    with host.holding(settings) as held:
+        held.until("READY=1")
+        stopped = subprocess.Popen(
+            [
+                "flock",
+                "--no-fork",
+                str(host.directory / "record.json.lock"),
+                "sh",
+                "-c",
+                "kill -STOP $$",
+            ]
+        )
+        try:
+            os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+            for action, *more in (("table",), ("verify",), ("explain", host.proof("arm"))):
+                program = ("-I", "-m", f"virtsupd.services.binfmt_{action}")
+                host.kernel.python(*program, str(settings), *more)
+            held.process.send_signal(signal.SIGTERM)
+            done = host.kernel.run(*SWITCH, "unregister", str(settings), "arm", is_ok=False)
+            assert f"by process {stopped.pid}, which is stopped: kill -CONT" in done.stderr
+            assert held.process.wait(timeout=15) == 1
+        finally:
+            stopped.kill()
+            stopped.wait(timeout=15)
+    host.kernel.python("-I", "-m", "virtsupd.binfmt.clearing", *clearing_words(host))
+    assert host.entries() == set()
+
+
+def clearing_words(host: Host) -> tuple[str, str]:
+    return str(host.directory / "record.json"), str(DIRECTORY)

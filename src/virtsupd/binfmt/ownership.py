@@ -8,13 +8,16 @@ Of another boot or another table nothing is ours. Whoever changes it holds the l
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import select
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from virtsupd.binfmt.entries import Entry, Identity, Registration
+from virtsupd.errors import VirtsupdError
 from virtsupd.process.files import write_atomically
 
 FileState = tuple[int, int, int]
@@ -22,6 +25,10 @@ FileState = tuple[int, int, int]
 
 _MODE: Final = 0o600
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_LOCKS = Path("/proc/locks")
+_LOCK_SECONDS: Final = 12.0
+"""Longer than the programs of a renewal may run while it is held."""
+_STEP_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,24 @@ class Record:
         return owned is not None and owned.is_it(entry)
 
 
+class LockedError(VirtsupdError):
+    """Somebody else works on the table, for longer than anything takes; the message names him."""
+
+    code = "record-locked"
+
+    def __init__(self, lock: Path, status: os.stat_result, seconds: float) -> None:
+        super().__init__(f"{lock}: locked for more than {seconds:g} s by {_holder_of(status)}")
+
+
 class RecordFile:
     """Where the record is, for a table."""
 
-    def __init__(self, path: Path, directory: Path) -> None:
-        """Speak of the table that is mounted at `directory`; the file's own directory is ours alone."""
-        self._path, self._directory = path, directory
+    def __init__(self, path: Path, directory: Path, seconds: float = _LOCK_SECONDS) -> None:
+        """Speak of the table that is mounted at `directory`; the file's own directory is ours alone.
+
+        For the lock it is waited so many seconds.
+        """
+        self._path, self._directory, self._seconds = path, directory, seconds
         self._lock = path.with_name(f"{path.name}.lock")
 
     @contextmanager
@@ -85,6 +104,7 @@ class RecordFile:
         """Lend the record to whoever changes it or the table; what is to last, he saves.
 
         Raises:
+            LockedError: somebody else has had it all the time.
             OSError: it cannot be locked, or the table is not there.
         """
         lock = self._locked()
@@ -97,13 +117,24 @@ class RecordFile:
 
     def _locked(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        deadline = time.monotonic() + self._seconds
         while True:
             lock = os.open(self._lock, flags, _MODE)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock), self._lock.lstat()):
-                    return lock
-            os.close(lock)  # who held it has removed it
+            is_ours = False
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with suppress(FileNotFoundError):
+                    # Who held it before may have removed it.
+                    is_ours = os.path.samestat(os.fstat(lock), self._lock.lstat())
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LockedError(self._lock, os.fstat(lock), self._seconds) from None
+                select.select([], [], [], _STEP_SECONDS)
+            finally:
+                if not is_ours:
+                    os.close(lock)
+            if is_ours:
+                return lock
 
     def read(self) -> Record:
         """Return what the record says now.
@@ -154,6 +185,29 @@ class RecordFile:
             "is_held": record.is_held,
         }
         write_atomically(self._path, json.dumps(said).encode(), mode=_MODE)
+
+
+def _holder_of(status: os.stat_result) -> str:
+    """Say which process has the lock of a file, and what can be done about it."""
+    device, inode = status.st_dev, status.st_ino
+    file = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
+    held = (words for line in _lines(_LOCKS) if "FLOCK" in (words := line.split()))
+    pid = next((words[-4] for words in held if words[-3] == file and "->" not in words), None)
+    if pid is None:
+        return "a process that cannot be seen from here"
+    state = next(
+        (one for one in _lines(Path(f"/proc/{pid}/status")) if one.startswith("State:")), ""
+    )
+    if "stopped" in state or "tracing" in state:
+        return f"process {pid}, which is stopped: kill -CONT {pid} has it go on"
+    return f"process {pid}; if it hangs, kill {pid} ends it, and nothing is lost"
+
+
+def _lines(path: Path) -> Sequence[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ()
 
 
 def _boot() -> str:

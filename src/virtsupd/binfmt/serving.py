@@ -210,7 +210,7 @@ class Serving:
             self._holder.take_all_away()
         except FileNotFoundError:
             return True  # without a table there are no entries
-        except OSError as error:
+        except _FAULTS as error:
             self._saying.log(f"not all could be taken away: {words(error)}")
             return False
         return True

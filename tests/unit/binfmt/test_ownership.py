@@ -10,7 +10,7 @@ import pytest
 from tests.support.binfmt_settings import plain_table, registration
 
 from virtsupd.binfmt.entries import Entry, Instance
-from virtsupd.binfmt.ownership import Owned, PutBack, Record, RecordFile
+from virtsupd.binfmt.ownership import LockedError, Owned, PutBack, Record, RecordFile
 
 ARM = registration("arm")
 FILE = (1, 2, 3)
@@ -78,7 +78,9 @@ def test_of_another_boot_or_table_nothing_is_ours(
     said[key] = "other"
     (tmp_path / "record.json").write_text(json.dumps(said))
     found = record_file.read()
-    assert found == Record(device, taken_off=taken_off, is_held=key == "device")
+    is_of_another = key == "device"
+    held = {"is_held": is_of_another, "is_of_another": is_of_another}
+    assert found == Record(device, taken_off=taken_off, **held)
 
 
 def test_while_nothing_is_held_there_is_no_record_and_no_lock(
@@ -113,6 +115,21 @@ def test_one_at_a_time_holds_the_lock_though_it_comes_and_goes(record_file: Reco
     for thread in threads:
         thread.join(timeout=15)
     assert counter.device == first + 4 * turns
+
+
+def test_whoever_keeps_the_lock_is_named_and_is_not_waited_for_for_ever(
+    tmp_path: Path, table: Path
+) -> None:
+    file = RecordFile(tmp_path / "record.json", table, seconds=0.1)
+    with file.locked() as record:
+        record.is_held = True
+        file.save(record)
+        assert file.read().is_held, "who only reads needs no lock"
+        named = f"record.json.lock: locked for .* by process {os.getpid()};"
+        with pytest.raises(LockedError, match=named), file.locked():
+            pass
+    with file.locked() as record:
+        assert record.is_held
 
 
 def damaged() -> list[str]:
