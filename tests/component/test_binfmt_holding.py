@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.binfmt import DIRECTORY, private_kernel
+from tests.support.binfmt_settings import registration
 from tests.support.checks import eventually
 from tests.support.holding import Host
 
@@ -102,7 +103,8 @@ def test_one_platform_that_fails_undoes_the_others_and_names_itself(host: Host, 
     host.add(f"qemu-{name}", name)
     with host.holding(host.settings("arm", "aarch64", "riscv64")) as held:
         said = held.until("STATUS=")
-        assert f"'{name}': qemu-{name} is registered by somebody else" in said
+        assert f"'{name}': its programs do not run: ended with 1" in said
+        assert f"qemu-{name} is registered by somebody else" in said
         assert held.process.wait(timeout=15) == 1
     assert host.entries() == {f"qemu-{name}"}
 
@@ -131,6 +133,35 @@ def test_an_equal_entry_of_others_serves_and_is_left(host: Host) -> None:
         assert "arm: registered by somebody else, just so" in held.until("READY=1")
         held.end()
     assert host.entries() == {"qemu-arm"}
+
+
+def test_an_entry_of_others_that_differs_and_serves_is_reported_and_left(host: Host) -> None:
+    """As on Debian, whose packages enter emulators with other flags."""
+    host.kernel.register(registration("arm", flags="POF").line)
+    with host.holding(host.settings("arm", "aarch64")) as held:
+        said = held.until("READY=1")
+        assert (
+            "registered: arm, aarch64; arm: its programs run, and not by an entry of ours: " in said
+        )
+        assert "qemu-arm is registered by somebody else" in said
+        assert "flags POF" in said
+        host.shell(f"echo -1 >{DIRECTORY}/qemu-arm")
+        held.until("registered: arm, aarch64; put back 1 time")
+        assert held.end() == 0
+    assert host.entries() == set()
+
+
+def test_a_namespace_within_gets_its_own_table_whatever_was_recorded(host: Host) -> None:
+    """Its root sees the outer table, and could write to it."""
+    settings = host.settings("arm")
+    within = ("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "--")
+    with host.holding(settings, *within) as held:
+        held.until("READY=1")
+        assert host.entries() == set()
+        assert held.end() == 0
+    with host.holding(settings) as outer:
+        outer.until("READY=1")
+        assert host.entries() == {"qemu-arm"}
 
 
 def test_whoever_takes_the_same_programs_is_reported_and_not_fought(host: Host) -> None:

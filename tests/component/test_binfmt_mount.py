@@ -5,6 +5,8 @@ import sys
 import pytest
 from tests.support.binfmt import DIRECTORY, Kernel, private_kernel
 
+from virtsupd.binfmt.mount import has_own_tables
+
 pytestmark = pytest.mark.component
 
 SEE_TO = ("-I", "-m", "virtsupd.binfmt.mount")
@@ -47,6 +49,24 @@ def test_a_child_does_not_enter_into_the_table_of_its_parent() -> None:
         child = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private"]
         kernel.run(*child, "sh", "-c", script, sys.executable)
         assert kernel.run("ls", str(DIRECTORY)).stdout.split() == ["register", "status"]
+
+
+def test_without_a_mount_namespace_of_its_own_a_child_is_told_so() -> None:
+    """The table of its parent is all that it sees, and it could write to it."""
+    with private_kernel() as kernel:
+        child = ["unshare", "--user", "--map-root-user"]
+        done = kernel.run(*child, sys.executable, *SEE_TO, is_ok=False)
+        assert done.returncode == 1
+        assert "a mount namespace of its own, such as unshare --user --map-root-user --mount" in (
+            done.stderr
+        )
+
+
+@pytest.mark.parametrize(
+    ("release", "has"), [("6.6.87", False), ("6.7.0-rc1", True), ("6.18", True), ("5.10", False)]
+)
+def test_user_namespaces_have_tables_since_linux_6_7(release: str, *, has: bool) -> None:
+    assert has_own_tables(release) is has
 
 
 def test_a_directory_that_is_not_there_is_named() -> None:

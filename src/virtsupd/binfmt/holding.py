@@ -34,6 +34,8 @@ class Found:
 
     put_back: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
+    foreign: dict[str, str] = field(default_factory=dict)
+    """Under whose name somebody else has entered something, and what: it may serve."""
     missing: dict[str, str] = field(default_factory=dict)
     """What is not registered as it should be, and why."""
     remarks: dict[str, str] = field(default_factory=dict)
@@ -57,15 +59,39 @@ class _Look:
 class Holder:
     """What one virtsupd enters in one table."""
 
-    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
-        """Prepare; nothing is looked at yet. `now` is the wall clock."""
+    def __init__(
+        self,
+        settings: Settings,
+        now: Callable[[], float] = time.time,
+        *,
+        device: int | None = None,
+    ) -> None:
+        """Prepare; nothing is looked at yet. `now` is the wall clock, `device` that of the table held."""
         directory = Path(settings.directory)
         self.settings = settings
         self.table = Instance(directory)
+        self.device = device
+        """Of the table that is held, the only one that is written to; None: the one that is there."""
         self._now = now
         self._file = RecordFile(Path(settings.record), directory)
         self._refused: dict[Wanted, str] = {}
         """With what an entry was not renewed, and why: it is not tried again and again."""
+
+    def take_table(self) -> None:
+        """Hold the table that is there now, and write to no other one from here on.
+
+        Raises:
+            OSError: there is none.
+        """
+        self.device = self.table.directory.stat().st_dev
+
+    def has_table(self) -> bool:
+        """Whether the table that is held is still there."""
+        try:
+            found = (self.table.directory / "status").stat().st_dev
+        except OSError:
+            return False
+        return found == self.device
 
     def start(self) -> str:
         """Enter all platforms: none is taken off any more, and none was ever put back.
@@ -165,6 +191,8 @@ class Holder:
     @contextmanager
     def _lent(self) -> Iterator[Entering]:
         with self._file.locked() as record:
+            if self.device not in (None, record.device):
+                raise HoldError(f"another table is mounted at {self.table.directory} than is held")
             yield Entering(self.table, self._file, record)
 
     def _held(self, record: Record) -> Sequence[QemuPlatform]:
@@ -186,11 +214,11 @@ class Holder:
 
     def _put_all(self, work: Entering) -> None:
         every = [self._wanted(platform) for platform in self._held(work.record)]
-        self._refuse_foreign(work, every)
+        foreign = self._foreign(work, every)
         made: list[str] = []
         for wanted in every:
             try:
-                if work.see_to(wanted):
+                if wanted.platform not in foreign and work.see_to(wanted):
                     made.append(wanted.registration.name)
             except (BinfmtError, OSError) as error:
                 work.drop(*made)
@@ -198,11 +226,23 @@ class Holder:
         unwanted = work.record.entries.keys() - {one.registration.name for one in every}
         work.drop(*unwanted)
 
-    def _refuse_foreign(self, work: Entering, every: Sequence[Wanted]) -> None:
+    def _foreign(self, work: Entering, every: Sequence[Wanted]) -> Collection[QemuPlatform]:
+        """Return the platforms that run by entries of somebody else under our names.
+
+        Raises:
+            HoldError: with such an entry programs do not run.
+        """
+        others: dict[str, tuple[QemuPlatform, Entry]] = {}
         for wanted in every:
             entry = self.table.entry(wanted.registration.name)
             if entry is not None and work.standing(wanted, entry) is Standing.FOREIGN:
-                raise HoldError(f"{wanted.platform.name!r}: {whose(entry, self.table.directory)}")
+                others[wanted.platform.name] = wanted.platform, entry
+        platforms = [platform for platform, _ in others.values()]
+        for name, why in prove(platforms).items():
+            if why:
+                way = whose(others[name][1], self.table.directory)
+                raise HoldError(f"{name!r}: its programs do not run: {why}; {way}")
+        return platforms
 
     def _repair(self, look: _Look, platform: QemuPlatform) -> None:
         name, entry, found = platform.name, self.table.entry(platform.entry), look.found
@@ -215,6 +255,8 @@ class Holder:
                     self._renew(look, wanted)
                 case Standing.EQUAL, _:
                     found.remarks[name] = "registered by somebody else, just so"
+                case Standing.FOREIGN, Entry(is_enabled=True):
+                    found.foreign[name] = whose(entry, self.table.directory)
                 case Standing.FOREIGN, Entry():
                     found.missing[name] = whose(entry, self.table.directory)
                 case _:
@@ -260,3 +302,5 @@ class Holder:
 def _check_started(record: Record) -> None:
     if not record.is_held:
         raise HoldError("the service is not started; its start enters all platforms")
+    if record.is_of_another:
+        raise HoldError("the table that the service holds is not the one that is mounted here")

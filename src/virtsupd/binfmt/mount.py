@@ -9,6 +9,7 @@ time somebody asks for that, others may have entered something.
 import ctypes
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from virtsupd.binfmt.settings import DIRECTORY
 _FILE_SYSTEM: Final = "binfmt_misc"
 _FIRST_NAMESPACE: Final = 0xEFFFFFFD
 """The inode of the user namespace that the host began with (the kernel's PROC_USER_INIT_INO)."""
+_OWN_TABLES_SINCE: Final = (6, 7)
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 0x2, 0x4, 0x8
 _MODPROBE_SECONDS: Final = 20.0
 
@@ -56,6 +58,16 @@ def is_first_namespace() -> bool:
     return Path("/proc/self/ns/user").stat().st_ino == _FIRST_NAMESPACE
 
 
+def has_own_tables(release: str) -> bool:
+    """Whether user namespaces have tables of their own in that version of Linux, such as "6.12.5"."""
+    numbers = [int(part) for part in re.findall("[0-9]+", release)[:2]]
+    return tuple(numbers) >= _OWN_TABLES_SINCE
+
+
+def _is_writable(directory: Path) -> bool:
+    return is_mounted(directory) and os.access(directory / "register", os.W_OK)
+
+
 def _in_the_first(directory: Path) -> str:
     if is_mounted(directory):
         return f"{directory}: was mounted"
@@ -71,9 +83,10 @@ def _in_another(directory: Path) -> str:
     except _MountedError:
         return f"{directory}: was mounted"
     except BinfmtError:
-        if is_mounted(directory) and os.access(directory / "register", os.W_OK):
-            return f"{directory}: was mounted; this user namespace can have none of its own"
-        raise
+        # What is seen is the table of the host. Before Linux 6.7 there is no other one.
+        if has_own_tables(os.uname().release) or not _is_writable(directory):
+            raise
+        return f"{directory}: was mounted; this user namespace can have none of its own"
     return f"{directory}: mounted for this user namespace"
 
 
@@ -92,8 +105,8 @@ def _reason(number: int) -> str:
         errno.ENODEV: "this kernel has no binfmt_misc (CONFIG_BINFMT_MISC)",
         errno.ENOENT: "the kernel has not made the directory: no module binfmt_misc for this kernel; "
         "in a container, load it on the host: modprobe binfmt_misc",
-        errno.EPERM: "not permitted: it takes CAP_SYS_ADMIN, and in a user namespace Linux 6.7; "
-        "or mount it beforehand: mount -t binfmt_misc binfmt_misc " + DIRECTORY,
+        errno.EPERM: "not permitted: it takes CAP_SYS_ADMIN; in a user namespace also Linux 6.7, and a mount "
+        "namespace of its own, such as unshare --user --map-root-user --mount makes",
     }
     return reasons.get(number, os.strerror(number).lower())
 
@@ -102,7 +115,7 @@ def _load_module() -> None:
     """Try to; the mount that comes next says what is missing."""
     program = shutil.which("modprobe", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is not None:
-        command = [program, "--quiet", _FILE_SYSTEM]
+        command = [program, "-q", _FILE_SYSTEM]
         subprocess.run(command, check=False, timeout=_MODPROBE_SECONDS)  # noqa: S603 - a fixed command
 
 

@@ -70,6 +70,8 @@ class Record:
     """By name of the platform."""
     is_held: bool = False
     """Whether the service was started, and not stopped since."""
+    is_of_another: bool = False
+    """Whether the file speaks of another table than the one that is there: then no entry is ours."""
     damage: str = ""
     """Why the file was not understood; "" if it was, or was not there."""
 
@@ -152,6 +154,7 @@ class RecordFile:
             record = _record(said, device)
             if said["device"] != device:
                 record.entries.clear()
+                record.is_of_another = True
         except FileNotFoundError:
             return Record(device)
         except (

@@ -4,12 +4,15 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
+from virtsupd.binfmt.entries import BinfmtError
 from virtsupd.binfmt.holding import Found, Holder, HoldError
 from virtsupd.binfmt.interpreters import DIRECTORIES
+from virtsupd.binfmt.mount import see_to
+from virtsupd.binfmt.ownership import PutBack
 from virtsupd.binfmt.pauses import Pauses
 from virtsupd.binfmt.platforms import QemuPlatform
 from virtsupd.binfmt.proving import prove
@@ -24,6 +27,11 @@ _BLIND_SECONDS: Final = 30.0
 _SETTLED_SECONDS: Final = 2.0
 """A package manager may still be at work so long after it has written a file."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_MOUNT: Final = "the mount"
+"""Stands for the table itself among the platforms that are left alone."""
+_TRIES: Final = 3
+"""How often a start puts back what somebody takes away while it shows that all platforms run."""
+_LENT: Final = "its programs run, and not by an entry of ours: "
 _FAULTS: Final = (VirtsupdError, OSError)
 
 
@@ -49,6 +57,10 @@ class Serving:
         self._unproved: dict[str, str] = {}
         """Whose programs did not run when last tried, and why."""
         self._refusal = ""
+        self._lent: Collection[str] = ()
+        """Platforms that run by entries of somebody else."""
+        self._mounted = PutBack()
+        """How often the table was mounted again."""
         self._look_at: float | None = None
         """When to look without a reason."""
         self._settled_at: float | None = None
@@ -73,25 +85,39 @@ class Serving:
 
     def _start(self) -> None:
         holder = self._holder
+        see_to(holder.table.directory)  # as its node did, in another namespace perhaps
+        holder.take_table()
         self._check_table()
         self._watch.watch_table(holder.table.directory)
         self._watch_programs()
         damage = holder.start()
         if damage:
             self._saying.log(damage)
-        self._prove(holder.held())
-        for name, why in self._unproved.items():
-            raise HoldError(f"{name!r} is registered, and its programs do not run: {why}")
+        self._prove_all()
         self._look("READY=1")
         self._saying.log(f"registered: {', '.join(one.name for one in holder.held()) or 'nothing'}")
 
+    def _prove_all(self) -> None:
+        """Show that all platforms run, which somebody who flushes the table meanwhile cannot prevent.
+
+        Raises:
+            HoldError: the programs of one do not run.
+        """
+        holder = self._holder
+        self._prove(holder.held())
+        found = holder.look(may_renew=False)
+        for _ in range(_TRIES):
+            if not self._unproved or not found.put_back:
+                break
+            self._say_put_back(found)
+            self._prove(one for one in holder.held() if one.name in self._unproved)
+            found = holder.look(may_renew=False)
+        for name, why in self._unproved.items():
+            raise HoldError(f"{name!r} is registered, and its programs do not run: {why}")
+
     def _check_table(self) -> None:
         directory = self._holder.table.directory
-        try:
-            is_on = self._holder.table.is_on()
-        except FileNotFoundError as error:
-            raise HoldError(f"binfmt_misc is not mounted at {directory}") from error
-        if not is_on:
+        if not self._holder.table.is_on():
             raise HoldError(
                 f"binfmt_misc is switched off as a whole; echo 1 >{directory}/status switches it on"
             )
@@ -122,17 +148,40 @@ class Serving:
         is_settled = self._settled_at is None or now >= self._settled_at
         if is_settled:
             self._settled_at = None
-        self._watch_again()
         try:
+            self._mount_again(now)
+            self._watch_again()
             found = self._holder.look(self._left_alone(now), may_renew=is_settled)
-        except OSError as error:
+        except _FAULTS as error:
             self._saying.tell(f"entries cannot be looked after: {words(error)}", *news)
             self._schedule(now, is_well=False)
             return
         self._after(found, now)
         self._schedule(now, is_well=self._watch.is_told and not found.missing)
         held = self._holder.held()
-        self._saying.tell(status_text(held, found, self._unproved, self._refusal), *news)
+        status = status_text(held, found, self._unproved, self._mounted, self._refusal)
+        self._saying.tell(status, *news)
+
+    def _mount_again(self, now: float) -> None:
+        """Mount the table again that somebody has unmounted, or hidden, unless that is often done.
+
+        Raises:
+            BinfmtError: it cannot be had.
+            OSError: the same.
+        """
+        holder = self._holder
+        if holder.has_table():
+            return
+        directory = holder.table.directory
+        if _MOUNT in self._pauses.paused(now):
+            raise BinfmtError(
+                f"somebody keeps unmounting {directory}, so it is left alone for a while"
+            )
+        see_to(directory)
+        holder.take_table()
+        self._mounted = PutBack(self._mounted.times + 1, time.time())
+        self._saying.log(f"somebody unmounted {directory}; mounted again")
+        self._pauses.note(_MOUNT, now)
 
     def _watch_again(self) -> None:
         """Watch the table if it is there: a directory without one would never tell of a new mount."""
@@ -151,15 +200,26 @@ class Serving:
     def _after(self, found: Found, now: float) -> None:
         if found.damage:
             self._saying.log(found.damage)
+        self._say_put_back(found)
         for name in found.put_back:
-            self._saying.log(f"{name}: somebody took it away, or switched it off; put back")
             if seconds := self._pauses.note(name, now):
                 self._saying.log(f"{name}: taken away too often; left alone for {seconds:g} s then")
         for name in found.renewed:
             self._saying.log(f"{name}: entered anew, with the emulator or flags as they are now")
-        tried = {*found.put_back, *found.renewed, *self._unproved} - found.missing.keys()
+        new = found.foreign.keys() - self._lent
+        tried = {*found.put_back, *found.renewed, *self._unproved, *new} - found.missing.keys()
         self._unproved = {name: why for name, why in self._unproved.items() if name in tried}
         self._prove(one for one in self._holder.held() if one.name in tried)
+        self._lent = found.foreign.keys() - self._unproved.keys()
+        for name in found.foreign:
+            text = f"{_LENT if name in self._lent else ''}{found.foreign[name]}"
+            (found.remarks if name in self._lent else found.missing)[name] = text
+            if name in new:
+                self._saying.log(f"{name}: {text}")
+
+    def _say_put_back(self, found: Found) -> None:
+        for name in found.put_back:
+            self._saying.log(f"{name}: somebody took it away, or switched it off; put back")
 
     def _schedule(self, now: float, *, is_well: bool) -> None:
         every = self._holder.settings.recheck_seconds or (None if is_well else _BLIND_SECONDS)
@@ -180,7 +240,7 @@ class Serving:
         self._saying.reloading()
         before = {platform.name for platform in self._holder.held()}
         try:
-            holder = Holder(read_settings(self._path))
+            holder = Holder(read_settings(self._path), device=self._holder.device)
             holder.put_all()
         except _FAULTS as error:
             self._refusal = f"the new settings are not in force: {words(error)}"

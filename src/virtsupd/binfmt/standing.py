@@ -1,7 +1,7 @@
 """How our entries are, in one line for `status`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from virtsupd.binfmt.holding import Found
 from virtsupd.binfmt.ownership import PutBack
@@ -9,11 +9,16 @@ from virtsupd.binfmt.platforms import QemuPlatform
 
 
 def status_text(
-    held: Sequence[QemuPlatform], found: Found, unproved: Mapping[str, str], refusal: str
+    held: Sequence[QemuPlatform],
+    found: Found,
+    unproved: Mapping[str, str],
+    mounted: PutBack,
+    refusal: str,
 ) -> str:
     """Return what is registered, what is not, and what was done about it.
 
-    `unproved` says by platform why its programs do not run, `refusal` why settings are not in force.
+    `unproved` says by platform why its programs do not run, `mounted` how often the table was mounted
+    again, `refusal` why settings are not in force.
     """
     registered = [platform.name for platform in held if platform.name not in found.missing]
     parts = [f"registered: {', '.join(registered) or 'nothing'}"]
@@ -24,15 +29,21 @@ def status_text(
     parts += [f"{name}: {text}" for name, text in found.remarks.items()]
     if found.taken_off:
         parts.append(f"taken off by an operator: {', '.join(found.taken_off)}")
-    parts += _put_back(found.counts)
+    parts += _put_back(found.counts.values())
+    if mounted.times:
+        parts.append(f"mounted again {_often(mounted.times, mounted.at)}")
     if refusal:
         parts.append(refusal)
     return "; ".join(parts)
 
 
-def _put_back(counts: Mapping[str, PutBack]) -> list[str]:
+def _put_back(counts: Collection[PutBack]) -> list[str]:
     if not counts:
         return []
-    times = sum(one.times for one in counts.values())
-    last = time.strftime("%H:%M:%S", time.localtime(max(one.at for one in counts.values())))
-    return [f"put back {times} time{'s' if times != 1 else ''}, last at {last}"]
+    times = sum(one.times for one in counts)
+    return [f"put back {_often(times, max(one.at for one in counts))}"]
+
+
+def _often(times: int, last: float) -> str:
+    at = time.strftime("%H:%M:%S", time.localtime(last))
+    return f"{times} time{'s' if times != 1 else ''}, last at {at}"

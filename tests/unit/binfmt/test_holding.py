@@ -20,12 +20,52 @@ def content(table: str) -> dict[str, str]:
 
 def test_an_entry_under_our_name_that_differs_is_not_touched_and_named(tmp_path: Path) -> None:
     table = plain_table(tmp_path / "table", "arm")
+    entry = Path(table) / "qemu-arm"
+    entry.write_text(entry.read_text().replace("enabled", "disabled"))
     before = content(table)
-    with pytest.raises(HoldError, match="'arm': qemu-arm is registered by somebody else") as caught:
+    with pytest.raises(HoldError, match="'arm': its programs do not run: ") as caught:
         holder(tmp_path, table, "s390x", "arm", flags="F").put_all()
-    assert "interpreter /usr/bin/qemu-arm-static, flags PF" in str(caught.value)
+    assert "qemu-arm is registered by somebody else" in str(caught.value)
+    assert "interpreter /usr/bin/qemu-arm-static, flags PF, switched off" in str(caught.value)
     assert f"echo -1 >{table}/qemu-arm" in str(caught.value)
     assert content(table) == before
+
+
+def test_an_entry_under_our_name_that_differs_may_serve(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table", "arm")
+    before = content(table)
+    held = holder(tmp_path, table, "arm", flags="F")
+    found = held.look()
+    assert found.foreign["arm"].startswith("qemu-arm is registered by somebody else")
+    assert (found.missing, found.put_back) == ({}, [])
+    held.take_all_away()
+    assert content(table) == before
+
+
+def test_no_other_table_is_written_to_than_the_one_that_is_held(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table")
+    held = holder(tmp_path, table, "arm")
+    held.take_table()
+    assert held.has_table()
+    held.device = 0  # of what was mounted there before
+    assert not held.has_table()
+    for work in (held.start, held.put_all, held.look, held.take_all_away):
+        with pytest.raises(HoldError, match="another table is mounted at"):
+            work()
+    assert content(table) == content(plain_table(tmp_path / "same"))
+
+
+def test_a_platform_is_not_put_on_in_another_table_than_the_service_holds(tmp_path: Path) -> None:
+    table = plain_table(tmp_path / "table")
+    held = holder(tmp_path, table, "arm")
+    held.start()
+    record = tmp_path / "record.json"
+    device = Path(table).stat().st_dev
+    record.write_text(record.read_text().replace(f'"device": {device}', '"device": 0'))
+    [arm] = held.settings.known
+    for work in (held.put_on, held.take_off):
+        with pytest.raises(HoldError, match="is not the one that is mounted here"):
+            work([arm])
 
 
 def test_what_somebody_entered_just_so_serves_and_is_left(tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ def test_of_another_boot_or_table_nothing_is_ours(
     said[key] = "other"
     (tmp_path / "record.json").write_text(json.dumps(said))
     found = record_file.read()
-    is_of_another = key == "device"
-    held = {"is_held": is_of_another, "is_of_another": is_of_another}
-    assert found == Record(device, taken_off=taken_off, **held)
+    is_other = key == "device"
+    expected = Record(device, taken_off=taken_off, is_held=is_other, is_of_another=is_other)
+    assert found == expected
 
 
 def test_while_nothing_is_held_there_is_no_record_and_no_lock(
