@@ -48,7 +48,9 @@ def test_an_emulator_with_which_nothing_runs_does_not_replace_the_one_that_serve
     with host.holding(host.settings("arm", qemu=str(tmp_path))) as held:
         held.until("READY=1")
         replace(emulator, Path("/usr/bin/qemu-s390x-static").read_bytes())
-        said = held.until("another file now with which its programs do not run")
+        said = held.until(
+            "is another file now, or to be entered otherwise, and its programs do not run"
+        )
         assert f"{RUNNING}; arm: {emulator} is" in said
         assert "does not run: " not in said
         assert host.runs("arm")
@@ -59,6 +61,26 @@ def test_an_emulator_with_which_nothing_runs_does_not_replace_the_one_that_serve
         replace(emulator, Path("/usr/bin/qemu-arm-static").read_bytes())
         assert held.until(RUNNING) == f"STATUS={RUNNING}"
         assert host.runs("arm")
+
+
+def test_emulators_that_hang_are_tried_all_at_once(host: Host, tmp_path: Path) -> None:
+    """Each takes 10 s until it is given up: one after another that would be half a minute."""
+    names = ("arm", "aarch64", "s390x")
+    (tmp_path / "bin").mkdir()
+    hanging = tmp_path / "hanging"
+    source = b"#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
+    compiler = ["cc", "-static", "-x", "c", "-o", str(hanging), "-"]
+    subprocess.run(compiler, input=source, check=True, timeout=15)
+    for name in names:
+        shutil.copy(f"/usr/bin/qemu-{name}-static", tmp_path / f"bin/qemu-{name}")
+    with host.holding(host.settings(*names, qemu=str(tmp_path))) as held:
+        held.until("READY=1")
+        for name in names:
+            replace(tmp_path / f"bin/qemu-{name}", hanging.read_bytes())
+        said = held.until("another file now")
+        assert all(f"; {name}: {tmp_path}/bin/qemu-{name} is another" in said for name in names)
+        assert all(host.runs(name) for name in names)
+        assert host.entries() == {f"qemu-{name}" for name in names}
 
 
 def test_that_the_table_is_switched_off_and_on_is_said(host: Host) -> None:

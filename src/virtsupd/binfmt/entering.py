@@ -4,6 +4,8 @@ So whoever comes after a death at any point knows what he finds. An entry that i
 changed, whatever its name.
 """
 
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
@@ -14,12 +16,10 @@ from virtsupd.binfmt.ownership import FileState, Owned, Record, RecordFile
 from virtsupd.binfmt.platforms import QemuPlatform
 from virtsupd.binfmt.proving import prove
 
+_CLOCK_REALTIME_COARSE: Final = 5
+"""Of time.h: the clock whose times the kernel gives to files, which may lag behind the finer one."""
 _SPARE: Final = ".new"
 """Ends the name of the entry that serves while the one of the right name is renewed."""
-
-
-class NotRenewedError(BinfmtError):
-    """Programs would not run with a renewed entry; the one before serves on."""
 
 
 class Standing(Enum):
@@ -76,10 +76,9 @@ class Entering:
         return Standing.OURS if is_new else Standing.OLD
 
     def see_to(self, wanted: Wanted) -> bool:
-        """Have it registered; return whether there was no entry before.
+        """Have it registered, an old entry of ours left as it is; return whether there was none before.
 
         Raises:
-            NotRenewedError: programs do not run as it is now wanted; the entry before is there.
             BinfmtError: the kernel refuses it, or somebody else's entry is in the way.
             OSError: the record cannot be kept.
         """
@@ -91,8 +90,6 @@ class Entering:
                 return True
             case Standing.OFF, Entry():
                 self._table.switch_on(entry)
-            case Standing.OLD, Entry():
-                self._renew(wanted, entry)
             case Standing.OURS, Entry():
                 self._complete(name, entry)
             case Standing.FOREIGN, Entry():
@@ -102,23 +99,76 @@ class Entering:
         return False
 
     def drop(self, *names: str) -> None:
-        """Take away those of the entries that are ours.
+        """Take away those of the entries that are ours, and what serves in their place.
 
         Raises:
             OSError: the kernel refuses it, or the record cannot be kept. All were tried.
         """
         refusals = []
-        for name in names:
+        for name in (*names, *(f"{name}{_SPARE}" for name in names)):
             try:
-                entry = self._table.entry(name)
-                if entry is not None and self.record.owns(entry):
-                    self._table.remove(entry)
-                self.record.entries.pop(name, None)
+                self._drop_one(name)
             except OSError as error:
                 refusals.append(error)
         self.save()
         if refusals:
             raise refusals[0]
+
+    def _drop_one(self, name: str) -> None:
+        entry = self._table.entry(name)
+        if entry is not None and self.record.owns(entry):
+            self._table.remove(entry)
+        self.record.entries.pop(name, None)
+
+    def is_old(self, wanted: Wanted) -> bool:
+        """Whether an entry of ours is there that would not be made so now."""
+        return self.standing(wanted, self._table.entry(wanted.registration.name)) is Standing.OLD
+
+    def renew(self, every: Sequence[Wanted], *, is_one_for_all: bool = False) -> Mapping[str, str]:
+        """Replace old entries of ours; return by platform why one was not, and serves on.
+
+        With `is_one_for_all` none is replaced if one cannot be. Meanwhile a spare entry serves for
+        each: of two that fit, the kernel takes the newer one.
+
+        Raises:
+            BinfmtError: the kernel takes the spare entry, and not the one that is to follow it.
+            OSError: the record cannot be kept.
+        """
+        refused: dict[str, str] = {}
+        for wanted in every:
+            try:
+                self._enter_spare(wanted)
+            except BinfmtError as error:
+                refused[wanted.platform.name] = str(error)
+        entered = [one for one in every if one.platform.name not in refused]
+        for name, why in prove(one.platform for one in entered).items():
+            if why:
+                refused[name] = f"its programs do not run ({why})"
+        for wanted in entered:
+            name = wanted.registration.name
+            if wanted.platform.name not in refused and not (refused and is_one_for_all):
+                self._drop_one(name)
+                self._enter(wanted)
+        self.drop_spares()
+        return {
+            one.platform.name: f"{one.registration.interpreter} is another file now, or to be entered "
+            f"otherwise, and {refused[one.platform.name]}; the entry made before serves on"
+            for one in every
+            if one.platform.name in refused
+        }
+
+    def drop_spares(self) -> None:
+        """Take away what a renewal needed, also one that died; not where nothing else serves.
+
+        Raises:
+            OSError: the kernel refuses it, or the record cannot be kept.
+        """
+        spares = [name for name in self.record.entries if name.endswith(_SPARE)]
+        idle = [one for one in spares if self._table.entry(one.removesuffix(_SPARE)) is not None]
+        for name in idle:
+            self._drop_one(name)
+        if idle:
+            self.save()
 
     def _complete(self, name: str, entry: Entry) -> None:
         """Write down which entry it is that we made: we may have died before that."""
@@ -129,7 +179,8 @@ class Entering:
 
     def _enter(self, wanted: Wanted) -> None:
         name = wanted.registration.name
-        self.record.entries[name] = Owned(wanted.registration, wanted.file)
+        begun = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+        self.record.entries[name] = Owned(wanted.registration, wanted.file, begun=begun)
         self.save()
         try:
             self._table.register(wanted.registration)
@@ -141,19 +192,7 @@ class Entering:
         if entry is not None:
             self._complete(name, entry)
 
-    def _renew(self, wanted: Wanted, old: Entry) -> None:
-        """Have a spare entry serve meanwhile: of two that fit, the kernel takes the newer one."""
-        name = wanted.registration.name
-        spare = replace(wanted, registration=replace(wanted.registration, name=name + _SPARE))
-        self.drop(spare.registration.name)
-        self._enter(spare)
-        why = prove([wanted.platform])[wanted.platform.name]
-        if why:
-            self.drop(spare.registration.name)
-            raise NotRenewedError(
-                f"{wanted.registration.interpreter} is another file now with which its programs do not "
-                f"run ({why}); the entry made before serves on"
-            )
-        self._table.remove(old)
-        self._enter(wanted)
-        self.drop(spare.registration.name)
+    def _enter_spare(self, wanted: Wanted) -> None:
+        name = wanted.registration.name + _SPARE
+        self._drop_one(name)
+        self._enter(replace(wanted, registration=replace(wanted.registration, name=name)))

@@ -78,6 +78,8 @@ class Entry:
     """Of an entry that goes by the end of a file's name, and then without magic."""
     unknown: str = ""
     """What its file says that is not understood; "": nothing. Whose programs it takes is not known then."""
+    changed: int = 0
+    """When it was made or last switched, in nanoseconds of the wall clock."""
 
     def is_as(self, wanted: Registration) -> bool:
         """Whether it is what that registration makes, switched on or not."""
@@ -223,6 +225,7 @@ def _read(name: str, descriptor: int) -> Entry:
         mask=_mask(magic, said, unknown),
         extension=_value("extension", said).removeprefix("."),
         unknown=", ".join(one[:_SHOWN] for one in unknown),
+        changed=os.fstat(descriptor).st_ctime_ns,
     )
 
 

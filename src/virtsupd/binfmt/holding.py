@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from virtsupd.binfmt.entering import Entering, NotRenewedError, Standing, Wanted
+from virtsupd.binfmt.entering import Entering, Standing, Wanted
 from virtsupd.binfmt.entries import BinfmtError, Entry, Instance, Registration
 from virtsupd.binfmt.foreign import whose
 from virtsupd.binfmt.interpreters import InterpreterError, find
@@ -54,6 +54,8 @@ class _Look:
     found: Found
     paused: Mapping[str, str]
     may_renew: bool
+    old: list[Wanted] = field(default_factory=list)
+    """What is to be renewed."""
 
 
 class Holder:
@@ -136,6 +138,8 @@ class Holder:
             look = _Look(work, found, paused or {}, may_renew and found.is_on)
             for platform in self._held(record):
                 self._repair(look, platform)
+            self._renew(look)
+            work.drop_spares()
             if found.put_back:
                 work.save()
             found.taken_off = sorted(record.taken_off)
@@ -223,8 +227,15 @@ class Holder:
             except (BinfmtError, OSError) as error:
                 work.drop(*made)
                 raise HoldError(f"{wanted.platform.name!r} not entered: {error}") from error
-        unwanted = work.record.entries.keys() - {one.registration.name for one in every}
-        work.drop(*unwanted)
+        try:
+            refused = work.renew([one for one in every if work.is_old(one)], is_one_for_all=True)
+        except (BinfmtError, OSError) as error:
+            work.drop(*made)
+            raise HoldError(f"not all entered: {error}") from error
+        for name, why in refused.items():
+            work.drop(*made)
+            raise HoldError(f"{name!r} not entered: {why}")
+        work.drop(*(work.record.entries.keys() - {one.registration.name for one in every}))
 
     def _foreign(self, work: Entering, every: Sequence[Wanted]) -> Collection[QemuPlatform]:
         """Return the platforms that run by entries of somebody else under our names.
@@ -252,7 +263,7 @@ class Holder:
                 case ((Standing.ABSENT | Standing.OFF), _):
                     self._put_back(look, wanted)
                 case Standing.OLD, _:
-                    self._renew(look, wanted)
+                    look.old.append(wanted)
                 case Standing.EQUAL, _:
                     found.remarks[name] = "registered by somebody else, just so"
                 case Standing.FOREIGN, Entry(is_enabled=True):
@@ -275,17 +286,24 @@ class Holder:
         record.put_back[name] = PutBack(times, self._now())
         look.found.put_back.append(name)
 
-    def _renew(self, look: _Look, wanted: Wanted) -> None:
-        name = wanted.platform.name
-        if wanted in self._refused:
-            look.found.remarks[name] = self._refused[wanted]
-        elif look.may_renew:
-            try:
-                look.work.see_to(wanted)
-                look.found.renewed.append(name)
-            except NotRenewedError as error:
-                self._refused[wanted] = str(error)
-                raise
+    def _renew(self, look: _Look) -> None:
+        """Renew what is old, all at once, but for what was tried in vain before."""
+        found, work = look.found, look.work
+        old = [one for one in look.old if one not in self._refused] if look.may_renew else []
+        try:
+            refused = work.renew(old)
+        except BinfmtError as error:
+            found.missing.update((one.platform.name, str(error)) for one in old)
+            return
+        for wanted in old:
+            name = wanted.platform.name
+            if name in refused:
+                self._refused[wanted] = refused[name]
+            else:
+                found.renewed.append(name)
+        found.remarks.update(
+            (one.platform.name, self._refused[one]) for one in look.old if one in self._refused
+        )
 
     def _add_rivals(self, record: Record, found: Found) -> None:
         """Note who else takes the programs of our platforms."""

@@ -1,7 +1,8 @@
 """Which entries are ours: a record that is written before each entry is made, and completed after it.
 
 Entries carry no owner. One is ours if it is what the record says we made, and its file has the inode
-that it had then; or, where we died before we could look at that, if it is what we were about to make.
+that it had then; or, where we died before we could look at that, if it is what we were about to make,
+and was made just then.
 Of another boot or another table nothing is ours. Whoever changes it holds the lock beside it.
 """
 
@@ -24,6 +25,8 @@ FileState = tuple[int, int, int]
 """Device and inode of a file, and when it was last changed (nanoseconds)."""
 
 _MODE: Final = 0o600
+_MAKING_NS: Final = 5_000_000_000
+"""From the record of what is to be made until it is made it takes far less."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _LOCKS = Path("/proc/locks")
 _LOCK_SECONDS: Final = 12.0
@@ -40,10 +43,15 @@ class Owned:
     """The emulator's file as it was then: with the flag F the kernel holds that one."""
     identity: Identity | None = None
     """Of the entry; None: not known yet."""
+    begun: int = 0
+    """When it was about to be made, in nanoseconds of the wall clock."""
 
     def is_it(self, entry: Entry) -> bool:
         """Whether that entry is this one."""
-        is_known = self.identity in (None, entry.identity)
+        if self.identity is None:
+            is_known = 0 <= entry.changed - self.begun <= _MAKING_NS
+        else:
+            is_known = self.identity == entry.identity
         return is_known and entry.is_as(self.registration)
 
 
@@ -226,6 +234,7 @@ def _said(owned: Owned) -> dict[str, object]:
         "flags": wanted.flags,
         "file": owned.file,
         "identity": owned.identity,
+        "begun": owned.begun,
     }
 
 
@@ -248,6 +257,7 @@ def _owned(name: str, said: dict[str, Any]) -> Owned:
         Registration(name, magic, mask, str(said["interpreter"]), str(said["flags"])),
         _file_state(*said["file"]),
         None if identity is None else _identity(*identity),
+        int(said["begun"]),
     )
 
 

@@ -1,5 +1,6 @@
 """What is found under the name of an entry, and who may change it."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from virtsupd.binfmt.platforms import lookup_qemu_platforms
 ARM = registration("arm")
 FILE = (1, 2, 3)
 WANTED = Wanted(lookup_qemu_platforms("arm")[0], ARM, FILE)
-MADE = Entry("qemu-arm", (5, 6), True, ARM.interpreter, "PF", 0, ARM.magic, ARM.mask)
+BEGUN = 10**18
+MADE = Entry("qemu-arm", (5, 6), True, ARM.interpreter, "PF", 0, ARM.magic, ARM.mask, changed=BEGUN)
 OFF = replace(MADE, is_enabled=False)
-OURS = Owned(ARM, FILE, (5, 6))
+OURS = Owned(ARM, FILE, (5, 6), BEGUN)
 
 
 def work(tmp_path: Path, *owned: Owned) -> Entering:
@@ -32,6 +34,8 @@ def work(tmp_path: Path, *owned: Owned) -> Entering:
         ([OURS], None, Standing.ABSENT),
         ([OURS], MADE, Standing.OURS),
         ([replace(OURS, identity=None)], MADE, Standing.OURS),
+        ([replace(OURS, identity=None)], replace(MADE, changed=MADE.changed - 1), Standing.EQUAL),
+        ([replace(OURS, identity=None)], replace(MADE, changed=BEGUN + 10**10), Standing.EQUAL),
         ([OURS], OFF, Standing.OFF),
         ([replace(OURS, file=(1, 2, 4))], OFF, Standing.OFF),
         ([replace(OURS, file=(1, 2, 4))], MADE, Standing.OLD),
@@ -67,7 +71,29 @@ def test_an_entry_of_others_is_neither_changed_nor_dropped(tmp_path: Path) -> No
 
 
 def test_what_was_begun_is_written_down_as_made(tmp_path: Path) -> None:
-    entering = work(tmp_path, replace(OURS, identity=None))
+    entering = work(tmp_path, replace(OURS, identity=None, begun=time.time_ns() - 10**9))
     assert not entering.see_to(WANTED)
     made = (tmp_path / "table/qemu-arm").stat()
     assert entering.record.entries["qemu-arm"].identity == (made.st_dev, made.st_ino)
+
+
+def test_what_a_renewal_that_died_has_left_goes_with_the_entry_and_not_where_it_alone_serves(
+    tmp_path: Path,
+) -> None:
+    spare = tmp_path / "table/qemu-arm.new"
+    entering = work(tmp_path)
+    spare.write_text((tmp_path / "table/qemu-arm").read_text())
+    status = spare.stat()
+    spare_of_ours = Owned(replace(ARM, name=spare.name), FILE, (status.st_dev, status.st_ino))
+    (tmp_path / "table/qemu-arm").rename(tmp_path / "kept")
+    entering.record.entries[spare.name] = spare_of_ours
+    entering.drop_spares()
+    assert spare.name in entering.record.entries
+    (tmp_path / "kept").rename(tmp_path / "table/qemu-arm")
+    entering.drop_spares()
+    assert spare.name not in entering.record.entries
+    assert spare.read_text().startswith("-1")
+    spare.write_text((tmp_path / "table/qemu-arm").read_text())
+    entering.record.entries[spare.name] = spare_of_ours
+    entering.drop("qemu-arm")
+    assert spare.read_text().startswith("-1")

@@ -50,9 +50,17 @@ def test_what_was_saved_is_read(record_file: RecordFile, table: Path) -> None:
 
 
 def test_what_was_begun_and_is_as_it_was_meant_is_ours(table: Path) -> None:
-    record = Record(0, {"qemu-arm": Owned(ARM, FILE)})
-    assert record.owns(arm(table))
-    assert not record.owns(replace(arm(table), interpreter="/usr/bin/other"))
+    made = arm(table)
+    record = Record(0, {"qemu-arm": Owned(ARM, FILE, begun=made.changed - 1000)})
+    assert record.owns(made)
+    assert not record.owns(replace(made, interpreter="/usr/bin/other"))
+
+
+def test_what_was_begun_is_not_what_was_there_before_or_came_later(table: Path) -> None:
+    """We died before we could look: somebody else may have made just such an entry since."""
+    made, second = arm(table), 10**9
+    for begun in (made.changed + second, made.changed - 60 * second):
+        assert not Record(0, {"qemu-arm": Owned(ARM, FILE, begun=begun)}).owns(made)
 
 
 def test_what_somebody_made_anew_is_not_ours_however_alike(table: Path) -> None:
@@ -141,7 +149,8 @@ def damaged() -> list[str]:
         "put_back": {},
         "is_held": True,
     }
-    owned = {"magic": "00", "mask": "00", "interpreter": "/x", "flags": "", "file": [1, 2, 3]}
+    owned = {"magic": "00", "mask": "00", "interpreter": "/x", "flags": "", "begun": 1}
+    owned["file"] = [1, 2, 3]
     entries: list[dict[str, object]] = [
         {"../status": owned | {"identity": None}},
         {"qemu-arm": owned | {"identity": [1]}},
