@@ -146,6 +146,27 @@ def test_what_is_taken_off_by_an_operator_counts_as_no_loss(host: Host) -> None:
         assert RUNNING in held.until("READY=1")
 
 
+def test_a_platform_whose_programs_do_not_run_is_not_put_on_nor_are_those_beside_it(
+    host: Host, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("arm", "aarch64", "sh4"):
+        shutil.copy(f"/usr/bin/qemu-{name}-static", tmp_path / f"bin/qemu-{name}")
+    settings = host.settings("arm", "aarch64", "sh4", qemu=str(tmp_path))
+    with host.holding(settings) as held:
+        held.until("READY=1")
+        host.kernel.run(*SWITCH, "unregister", str(settings), "arm", "aarch64")
+        replace(tmp_path / "bin/qemu-arm", Path("/usr/bin/qemu-s390x-static").read_bytes())
+        done = host.kernel.run(
+            *SWITCH, "register", str(settings), "aarch64", "arm", "sh4", is_ok=False
+        )
+        assert "cannot register platforms: 'arm' not entered: its programs do not" in done.stderr
+        assert host.entries() == {"qemu-sh4"}
+        held.until("registered: sh4; taken off by an operator: aarch64, arm")
+        host.kernel.run(*SWITCH, "register", str(settings), "aarch64")
+        assert host.entries() == {"qemu-aarch64", "qemu-sh4"}
+
+
 def test_it_lives_on_and_loses_nothing_where_nobody_reads_its_log(host: Host) -> None:
     reading, writing = os.pipe()
     settings = host.settings("arm")

@@ -161,10 +161,10 @@ class Holder:
             work.drop(*(platform.entry for platform in platforms))
 
     def put_on(self, platforms: Sequence[QemuPlatform]) -> None:
-        """Enter platforms that were taken off.
+        """Enter platforms that were taken off, and run a program of each.
 
         Raises:
-            HoldError: nothing was entered.
+            HoldError: one cannot be entered, or its program does not run: all are off as before.
             OSError: the record cannot be kept.
         """
         with self._lent() as work:
@@ -177,6 +177,10 @@ class Holder:
                 work.record.taken_off = before
                 work.save()
                 raise
+        for name, why in prove(platforms).items():
+            if why:
+                self.take_off([platform for platform in platforms if platform.name in before])
+                raise HoldError(f"{name!r} not entered: its programs do not run: {why}")
 
     def take_all_away(self) -> None:
         """Take away every entry that is ours.
