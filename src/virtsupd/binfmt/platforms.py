@@ -7,6 +7,7 @@ extensions; platforms without a file there have the bytes of QEMU's documentatio
 of the specification of Guix, some of which collide, and one of which fits no program.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -96,6 +97,8 @@ def host_family(machine: str) -> str:
     """Return the family of a host by the machine that uname(2) tells; "" for one without platforms."""
     if machine in _FAMILIES:
         return _FAMILIES[machine]
+    if _BIG_ARM.fullmatch(machine):
+        return "armeb"
     starts = (family for start, family in _FAMILY_STARTS if machine.startswith(start))
     return next(starts, _FAMILY_BY_NAME.get(machine, ""))
 
@@ -217,16 +220,22 @@ _FAMILY_BY_NAME: Final = {row[0]: row[1] for row in _TABLE}
 NAMES: Final = tuple(_FAMILY_BY_NAME)
 """All names, in the order of the table."""
 
-# uname(2)'s machine, where it is not the name of a platform.
+# uname(2)'s machine (UTS_MACHINE of the kernel's Makefiles, and what setarch(8) makes of it), where it
+# is not the name of a platform. Those of 32-bit ARM end in their byte order, which is also what an
+# aarch64 kernel tells programs of 32 bits: armv5tejl, armv7b, armv8l.
 _FAMILIES: Final = {
     "i586": "i386",
     "i686": "i386",
     "aarch64_be": "armeb",
     "parisc": "hppa",
     "parisc64": "hppa",
+    "ppcle": "ppcle",
     "openrisc": "or1k",
+    "s390": "s390x",
+    "loongarch32": "loongarch",
 }
-_FAMILY_STARTS: Final = (("armeb", "armeb"), ("arm", "arm"), ("sh4", "sh4"), ("mips", "mips"))
+_FAMILY_STARTS: Final = (("armeb", "armeb"), ("arm", "arm"), ("sh", "sh4"), ("mips", "mips"))
+_BIG_ARM: Final = re.compile("armv[0-9].*b")
 
 
 def _platform(row: tuple[str, str, str, str], byte_set: ByteSet) -> QemuPlatform:
