@@ -234,6 +234,23 @@ def test_an_emulator_that_is_replaced_is_entered_anew(host: Host, tmp_path: Path
         assert host.runs("arm")
 
 
+def test_a_prefix_that_is_a_link_to_the_newest_generation_is_followed(
+    host: Host, tmp_path: Path
+) -> None:
+    for generation in ("1", "2"):
+        (tmp_path / generation / "bin").mkdir(parents=True)
+        shutil.copy("/usr/bin/qemu-arm-static", tmp_path / generation / "bin/qemu-arm")
+    system = tmp_path / "system"
+    system.symlink_to("1")
+    with host.holding(host.settings("arm", qemu=str(system))) as held:
+        held.until("READY=1")
+        before = inode(host)
+        (tmp_path / "new").symlink_to("2")
+        (tmp_path / "new").rename(system)
+        eventually(lambda: inode(host) not in ("", before), "another entry")
+        assert host.runs("arm")
+
+
 def inode(host: Host) -> str:
     """Return what tells the entry of arm from another one of its name."""
     entry = f"{DIRECTORY}/qemu-arm"

@@ -42,6 +42,39 @@ def test_a_program_that_is_replaced_is_told(watch: Watch, tmp_path: Path) -> Non
     assert watch.read() == (False, True)
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_link_on_the_way_to_programs_that_is_switched_is_told(tmp_path: Path, times: int) -> None:
+    """As with a system that is a link to its newest generation, and has a profile that is a link."""
+    for number in range(times + 1):
+        (tmp_path / f"system-{number}").mkdir()
+        (tmp_path / f"profile-{number}/bin").mkdir(parents=True)
+        (tmp_path / f"system-{number}/profile").symlink_to(f"../profile-{number}")
+    system = tmp_path / "system"
+    system.symlink_to(tmp_path / "system-0")
+    with closing(Watch()) as watch:
+        watch.watch_programs({system / "profile/bin"})
+        (tmp_path / "other").symlink_to("/")
+        assert watch.read() == (False, False)
+        for number in range(1, times + 1):
+            (tmp_path / "new").symlink_to(f"system-{number}")
+            (tmp_path / "new").rename(system)
+            assert watch.read() == (False, True)
+            (tmp_path / f"profile-{number - 1}/bin/qemu-arm").touch()
+            assert watch.read() == (False, False)
+            (tmp_path / f"profile-{number}/bin/qemu-arm").touch()
+            assert watch.read() == (False, True)
+            (tmp_path / f"system-{number}/profile").unlink()
+            (tmp_path / f"system-{number}/profile").symlink_to(tmp_path / f"profile-{number}")
+            assert watch.read() == (False, True)
+
+
+def test_a_link_that_leads_to_itself_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bin").symlink_to("bin")
+    with closing(Watch()) as watch:
+        watch.watch_programs({tmp_path / "bin"})
+        assert watch.read() == (False, False)
+
+
 def test_a_directory_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
     with closing(Watch()) as watch:
         assert not watch.watch_table(tmp_path / "absent")
