@@ -176,6 +176,31 @@ def test_one_that_may_be_executed_and_not_read_runs_with_the_flag_o(
     ended(empty.run(*UNPRIVILEGED, path, is_ok=False), "arm", path)
 
 
+@pytest.mark.parametrize(
+    ("flags", "mode", "ids"),
+    [
+        ("FP", "6755", "1000 1000 1000 1000"),
+        ("FPO", "6755", "1000 1000 1000 1000"),
+        ("FPC", "0755", "1000 1000 1000 1000"),
+        ("FPC", "4755", "1000 2000 1000 1000"),
+        ("FPC", "2755", "1000 1000 1000 3000"),
+        ("PC", "6755", "1000 2000 1000 3000"),
+    ],
+)
+def test_set_user_id_bits_of_foreign_programs_count_with_the_flag_c_and_only_then(
+    shop: Path, flags: str, mode: str, ids: str
+) -> None:
+    path = foreign.built(shop, "arm")
+    script = (
+        f"mount -t tmpfs -o mode=755 none /mnt && cp {path} /mnt/foreign"
+        f" && chown 2000:3000 /mnt/foreign && chmod {mode} /mnt/foreign"
+        " && exec setpriv --reuid=1000 --regid=1000 --clear-groups -- /mnt/foreign ids"
+    )
+    with private_kernel(has_all_users=True) as kernel:
+        register(kernel, "arm", flags=flags)
+        ended(kernel.run("unshare", "--mount", "sh", "-c", script, is_ok=False), "arm", ids)
+
+
 def proofs_run(kernel: Kernel, directory: Path, *names: str) -> set[str]:
     """Return those of the platforms whose proof program runs."""
     found = set()
