@@ -111,6 +111,23 @@ def test_an_interpreter_that_hangs_is_killed_and_no_other(kernel: Kernel, tmp_pa
     assert not Path(f"/proc/{text_of(tmp_path / 'pid').strip()}").exists()
 
 
+def test_a_proof_ends_when_somebody_wants_it_to(kernel: Kernel, tmp_path: Path) -> None:
+    hangs = script(tmp_path / "hangs", f"echo $$ >{tmp_path}/pid; exec sleep 1000")
+    enter(kernel, "arm", interpreter=hangs)
+    words = json.dumps([["arm"], {"seconds": 1000, "until": 0}])
+    command = kernel.enter(sys.executable, "-c", PROVE, words)
+    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1) as asking:
+        try:
+            pid = eventually(lambda: text_of(tmp_path / "pid").strip(), "the hanging program")
+            assert asking.stdin is not None
+            asking.stdin.write(b"x")
+            _, complaint = asking.communicate(timeout=20)
+        finally:
+            asking.kill()
+    assert b"CutShortError" in complaint
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_in_another_root_the_flag_f_is_what_counts(kernel: Kernel, root: Path) -> None:
     enter(kernel, "arm")
     enter(kernel, "s390x", flags="P")

@@ -8,7 +8,7 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -46,16 +46,22 @@ def die_with_parent(parent: int, number: signal.Signals) -> None:
 
 def is_readable(descriptor: int, seconds: float) -> bool:
     """Whether a descriptor can be read, or a pidfd's process has ended, within that time."""
+    return bool(readable([descriptor], seconds))
+
+
+def readable(descriptors: Sequence[int], seconds: float) -> Collection[int]:
+    """Return those that can be read, as soon as there is one; none when the time is over."""
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
 
 
 def carried_out(programs: Mapping[str, bytes], seconds: float) -> Mapping[str, str]:
     """Execute them all at once; return by name "" for one that ended with 42, else why it did not.
 
-    Their standard streams are ours. One that has not ended within `seconds` is killed. Nothing is left behind, if an exception ends
-    this too.
+    Their standard streams are ours. One that has not ended within `seconds` is killed. Nothing is
+    left behind, if an exception ends this too.
 
     Raises:
         OSError: there is no place from which a program can be executed.

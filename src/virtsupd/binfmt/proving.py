@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
-from virtsupd.binfmt.attempts import carried_out, die_with_parent, is_readable
+from virtsupd.binfmt.attempts import carried_out, die_with_parent, is_readable, readable
 from virtsupd.binfmt.elsewhere import enter_process, enter_root, renounce
 from virtsupd.binfmt.platforms import QemuPlatform
 from virtsupd.binfmt.proof import program
@@ -31,12 +31,19 @@ _Found = Mapping[str, str] | str
 """By platform, or one reason for all."""
 
 
+class CutShortError(VirtsupdError):
+    """A proof was ended from outside: nothing was found out."""
+
+    code = "proof-cut-short"
+
+
 def prove(
     platforms: Iterable[QemuPlatform],
     *,
     seconds: float = 10.0,
     root: Path | None = None,
     pid: int | None = None,
+    until: int | None = None,
 ) -> Mapping[str, str]:
     """Return by name "" for each platform whose program ended with 42, else why it did not.
 
@@ -45,7 +52,10 @@ def prove(
     cases without any rights. Blocks until all have ended. No process is left behind, and no file;
     what was begun ends with the calling thread if that is ended. SIGCHLD must not be ignored.
 
+    When the descriptor `until` can be read all are killed; nothing is read from it.
+
     Raises:
+        CutShortError: `until` could be read before all had ended.
         ValueError: both `root` and `pid` are given.
     """
     if root is not None and pid is not None:
@@ -60,7 +70,7 @@ def prove(
     else:
         work = partial(carried_out, programs, seconds)
     try:
-        found = _asked(partial(_silenced, work), seconds + 2 * _CLEANING_SECONDS)
+        found = _asked(partial(_silenced, work), seconds + 2 * _CLEANING_SECONDS, until)
     except OSError as error:
         found = f"cannot be tried: {os.strerror(error.errno or 0).lower()}"
     return dict.fromkeys(programs, found) if isinstance(found, str) else found
@@ -92,10 +102,11 @@ def _without_rights(programs: Mapping[str, bytes], seconds: float) -> _Found:
     return carried_out(programs, seconds)
 
 
-def _asked(work: Callable[[], _Found], seconds: float) -> _Found:
+def _asked(work: Callable[[], _Found], seconds: float, until: int | None = None) -> _Found:
     """Have a helper do it and return what it found; it is gone then, if it took longer too.
 
     Raises:
+        CutShortError: `until` could be read first. The helper is gone.
         OSError: there is no helper.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -112,7 +123,7 @@ def _asked(work: Callable[[], _Found], seconds: float) -> _Found:
         os.close(writing)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
-        said = _said(reading, seconds)
+        said = _said(reading, seconds, until)
     finally:
         os.close(reading)
         _end(helper)
@@ -120,11 +131,18 @@ def _asked(work: Callable[[], _Found], seconds: float) -> _Found:
     return found
 
 
-def _said(reading: int, seconds: float) -> bytes:
-    """Return what is written until the other end is closed, or the time is over."""
+def _said(reading: int, seconds: float, until: int | None) -> bytes:
+    """Return what is written until the other end is closed, or the time is over.
+
+    Raises:
+        CutShortError: `until` could be read first.
+    """
     deadline = time.monotonic() + seconds
+    watched = (reading,) if until is None else (reading, until)
     said = b""
-    while is_readable(reading, max(deadline - time.monotonic(), 0.0)):
+    while ready := readable(watched, max(deadline - time.monotonic(), 0.0)):
+        if reading not in ready:
+            raise CutShortError("the programs were not tried to their end")
         part = os.read(reading, 65536)
         if not part:
             return said
