@@ -1,5 +1,7 @@
 """Which platform a program is of, by how it begins, and whether the host runs it itself."""
 
+import ctypes
+import errno
 import os
 from collections.abc import Sequence
 from typing import Final
@@ -13,6 +15,10 @@ from virtsupd.binfmt.platforms import (
     lookup_qemu_platforms,
 )
 
+_ARM_64: Final = "aarch64"
+_CLASS_AT, _CLASS_32 = 4, 1
+_PER_LINUX32, _QUERY = 0x8, 0xFFFFFFFF
+"""Of personality(2)."""
 _TYPE_AT: Final = 16
 _MACHINE_END: Final = 20
 _CLASS_AND_ORDER: Final = slice(4, 6)
@@ -51,8 +57,32 @@ def is_native(head: bytes) -> bool:
         ours.machine,
     ):
         return True
-    family = host_family(os.uname().machine)
-    return any(platform.family == family for platform in platforms_of(_plain(head)))
+    return any(map(runs_itself, platforms_of(_plain(head))))
+
+
+def runs_itself(
+    platform: QemuPlatform, machine: str | None = None, *, has_32_bits: bool | None = None
+) -> bool:
+    """Whether a host runs the programs of a platform without QEMU; None stands for what this one is.
+
+    It does those of its own family. Only of 64-bit ARM there are many that have no 32 bits any more.
+    """
+    machine = os.uname().machine if machine is None else machine
+    if platform.family != host_family(machine):
+        return False
+    if not machine.startswith(_ARM_64) or platform.magic[_CLASS_AT] != _CLASS_32:
+        return True
+    return _has_32_bits_of_arm() if has_32_bits is None else has_32_bits
+
+
+def _has_32_bits_of_arm() -> bool:
+    """Whether this aarch64 kernel would run programs of 32 bits: only then it lets one ask for them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = libc.personality(_QUERY)
+    if libc.personality(_PER_LINUX32) >= 0:
+        libc.personality(before)
+        return True
+    return ctypes.get_errno() != errno.EINVAL
 
 
 def nearly(head: bytes, byte_set: ByteSet = "debian") -> tuple[QemuPlatform, str] | None:

@@ -15,10 +15,10 @@ from virtsupd.binfmt.platforms import (
     UnknownPlatformError,
     can_match,
     colliding,
-    host_family,
     is_qemu_platform,
     lookup_qemu_platforms,
 )
+from virtsupd.binfmt.recognition import runs_itself
 from virtsupd.binfmt.settings import DIRECTORY, Settings
 from virtsupd.config.kinds import Built, KindContext, KindParts
 from virtsupd.config.model import KindTable
@@ -113,6 +113,9 @@ def _actions(file: Path) -> dict[str, object]:
         "unregister": "take platforms off until register, or the next start",
     }
     programs = {"register": "binfmt_switch", "unregister": "binfmt_switch"}
+    # They go into any root and container as root: what is executed there has no rights, but what
+    # files lie there, and how they begin, is more than an operator may know.
+    of_admin = {"verify", "explain"}
     return {
         action: {
             "command": module(
@@ -122,6 +125,7 @@ def _actions(file: Path) -> dict[str, object]:
             ),
             "description": description,
             "timeout": _VERIFY_SECONDS,
+            "admin": action in of_admin,
         }
         for action, description in said.items()
     }
@@ -133,8 +137,7 @@ def _mount_keys() -> dict[str, object]:
 
 
 def _problems(table: BinfmtTable) -> Iterator[Fault]:
-    machine = os.uname().machine
-    own, known = host_family(machine), []
+    machine, known = os.uname().machine, []
     for index, name in enumerate(table.platforms):
         place = ("platforms", index)
         try:
@@ -142,8 +145,8 @@ def _problems(table: BinfmtTable) -> Iterator[Fault]:
         except UnknownPlatformError as error:
             yield place, str(error)
             continue
-        if platform.family == own:
-            why = f"{name!r} is of the host's own family, {own} ({machine}): "
+        if runs_itself(platform):
+            why = f"{name!r} is of the host's own family, {platform.family} ({machine}): "
             yield place, f"{why}all its own programs would run through QEMU"
         elif not can_match(platform):
             yield place, f'{name!r} has bytes that fit no program with bytes = "{table.bytes}"'

@@ -1,13 +1,14 @@
 """Whose program a file is, by how it begins."""
 
 import os
+from pathlib import Path
 
 import pytest
 from tests.support.elf import AARCH64, ARM, elf, native
 
 from virtsupd.binfmt.platforms import NAMES, QemuPlatform, host_family, lookup_qemu_platforms
 from virtsupd.binfmt.proof import program
-from virtsupd.binfmt.recognition import is_native, nearly, platforms_of
+from virtsupd.binfmt.recognition import is_native, nearly, platforms_of, runs_itself
 
 S390X = 22
 
@@ -38,6 +39,34 @@ def test_the_host_runs_its_own_family_whatever_the_system_that_is_marked() -> No
 def test_a_platform_is_native_if_it_is_of_the_hosts_family(platform: QemuPlatform) -> None:
     is_own = platform.family == host_family(os.uname().machine)
     assert is_native(program(platform.name)) == is_own
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "has_32_bits", "runs"),
+    [
+        ("aarch64", "arm", True, True),
+        ("aarch64", "arm", False, False),
+        ("aarch64", "aarch64", False, True),
+        ("aarch64", "armeb", True, False),
+        ("aarch64_be", "armeb", False, False),
+        ("armv7l", "arm", False, True),
+        ("x86_64", "i386", False, True),
+        ("x86_64", "arm", True, False),
+    ],
+)
+def test_a_host_runs_its_own_family_but_not_all_of_arm_the_32_bits(
+    machine: str, name: str, *, has_32_bits: bool, runs: bool
+) -> None:
+    [platform] = lookup_qemu_platforms(name)
+    assert runs_itself(platform, machine, has_32_bits=has_32_bits) == runs
+
+
+def test_asking_the_kernel_for_32_bits_changes_nothing() -> None:
+    before = Path("/proc/self/personality").read_text()
+    [arm] = lookup_qemu_platforms("arm")
+    kernel_grants_them = os.uname().machine == "x86_64"
+    assert runs_itself(arm, "aarch64") or not kernel_grants_them
+    assert Path("/proc/self/personality").read_text() == before
 
 
 def test_what_is_no_elf_file_is_not_native() -> None:
