@@ -67,20 +67,37 @@ def test_emulators_that_hang_are_tried_all_at_once(host: Host, tmp_path: Path) -
     """Each takes 10 s until it is given up: one after another that would be half a minute."""
     names = ("arm", "aarch64", "s390x")
     (tmp_path / "bin").mkdir()
-    hanging = tmp_path / "hanging"
-    source = b"#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
-    compiler = ["cc", "-static", "-x", "c", "-o", str(hanging), "-"]
-    subprocess.run(compiler, input=source, check=True, timeout=15)
+    hanging = hanging_emulator(tmp_path)
     for name in names:
         shutil.copy(f"/usr/bin/qemu-{name}-static", tmp_path / f"bin/qemu-{name}")
     with host.holding(host.settings(*names, qemu=str(tmp_path))) as held:
         held.until("READY=1")
         for name in names:
-            replace(tmp_path / f"bin/qemu-{name}", hanging.read_bytes())
+            replace(tmp_path / f"bin/qemu-{name}", hanging)
         said = held.until("another file now")
         assert all(f"; {name}: {tmp_path}/bin/qemu-{name} is another" in said for name in names)
         assert all(host.runs(name) for name in names)
         assert host.entries() == {f"qemu-{name}" for name in names}
+
+
+def hanging_emulator(directory: Path) -> bytes:
+    source = b"#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
+    made = directory / "hanging"
+    compiler = ["cc", "-static", "-x", "c", "-o", str(made), "-"]
+    subprocess.run(compiler, input=source, check=True, timeout=15)
+    return made.read_bytes()
+
+
+def test_a_stop_waits_for_no_emulator_that_hangs(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    shutil.copy("/usr/bin/qemu-arm-static", tmp_path / "bin/qemu-arm")
+    with host.holding(host.settings("arm", qemu=str(tmp_path))) as held:
+        held.until("READY=1")
+        replace(tmp_path / "bin/qemu-arm", hanging_emulator(tmp_path))
+        eventually(lambda: "qemu-arm.new" in host.entries(), "the new one is tried")
+        held.process.send_signal(signal.SIGTERM)
+        assert held.process.wait(timeout=5) == 0
+    assert host.entries() == set()
 
 
 def test_that_the_table_is_switched_off_and_on_is_said(host: Host) -> None:

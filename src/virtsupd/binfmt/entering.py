@@ -14,7 +14,7 @@ from virtsupd.binfmt.entries import BinfmtError, Entry, Instance, Registration
 from virtsupd.binfmt.foreign import whose
 from virtsupd.binfmt.ownership import FileState, Owned, Record, RecordFile
 from virtsupd.binfmt.platforms import QemuPlatform
-from virtsupd.binfmt.proving import prove
+from virtsupd.binfmt.proving import CutShortError, prove
 
 _CLOCK_REALTIME_COARSE: Final = 5
 """Of time.h: the clock whose times the kernel gives to files, which may lag behind the finer one."""
@@ -49,11 +49,14 @@ class Wanted:
 class Entering:
     """A change of the table by who holds the lock of the record."""
 
-    def __init__(self, table: Instance, file: RecordFile, record: Record) -> None:
-        """Work on the record that the file has lent."""
+    def __init__(
+        self, table: Instance, file: RecordFile, record: Record, until: int | None = None
+    ) -> None:
+        """Work on the record that the file has lent; proofs are cut short when `until` is readable."""
         self.record = record
         self._table = table
         self._file = file
+        self._until = until
 
     def save(self) -> None:
         """Write the record.
@@ -131,6 +134,7 @@ class Entering:
         each: of two that fit, the kernel takes the newer one.
 
         Raises:
+            CutShortError: nothing was replaced.
             BinfmtError: the kernel takes the spare entry, and not the one that is to follow it.
             OSError: the record cannot be kept.
         """
@@ -141,9 +145,13 @@ class Entering:
             except BinfmtError as error:
                 refused[wanted.platform.name] = str(error)
         entered = [one for one in every if one.platform.name not in refused]
-        for name, why in prove(one.platform for one in entered).items():
-            if why:
-                refused[name] = f"its programs do not run ({why})"
+        try:
+            found = prove((one.platform for one in entered), until=self._until)
+        except CutShortError:
+            self.drop_spares()
+            raise
+        reasons = {name: why for name, why in found.items() if why}
+        refused |= {name: f"its programs do not run ({why})" for name, why in reasons.items()}
         for wanted in entered:
             name = wanted.registration.name
             if wanted.platform.name not in refused and not (refused and is_one_for_all):

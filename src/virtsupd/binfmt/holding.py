@@ -14,7 +14,7 @@ from virtsupd.binfmt.interpreters import InterpreterError, find
 from virtsupd.binfmt.matching import platforms_taken
 from virtsupd.binfmt.ownership import PutBack, Record, RecordFile
 from virtsupd.binfmt.platforms import QemuPlatform
-from virtsupd.binfmt.proving import prove
+from virtsupd.binfmt.proving import CutShortError, prove
 from virtsupd.binfmt.settings import Settings
 from virtsupd.errors import VirtsupdError
 
@@ -74,6 +74,8 @@ class Holder:
         self.table = Instance(directory)
         self.device = device
         """Of the table that is held, the only one that is written to; None: the one that is there."""
+        self.until: int | None = None
+        """A descriptor that is readable when something else is to be done: then no proof goes on."""
         self._now = now
         self._file = RecordFile(Path(settings.record), directory)
         self._refused: dict[Wanted, str] = {}
@@ -201,7 +203,7 @@ class Holder:
         with self._file.locked() as record:
             if self.device not in (None, record.device):
                 raise HoldError(f"another table is mounted at {self.table.directory} than is held")
-            yield Entering(self.table, self._file, record)
+            yield Entering(self.table, self._file, record, self.until)
 
     def _held(self, record: Record) -> Sequence[QemuPlatform]:
         return [one for one in self.settings.known if one.name not in record.taken_off]
@@ -233,6 +235,9 @@ class Holder:
                 raise HoldError(f"{wanted.platform.name!r} not entered: {error}") from error
         try:
             refused = work.renew([one for one in every if work.is_old(one)], is_one_for_all=True)
+        except CutShortError:
+            work.drop(*made)
+            raise
         except (BinfmtError, OSError) as error:
             work.drop(*made)
             raise HoldError(f"not all entered: {error}") from error
@@ -253,7 +258,7 @@ class Holder:
             if entry is not None and work.standing(wanted, entry) is Standing.FOREIGN:
                 others[wanted.platform.name] = wanted.platform, entry
         platforms = [platform for platform, _ in others.values()]
-        for name, why in prove(platforms).items():
+        for name, why in prove(platforms, until=self.until).items():
             if why:
                 way = whose(others[name][1], self.table.directory)
                 raise HoldError(f"{name!r}: its programs do not run: {why}; {way}")
@@ -296,6 +301,8 @@ class Holder:
         old = [one for one in look.old if one not in self._refused] if look.may_renew else []
         try:
             refused = work.renew(old)
+        except CutShortError:
+            return  # they are old at the next look, too
         except BinfmtError as error:
             found.missing.update((one.platform.name, str(error)) for one in old)
             return

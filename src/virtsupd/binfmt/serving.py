@@ -94,6 +94,7 @@ class Serving:
         if damage:
             self._saying.log(damage)
         self._prove_all()
+        holder.until = self._woken
         self._look("READY=1")
         self._saying.log(f"registered: {', '.join(one.name for one in holder.held()) or 'nothing'}")
 
@@ -241,6 +242,7 @@ class Serving:
         before = {platform.name for platform in self._holder.held()}
         try:
             holder = Holder(read_settings(self._path), device=self._holder.device)
+            holder.until = self._woken
             holder.put_all()
         except _FAULTS as error:
             self._refusal = f"the new settings are not in force: {words(error)}"
