@@ -18,8 +18,7 @@ import ctypes, json, os, sys
 from pathlib import Path
 from virtsupd.binfmt.elsewhere import ElsewhereError, enter_root, renounce
 try:
-    enter_root(Path(sys.argv[1]))
-    renounce()
+    renounce(enter_root(Path(sys.argv[1])))
 except ElsewhereError as error:
     print(json.dumps({"error": str(error)})); sys.exit()
 prctl = ctypes.CDLL(None).prctl
@@ -76,6 +75,12 @@ def test_in_a_root_that_is_closed_it_becomes_its_owner_without_capabilities(root
     found = inside(root)
     assert (found["uid"], found["gid"]) == ([1234] * 3, [1235] * 3)
     assert found["secret"] == "Permission denied"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a root that is root's")
+def test_a_root_that_only_root_may_enter_is_refused(root: Path) -> None:
+    root.chmod(0o700)
+    assert inside(root)["error"] == ("cannot be tried as an ordinary user: / is 0700, and root's")
 
 
 def test_a_user_namespace_with_root_alone_has_nobody_to_become(root: Path) -> None:

@@ -57,11 +57,13 @@ def readable(descriptors: Sequence[int], seconds: float) -> Collection[int]:
     return {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
 
 
-def carried_out(programs: Mapping[str, bytes], seconds: float) -> Mapping[str, str]:
+def carried_out(
+    programs: Mapping[str, bytes], seconds: float, limits: Mapping[int, int] | None = None
+) -> Mapping[str, str]:
     """Execute them all at once; return by name "" for one that ended with 42, else why it did not.
 
     Their standard streams are ours. One that has not ended within `seconds` is killed. Nothing is
-    left behind, if an exception ends this too.
+    left behind, if an exception ends this too. `limits` are those of setrlimit(2), for each of them.
 
     Raises:
         OSError: there is no place from which a program can be executed.
@@ -72,7 +74,7 @@ def carried_out(programs: Mapping[str, bytes], seconds: float) -> Mapping[str, s
         try:
             for name, place in places.items():
                 try:
-                    begun[name] = _begin(place)
+                    begun[name] = _begin(place, limits or {})
                 except OSError as error:
                     answers[name] = f"no process for its program: {_words(error.errno)}"
             _wait(list(begun.values()), seconds)
@@ -125,13 +127,13 @@ def _wait(attempts: Sequence[_Attempt], seconds: float) -> None:
             return
 
 
-def _begin(place: Place) -> _Attempt:
+def _begin(place: Place, limits: Mapping[int, int]) -> _Attempt:
     report, telling = os.pipe2(os.O_CLOEXEC)
     try:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _execute(place, parent, telling)
+            _execute(place, parent, telling, limits)
         return _Attempt(pid, os.pidfd_open(pid), report)
     except OSError:
         os.close(report)
@@ -140,7 +142,7 @@ def _begin(place: Place) -> _Attempt:
         os.close(telling)
 
 
-def _execute(place: Place, parent: int, telling: int) -> NoReturn:
+def _execute(place: Place, parent: int, telling: int, limits: Mapping[int, int]) -> NoReturn:
     """Become the program, with nothing of ours, or tell why not."""
     report = telling
     try:
@@ -148,7 +150,8 @@ def _execute(place: Place, parent: int, telling: int) -> NoReturn:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for limit, most in {**limits, resource.RLIMIT_CORE: 0}.items():
+            _limit(limit, most)
         _hand_over((0, 1, 2, place.descriptor or 0, telling))
         report = _REPORT
         os.chdir("/")
@@ -157,6 +160,13 @@ def _execute(place: Place, parent: int, telling: int) -> NoReturn:
         os.write(report, str(error.errno).encode())
     finally:
         os._exit(_NEVER_EXECUTED)
+
+
+def _limit(limit: int, most: int) -> None:
+    _, highest = resource.getrlimit(limit)
+    if highest != resource.RLIM_INFINITY:
+        most = min(most, highest)
+    resource.setrlimit(limit, (most, most))
 
 
 def _hand_over(descriptors: Sequence[int]) -> None:

@@ -7,16 +7,24 @@ children to wait for, and need not clean up.
 
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
 from virtsupd.binfmt.attempts import carried_out, die_with_parent, is_readable, readable
-from virtsupd.binfmt.elsewhere import enter_process, enter_root, renounce
+from virtsupd.binfmt.elsewhere import (
+    Ordinary,
+    enter_process,
+    enter_root,
+    renounce,
+    set_apart,
+)
 from virtsupd.binfmt.platforms import QemuPlatform
 from virtsupd.binfmt.proof import program
 from virtsupd.errors import VirtsupdError
@@ -25,6 +33,14 @@ _CLEANING_SECONDS: Final = 5.0
 """What a helper may take beyond the programs themselves."""
 _TELLING: Final = 3
 """The descriptor of a helper to which it writes what it found."""
+_LIMITS: Final = {
+    resource.RLIMIT_CPU: 60,
+    resource.RLIMIT_FSIZE: 0,
+    # An emulator reserves far more addresses than it uses: those are not limited.
+    resource.RLIMIT_DATA: 4 << 30,
+    resource.RLIMIT_NPROC: 1024,
+}
+"""Of what runs elsewhere: seconds, bytes, bytes, processes of its user."""
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _Found = Mapping[str, str] | str
@@ -85,21 +101,37 @@ def _silenced(work: Callable[[], _Found]) -> _Found:
 
 
 def _in_root(root: Path, programs: Mapping[str, bytes], seconds: float) -> _Found:
-    enter_root(root)
-    return _without_rights(programs, seconds)
+    return _apart(_entered(partial(enter_root, root)), programs, seconds)
 
 
 def _where_process_is(pid: int, programs: Mapping[str, bytes], seconds: float) -> _Found:
-    """Enter, and have a child of ours do it: only children are in the other pid namespace."""
-    enter_process(pid)
-    return _asked(partial(_without_rights, programs, seconds), seconds + _CLEANING_SECONDS)
+    """Enter, and have a child of ours go on: only children are in the other pid namespace."""
+    user = _entered(partial(enter_process, pid))
+    return _asked(partial(_apart, user, programs, seconds), seconds + 2 * _CLEANING_SECONDS)
 
 
-def _without_rights(programs: Mapping[str, bytes], seconds: float) -> _Found:
+def _entered(enter: Callable[[], Ordinary]) -> Ordinary:
+    """Enter, as the first that the kernel ends when memory runs out."""
     parent = os.getppid()
-    renounce()
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    user = enter()
     die_with_parent(parent, signal.SIGTERM)  # the kernel forgets it when the user changes
-    return carried_out(programs, seconds)
+    return user
+
+
+def _apart(user: Ordinary, programs: Mapping[str, bytes], seconds: float) -> _Found:
+    """Have the first process of a new pid namespace do it: nothing of it survives that one."""
+    set_apart()
+    return _asked(partial(_without_rights, user, programs, seconds), seconds + _CLEANING_SECONDS)
+
+
+def _without_rights(user: Ordinary, programs: Mapping[str, bytes], seconds: float) -> _Found:
+    parent = os.getppid()
+    os.setsid()
+    renounce(user)
+    die_with_parent(parent, signal.SIGTERM)
+    return carried_out(programs, seconds, _LIMITS)
 
 
 def _asked(work: Callable[[], _Found], seconds: float, until: int | None = None) -> _Found:
@@ -157,6 +189,8 @@ def _end(helper: int) -> None:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
         if not is_readable(handle, _CLEANING_SECONDS):
             signal.pidfd_send_signal(handle, signal.SIGKILL)
+            if not is_readable(handle, _CLEANING_SECONDS):
+                return  # a file system of a container can hold it for ever
     finally:
         os.close(handle)
     os.waitpid(helper, 0)
