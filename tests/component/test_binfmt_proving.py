@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.support.binfmt import Kernel, private_kernel
@@ -166,6 +167,24 @@ def test_where_a_process_is_its_table_counts(kernel: Kernel) -> None:
     found = prove(platforms, pid=kernel.pid)
     assert found["arm"] == ""
     assert found["s390x"].startswith(NONE_TAKES)
+
+
+def test_a_hostile_interpreter_has_no_network_no_rights_and_no_future(kernel: Kernel) -> None:
+    own = {name: os.readlink(f"/proc/{kernel.pid}/ns/{name}") for name in ("net", "ipc", "uts")}  # noqa: PTH115
+    lines = [f'[ "$(readlink /proc/self/ns/{name})" != "{own[name]}" ] || exit 50' for name in own]
+    lines += [
+        '[ "$(id -u)" != 0 ] || exit 51',
+        "grep -q '^CapEff:.*[1-9a-f]' /proc/self/status && exit 52",
+        '[ "$(ulimit -f)" = 0 ] || exit 53',
+        "(setsid sleep 98765.4321 </proc/self/fd/0 &)",
+        "exit 42",
+    ]
+    with TemporaryDirectory(dir="/tmp") as place:
+        Path(place).chmod(0o755)
+        enter(kernel, "arm", interpreter=script(Path(place) / "hostile", "\n".join(lines)))
+        assert prove(lookup_qemu_platforms("arm"), pid=kernel.pid) == {"arm": ""}
+        running = [text_of(one) for one in Path("/proc").glob("[0-9]*/cmdline")]
+        assert not [one for one in running if "98765.4321" in one]
 
 
 def test_in_a_container_with_processes_of_its_own(kernel: Kernel) -> None:
