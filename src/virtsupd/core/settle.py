@@ -104,7 +104,9 @@ def _is_coming(
         or service.death is not None
     ):
         return False
-    if any(host.is_there(host.services[rival]) for rival in host.graph.conflicts[service.spec.name]):
+    if any(
+        host.is_there(host.services[rival]) for rival in host.graph.conflicts[service.spec.name]
+    ):
         return False
     return all(need.is_satisfied or need.is_coming for need in needs)
 
