@@ -147,10 +147,12 @@ def _taken_off(settings: Settings) -> Collection[str]:
 
 
 def _entries(settings: Settings, pid: int | None) -> Sequence[Entry]:
-    """Return the entries of the table that counts there, as far as we may look at it."""
-    above = "" if pid is None else f"/proc/{pid}/root"
+    """Return the entries of the table that counts there, if it is the one that we see.
+
+    What a container has at its path may be no table, and is not for root to read.
+    """
     try:
-        return Instance(Path(f"{above}{settings.directory}")).entries()
+        return Instance(Path(settings.directory)).entries() if pid is None else ()
     except OSError:
         return ()
 
