@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from virtsupd.config.domains import DEFAULT_RESPAWN, READY_SECONDS, domain_faults, domain_spec
+from virtsupd.config.machines import DEFAULT_RESPAWN as MACHINE_RESPAWN
+from virtsupd.config.machines import machine_faults, machine_spec, machine_stop
 from virtsupd.config.model import (
     CleanUpTable,
     LogTable,
@@ -41,6 +43,7 @@ from virtsupd.core.spec import (
     HostProbe,
     Limit,
     LogSpec,
+    MachineProbe,
     Probe,
     ProcessSpec,
     Readiness,
@@ -49,10 +52,10 @@ from virtsupd.core.spec import (
     ServiceSpec,
     SocketSpec,
     Stop,
-    StopMode,
 )
 
 _PROCESS_KEYS = (
+    "machine "
     "user group supplementary_groups directory umask environment environment_file limits "
     "capabilities no_new_privileges oom_score_adjust nice health respawn stop log one_shot "
     "transient guest success_exit not_needed_exit sockets reload clean_up "
@@ -76,6 +79,7 @@ _NOT_WITH_TIMER = {
 def service_problems(table: ServiceTable) -> Iterator[Fault]:
     """Yield what keys of the table, each fine by itself, make wrong together."""
     yield from domain_faults(table)
+    yield from machine_faults(table)
     if table.command is None and table.domain is None:
         yield from _stage_faults(table)
     else:
@@ -126,7 +130,7 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         one_shot=table.one_shot,
         transient=table.transient,
         autostart=table.autostart,
-        is_guest=table.guest or table.domain is not None,
+        is_guest=table.guest or table.domain is not None or table.machine is not None,
         success_exit=frozenset(table.success_exit),
         not_needed_exit=frozenset(table.not_needed_exit),
         actions=tuple(
@@ -234,6 +238,7 @@ def _process(name: Name, table: ServiceTable, host: HostSettings) -> ProcessSpec
         nice=table.nice,
         sockets=tuple(_socket(name, socket) for socket in table.sockets),
         secret_environment=frozenset(key for key in table.environment if SECRET.search(key)),
+        machine=machine_spec(table.machine),
     )
 
 
@@ -284,9 +289,10 @@ def _readiness(table: ServiceTable, host: HostSettings) -> Readiness:
 def default_readiness(probe: Probe | None, *, is_domain: bool = False) -> Readiness:
     """Return a readiness with the timeout it has unless the file says one.
 
-    A one-shot may take as long as it needs, and a guest boots before it is ready.
+    A one-shot may take as long as it needs, a guest boots before it is ready, and each rung of a
+    machine has a time of its own.
     """
-    if isinstance(probe, ExitProbe):
+    if isinstance(probe, ExitProbe | MachineProbe):
         return Readiness(probe, timeout_seconds=0.0)
     return Readiness(probe, READY_SECONDS) if is_domain else Readiness(probe)
 
@@ -312,9 +318,8 @@ def _respawn(table: ServiceTable) -> Respawn | None:
     found = table.respawn
     if found is None:
         runs_on = not table.one_shot and table.timer is None
-        is_default = runs_on and not table.says("respawn")
-        return default_respawn(is_domain=table.domain is not None) if is_default else None
-    plain = default_respawn(is_domain=table.domain is not None)
+        return _plain_respawn(table) if runs_on and not table.says("respawn") else None
+    plain = _plain_respawn(table)
     delay = found.delay if "delay" in found.model_fields_set else plain.delay_seconds
     longest = max(found.max_delay, delay)
     only_failures = plain.only_failures if found.on is None else found.on == "failure"
@@ -322,15 +327,22 @@ def _respawn(table: ServiceTable) -> Respawn | None:
     return Respawn(delay, found.factor, longest, found.limit, window, only_failures)
 
 
-def default_respawn(*, is_domain: bool = False) -> Respawn:
+def _plain_respawn(table: ServiceTable) -> Respawn:
+    is_machine = table.machine is not None
+    return default_respawn(is_domain=table.domain is not None, is_machine=is_machine)
+
+
+def default_respawn(*, is_domain: bool = False, is_machine: bool = False) -> Respawn:
     """Return how something that runs on is started again unless the file says it."""
+    if is_machine:
+        return MACHINE_RESPAWN
     return DEFAULT_RESPAWN if is_domain else Respawn()
 
 
 def _stop(table: ServiceTable, host: HostSettings) -> Stop:
     found = table.stop or StopTable()
     if table.domain is None:
-        return Stop(found.signal, found.delay, StopMode(found.mode))
+        return machine_stop(found)
     says_delay = "delay" in found.model_fields_set
     delay = found.delay if says_delay else host.shutdown.guest_timeout_seconds
     return Stop(delay_seconds=delay, how=GuestStop(found.how or GuestStop.SHUTDOWN))

@@ -14,7 +14,7 @@ from virtsupd.core.spec import ServiceSpec
 
 _OF_PROCESS: Final = """
 command user group supplementary_groups directory umask environment environment_file limits
-capabilities no_new_privileges oom_score_adjust nice sockets log domain
+capabilities no_new_privileges oom_score_adjust nice sockets log domain machine
 """
 """Keys of what is made once, at a start."""
 _LONGEST: Final = 400

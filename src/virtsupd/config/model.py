@@ -29,6 +29,7 @@ from virtsupd.config.values import (
     ListenAddress,
     Mode,
     NotEmpty,
+    Port,
     PositiveCount,
     PositiveSeconds,
     Seconds,
@@ -113,6 +114,13 @@ class RespawnTable(Table):
     """None: end; failure for a guest of libvirt's."""
 
 
+class StopStepTable(Table):
+    """One of `stop.steps`."""
+
+    how: Literal["agent", "powerdown", "quit", "signal"]
+    time: PositiveSeconds
+
+
 class StopTable(Table):
     """`stop`."""
 
@@ -120,6 +128,8 @@ class StopTable(Table):
     delay: Seconds = 5.0
     mode: Literal["cgroup", "group", "process"] = "cgroup"
     how: Literal["shutdown", "agent", "acpi", "save", "destroy", "leave"] | None = None
+    steps: Annotated[tuple[StopStepTable, ...], NotEmpty] | None = None
+    """Of a machine; the delay is the sum of their times."""
 
 
 Respawning = Annotated[RespawnTable | None, BeforeValidator(_true_is_empty)]
@@ -174,6 +184,24 @@ class ActionTable(Table):
     admin: bool = False
 
 
+class SecretsTable(Table):
+    """`machine.secrets`."""
+
+    port: Port
+    root: AbsolutePath | None = None
+
+
+class MachineTable(Table):
+    """`machine`: the process is QEMU, with these sockets and forwarded ports."""
+
+    directory: AbsolutePath
+    qmp: SocketPath
+    agent: SocketPath | None = None
+    secrets: SecretsTable | None = None
+    ssh_port: Port | None = None
+    kvm: bool | Literal["auto"] = "auto"
+
+
 class DomainTable(Table):
     """`domain`."""
 
@@ -194,6 +222,7 @@ class ServiceTable(Table):
     conflicts: ServiceNames = ()
     command: Command | None = None
     domain: Annotated[DomainTable, _word_or_table("name")] | None = None
+    machine: MachineTable | None = None
     user: Account | None = None
     group: Account | None = None
     supplementary_groups: tuple[Account, ...] | None = None

@@ -14,6 +14,7 @@ from virtsupd.config.values import (
     Command,
     Count,
     FilledText,
+    Flag,
     Host,
     HttpUrl,
     NotEmpty,
@@ -27,6 +28,7 @@ from virtsupd.config.values import (
     VariableName,
 )
 from virtsupd.core import spec
+from virtsupd.core.machine import Rung, RungSpec
 
 
 class Table(BaseModel):
@@ -242,6 +244,30 @@ class AgentTable(ProbeTable):
         return spec.AgentProbe()
 
 
+class RungTable(Table):
+    """One rung that a machine climbs."""
+
+    rung: Literal["monitor", "secrets", "agent", "ssh"]
+    timeout: Seconds = 120.0
+    """From the rung before it; 0 waits for ever."""
+    counts: Flag = True
+    """Whether the machine is running only from there on."""
+
+
+class MachineTable(ProbeTable):
+    """`machine`: QEMU's guest has come so far; goes with the key machine."""
+
+    kind: Literal["machine"]
+    for_health = False
+    rungs: Annotated[tuple[RungTable, ...], NotEmpty]
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.MachineProbe(
+            tuple(RungSpec(Rung(item.rung), item.timeout, item.counts) for item in self.rungs)
+        )
+
+
 AnyProbe = Annotated[
     NoneTable
     | NotifyTable
@@ -257,7 +283,8 @@ AnyProbe = Annotated[
     | MountTable
     | PathTable
     | HostTable
-    | AgentTable,
+    | AgentTable
+    | MachineTable,
     Field(discriminator="kind"),
 ]
 

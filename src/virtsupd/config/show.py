@@ -6,6 +6,7 @@ from typing import Final
 from virtsupd.config.build import default_readiness, default_respawn
 from virtsupd.config.toml_text import key_text, string_text, value_text
 from virtsupd.core.domain import DomainSpec
+from virtsupd.core.machine import MachineSpec, RungSpec
 from virtsupd.core.spec import (
     ActionSpec,
     AgentProbe,
@@ -19,6 +20,7 @@ from virtsupd.core.spec import (
     Limit,
     LogLineProbe,
     LogSpec,
+    MachineProbe,
     MountProbe,
     NotifyProbe,
     PathProbe,
@@ -57,6 +59,7 @@ _KINDS: Final[dict[type[Probe], str]] = {
     PathProbe: "path",
     HostProbe: "host",
     AgentProbe: "agent",
+    MachineProbe: "machine",
 }
 _PROBE_KEYS: Final = (
     "fd variable url statuses command pattern expect port host path send file_system check"
@@ -113,7 +116,19 @@ def _process(process: ProcessSpec) -> Iterator[Entry]:
     yield from _filled("environment_file", process.environment_files)
     yield from _filled("limits", {limit.name: _limit(limit) for limit in process.limits})
     yield from _filled("sockets", [dict(_socket(socket)) for socket in process.sockets])
+    if process.machine is not None:
+        yield "machine", dict(_machine(process.machine))
     yield "log", dict(_log(process.log)) if process.log.file else False
+
+
+def _machine(machine: MachineSpec) -> Iterator[Entry]:
+    yield from (("directory", machine.directory), ("qmp", machine.qmp))
+    yield from _filled("agent", machine.agent)
+    if machine.secrets is not None:
+        root = _filled("root", machine.secrets.root)
+        yield "secrets", dict((("port", machine.secrets.port), *root))
+    yield from _filled("ssh_port", machine.ssh_port)
+    yield "kvm", machine.kvm
 
 
 def _domain(domain: DomainSpec) -> object:
@@ -139,7 +154,8 @@ def _policies(spec: ServiceSpec) -> Iterator[Entry]:
 
 
 def _respawning(spec: ServiceSpec) -> Iterator[Entry]:
-    plain = default_respawn(is_domain=spec.domain is not None)
+    is_machine = spec.process is not None and spec.process.machine is not None
+    plain = default_respawn(is_domain=spec.domain is not None, is_machine=is_machine)
     if spec.respawn != (None if spec.one_shot or spec.timer else plain):
         yield "respawn", dict(_respawn(spec.respawn, plain)) if spec.respawn else False
 
@@ -198,6 +214,10 @@ def _respawn(respawn: Respawn, plain: Respawn) -> Iterator[Entry]:
 
 
 def _stop(stop: Stop) -> Iterator[Entry]:
+    if stop.steps:
+        steps = [{"how": str(step.how), "time": step.seconds} for step in stop.steps]
+        yield from (("signal", stop.signal), ("mode", str(stop.mode)), ("steps", steps))
+        return
     yield from (("signal", stop.signal), ("delay", stop.delay_seconds), ("mode", str(stop.mode)))
 
 
@@ -248,8 +268,17 @@ def _health(health: Health) -> Iterator[Entry]:
 
 def _probe(probe: Probe) -> Iterator[Entry]:
     yield "kind", _KINDS[type(probe)]
+    if isinstance(probe, MachineProbe):
+        yield "rungs", [dict(_rung(rung)) for rung in probe.rungs]
+        return
     is_by_path = isinstance(probe, BannerProbe) and probe.path is not None
     for key in _PROBE_KEYS.split():
         value = getattr(probe, key, None)
         if value is not None and not (key == "host" and is_by_path):
             yield key, value if key != "check" else str(value)
+
+
+def _rung(rung: RungSpec) -> Iterator[Entry]:
+    yield from (("rung", str(rung.rung)), ("timeout", rung.timeout_seconds))
+    if not rung.counts:
+        yield "counts", False

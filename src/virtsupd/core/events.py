@@ -11,6 +11,7 @@ from virtsupd.core.domain import GuestNote
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.frozen import frozen
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.machine import MachineEnd
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd, RunningGuest, ShutdownPolicy
 from virtsupd.core.spec import ServiceSpec
@@ -141,6 +142,8 @@ class Exited:
     status: ExitStatus
     is_elsewhere: bool = False
     """A guest of libvirt's was migrated, or was about to be: it may run on another host."""
+    end: MachineEnd | None = None
+    """Why a machine ended, if its monitor told."""
 
 
 @frozen

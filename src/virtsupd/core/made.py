@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from virtsupd.core.domain import DomainSpec
 from virtsupd.core.frozen import frozen
+from virtsupd.core.machine import MachineSpec
 from virtsupd.core.spec import LogSpec, PidFileProbe, Probe, ProcessSpec, ServiceSpec, Stop
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Made:
     is_guest: bool = False
     guard: str = ""
     """As of the definition (`ServiceSpec.guard`)."""
+    machine: MachineSpec | None = None
+    """It is QEMU, whose exit code says nothing of why it ended, with these sockets."""
     domain: DomainSpec | None = None
     """What was started, if it is no process of ours but a guest of libvirt's."""
     stop: Stop = field(default_factory=Stop)
@@ -61,6 +64,7 @@ def made_from(spec: ServiceSpec) -> Made:
         has_sockets=spec.process is not None and bool(spec.process.sockets),
         is_guest=spec.is_guest,
         guard=spec.guard,
+        machine=spec.process.machine if spec.process is not None else None,
         domain=spec.domain,
         stop=spec.stop,
         reread=spec.reload.files if spec.reload is not None else (),

@@ -67,7 +67,7 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
         case BecameReady() | NeverReady():
             _probe_ended(host, service, event)
         case Exited():
-            _exited(host, service, event.status, is_elsewhere=event.is_elsewhere)
+            _exited(host, service, event)
         case Gone() | CleanedUp():
             _gone(host, service, event)
         case Fired():
@@ -166,7 +166,7 @@ def _looked_for(host: HostState, service: Service, event: Adopted | NeverMade) -
     elif _was_seen(service) and service.state is State.STARTING and service.origin.forks:
         _start_failed(host, service, "its first process has ended, and no other is left")
     elif _was_seen(service):
-        _exited(host, service, ExitStatus(), is_elsewhere=False)
+        _exited(host, service, Exited(service.spec.name, service.generation, ExitStatus()))
     else:
         restore.start_anew(host, service)
 
@@ -178,10 +178,10 @@ def _was_seen(service: Service) -> bool:
     return service.is_up and (service.state is State.RUNNING or service.pid is not None)
 
 
-def _exited(host: HostState, service: Service, status: ExitStatus, *, is_elsewhere: bool) -> None:
-    made = service.origin
+def _exited(host: HostState, service: Service, event: Exited) -> None:
+    made, status = service.origin, event.status
     is_unknown = status == ExitStatus()
-    if is_elsewhere:
+    if event.is_elsewhere:
         # Also while it ends for a restart: that would have it here and on the other host.
         service.death = Death(str(status), Rest(RestKind.ELSEWHERE, str(status)))
     if service.is_done:
@@ -201,14 +201,28 @@ def _exited(host: HostState, service: Service, status: ExitStatus, *, is_elsewhe
     if service.state is State.STARTING and is_success and made.one_shot:
         move(host, service, Move.COMPLETED)
         return
-    if not is_elsewhere and service.state is not State.STOPPING:
-        service.death = _death(host, service, status)
+    if not event.is_elsewhere and service.state is not State.STOPPING:
+        service.death = _death_of(host, service, event)
     host.announce(service.spec.name, "service exited")
     move(host, service, Move.DIED)
 
 
+def _death_of(host: HostState, service: Service, event: Exited) -> Death:
+    """Judge an end that nobody asked for; of a machine's the exit code says nothing."""
+    if service.origin.machine is None:
+        return _death(host, service, event.status)
+    text = event.end or f"{event.status}; its monitor did not say why"
+    policy = service.spec.respawn
+    if event.end is not None and event.end.is_wish and (policy is None or policy.only_failures):
+        return Death(text, Rest(RestKind.FINISHED, text))
+    if service.state is State.STARTING:
+        service.note_start_failure(host.now)
+        text = f"{text}, before it was ready"
+    return Death(text)
+
+
 def _death(host: HostState, service: Service, status: ExitStatus) -> Death:
-    """Judge an end that nobody asked for."""
+    """Judge an end that nobody asked for by its exit status."""
     spec = service.spec
     if status.code is not None and status.code in spec.not_needed_exit:
         return Death(str(status), Rest(RestKind.NOT_NEEDED, f"not needed here: {status}"))

@@ -104,6 +104,7 @@ def adopt(host: HostState) -> None:
     alive = [service for service in host.services.values() if service.has_process]
     for service in alive:
         name, process = service.spec.name, service.spec.process or LOST
+        process = replace(process, machine=service.origin.machine)
         domain = service.origin.domain
         if domain is not None:
             was_running = service.state is not State.STARTING or service.pid is not None

@@ -12,6 +12,7 @@ from typing import Literal
 
 from virtsupd.core.domain import DomainSpec, GuestStop
 from virtsupd.core.frozen import frozen
+from virtsupd.core.machine import MachineSpec, RungSpec, StopStep
 from virtsupd.core.names import Name
 
 
@@ -143,6 +144,14 @@ class AgentProbe:
     """The guest agent of a libvirt domain answers."""
 
 
+@frozen
+class MachineProbe:
+    """A machine has climbed all of these rungs that count."""
+
+    rungs: tuple[RungSpec, ...]
+    """In the order in which they are climbed."""
+
+
 Probe = (
     NotifyProbe
     | FdProbe
@@ -158,6 +167,7 @@ Probe = (
     | PathProbe
     | HostProbe
     | AgentProbe
+    | MachineProbe
 )
 
 
@@ -209,6 +219,8 @@ class Stop:
     mode: StopMode = StopMode.CGROUP
     how: GuestStop | None = None
     """Of a libvirt domain, in place of signal and mode; it is destroyed after the delay."""
+    steps: tuple[StopStep, ...] = ()
+    """Of a machine: what is tried before KILL, which comes after `delay_seconds`, the sum of them."""
 
 
 @frozen
@@ -308,6 +320,8 @@ class ProcessSpec:
     """Names of variables whose values never appear in status, `cat` or logs."""
     files: tuple[str, ...] = ()
     """Digests of what it reads once of the files that are written for it."""
+    machine: MachineSpec | None = None
+    """It is QEMU, and virtsupd attends to its guest."""
 
 
 @frozen

@@ -43,6 +43,8 @@ class ProbeContext:
     """Run a command as the service does: arguments and time limit (seconds)."""
     agent: Callable[[float], Awaitable[None]] | None = None
     """Ask the guest agent of a domain for an answer within a time limit (seconds)."""
+    climb: Callable[[], Awaitable[None]] | None = None
+    """Wait until a machine has climbed all rungs that count; as `wait_ready` it may raise NotReadyError."""
     is_judged: Callable[[], bool] = lambda: True
     """Whether what its health probe finds says something of it now."""
     watchdog: Watchdog | None = None

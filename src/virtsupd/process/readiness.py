@@ -27,6 +27,7 @@ from virtsupd.core.spec import (
     HostProbe,
     HttpProbe,
     LogLineProbe,
+    MachineProbe,
     MountProbe,
     NotifyProbe,
     PathProbe,
@@ -72,6 +73,8 @@ async def wait_ready(probe: Probe | None, context: ProbeContext) -> int | None:
             await _wait_seen(probe, context)
         case ExitProbe() | NotifyProbe():
             await anyio.sleep_forever()
+        case MachineProbe():
+            await _wait_climbed(context)
         case None:
             pass
     return None
@@ -83,8 +86,8 @@ async def check(probe: Probe, context: ProbeContext) -> None:
     `NotifyProbe` asks whether the watchdog was fed in time (a service that has none is well).
 
     Raises:
-        NotReadyError: it is not, and what was seen instead. Always for `FdProbe`, `LogLineProbe`
-            and `ExitProbe`, which tell of a start and cannot be asked again.
+        NotReadyError: it is not, and what was seen instead. Always for `FdProbe`, `LogLineProbe`,
+            `ExitProbe` and `MachineProbe`, which tell of a start and cannot be asked again.
     """
     match probe:
         case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe() | AgentProbe():
@@ -98,8 +101,14 @@ async def check(probe: Probe, context: ProbeContext) -> None:
             watchdog = context.watchdog
             if watchdog is not None and watchdog.is_overdue(context.clock.now().monotonic):
                 raise NotReadyError(f"{context.name} did not say WATCHDOG=1 in time")
-        case FdProbe() | LogLineProbe() | ExitProbe():
+        case FdProbe() | LogLineProbe() | ExitProbe() | MachineProbe():
             raise NotReadyError("this kind of probe tells of a start and cannot be repeated")
+
+
+async def _wait_climbed(context: ProbeContext) -> None:
+    if context.climb is None:
+        raise NotReadyError("it is no machine, and has no rungs to climb")
+    await context.climb()
 
 
 # What the service says

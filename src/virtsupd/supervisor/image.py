@@ -13,6 +13,7 @@ from virtsupd.core.domain import DomainSpec, GuestNote, GuestStop
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Job, JobRun, Phase
+from virtsupd.core.machine import MachineSpec, MachineStopHow, SecretsSpec, StopStep
 from virtsupd.core.made import Made
 from virtsupd.core.names import Name
 from virtsupd.core.restart import RespawnRecord
@@ -113,11 +114,27 @@ def _of_made(made: Made) -> dict[str, Any]:
         found["domain"] = [made.domain.domain, made.domain.uri]
     if made.stop.how is not None:
         found["how"] = made.stop.how
+    if made.machine is not None:
+        found["machine"] = _of_machine(made.machine)
+    if made.stop.steps:
+        found["steps"] = [[step.how.value, step.seconds] for step in made.stop.steps]
     if made.guard:
         found["guard"] = made.guard
     if made.reread:
         found["reread"] = list(made.reread)
     return found | flags
+
+
+def _of_machine(machine: MachineSpec) -> dict[str, Any]:
+    secrets = machine.secrets
+    return {
+        "directory": machine.directory,
+        "qmp": machine.qmp,
+        "agent": machine.agent,
+        "secrets": [secrets.port, secrets.root] if secrets is not None else None,
+        "ssh_port": machine.ssh_port,
+        "kvm": machine.kvm,
+    }
 
 
 def _of_exit(ended: ExitRecord) -> list[Any]:
@@ -149,8 +166,6 @@ def service_of(spec: ServiceSpec, content: Mapping[str, Any]) -> Service:
 
 
 def _made(content: Mapping[str, Any]) -> Made:
-    signal, delay, mode = content["stop"]
-    how = content.get("how")
     return Made(
         fingerprint=str(content["fingerprint"]),
         probe=str(content["probe"]),
@@ -162,9 +177,32 @@ def _made(content: Mapping[str, Any]) -> Made:
         is_guest=bool(content.get("is_guest")),
         guard=str(content.get("guard", "")),
         domain=DomainSpec(*map(str, content["domain"])) if "domain" in content else None,
-        stop=Stop(str(signal), float(delay), StopMode(mode), GuestStop(how) if how else None),
+        machine=_machine(content["machine"]) if "machine" in content else None,
+        stop=_stop(content),
         reread=tuple(map(str, content.get("reread", ()))),
     )
+
+
+def _machine(content: Mapping[str, Any]) -> MachineSpec:
+    secrets, agent, port = content["secrets"], content["agent"], content["ssh_port"]
+    return MachineSpec(
+        directory=str(content["directory"]),
+        qmp=str(content["qmp"]),
+        agent=str(agent) if agent is not None else None,
+        secrets=SecretsSpec(int(secrets[0]), secrets[1]) if secrets is not None else None,
+        ssh_port=int(port) if port is not None else None,
+        kvm=content["kvm"],
+    )
+
+
+def _stop(content: Mapping[str, Any]) -> Stop:
+    signal, delay, mode = content["stop"]
+    how = content.get("how")
+    steps = tuple(
+        StopStep(MachineStopHow(step), float(seconds)) for step, seconds in content.get("steps", ())
+    )
+    guest_stop = GuestStop(how) if how else None
+    return Stop(str(signal), float(delay), StopMode(mode), guest_stop, steps)
 
 
 def _clean_up(content: list[Any]) -> CleanUp:

@@ -15,6 +15,7 @@ from virtsupd.config.difference import (
 )
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.core.domain import DomainSpec, GuestStop
+from virtsupd.core.machine import MachineSpec
 from virtsupd.core.made import fingerprint
 from virtsupd.core.names import Name
 from virtsupd.core.spec import (
@@ -140,12 +141,19 @@ OTHERS: dict[str, Any] = {
 
 def test_each_field_of_a_process_is_told_as_pending_and_makes_another_one() -> None:
     """A field that is added to the process has to have a key, and that has to be known as one."""
-    unseen = {"secret_environment", "files"}
+    unseen = {"secret_environment", "files", "machine"}
     assert set(OTHERS) == {field.name for field in fields(ProcessSpec)} - unseen
     for field, value in OTHERS.items():
         new = made(**{field: value})
         assert [one.when for one in changed_keys(WEB, new)] == [When.RESTART], field
         assert fingerprint(new) != fingerprint(WEB)
+
+
+def test_what_a_machine_is_made_of_is_told_as_pending() -> None:
+    old = made(machine=MachineSpec("/run/m", "/run/m/qmp"))
+    new = made(machine=MachineSpec("/run/m", "/run/m/qmp", ssh_port=10022))
+    assert told(old, new) == ["machine.ssh_port: None → 10022 (restart)"]
+    assert fingerprint(new) != fingerprint(old)
 
 
 def test_what_holds_at_once_makes_no_other_process() -> None:

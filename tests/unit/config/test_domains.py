@@ -108,6 +108,7 @@ MEANT = {
 OTHERS = {
     "binds_to": ["a"],
     "command": ["x"],
+    "machine": {"directory": "/x", "qmp": "/x/qmp"},
     "user": "a",
     "group": "a",
     "supplementary_groups": ["a"],

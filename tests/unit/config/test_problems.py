@@ -162,7 +162,7 @@ def test_long_values_are_cut() -> None:
 
 
 def test_keys_are_known_at_every_depth() -> None:
-    assert known_keys(ServiceTable, ("stop",)) == ["signal", "delay", "mode", "how"]
+    assert known_keys(ServiceTable, ("stop",)) == ["signal", "delay", "mode", "how", "steps"]
     assert known_keys(ServiceTable, ("sockets", 0))[:2] == ["listen", "name"]
     assert "timeout" in known_keys(ServiceTable, ("ready", "probe", "tcp"))
     assert "kind" in known_keys(ServiceTable, ("ready", "probe", "tcp"))

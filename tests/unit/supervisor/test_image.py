@@ -12,6 +12,7 @@ from virtsupd.core.domain import DomainSpec, GuestNote, GuestStop
 from virtsupd.core.events import Instant
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Job, JobRun, Phase
+from virtsupd.core.machine import MachineSpec, MachineStopHow, SecretsSpec, StopStep
 from virtsupd.core.made import Made, made_from
 from virtsupd.core.names import Name
 from virtsupd.core.restart import RespawnRecord
@@ -51,6 +52,16 @@ stops = st.builds(
     times,
     st.sampled_from(StopMode),
     st.none() | st.sampled_from(GuestStop),
+    st.lists(st.builds(StopStep, st.sampled_from(MachineStopHow), times)).map(tuple),
+)
+machines = st.builds(
+    MachineSpec,
+    st.text(),
+    st.text(),
+    st.none() | st.text(),
+    st.none() | st.builds(SecretsSpec, counts, st.none() | st.text()),
+    st.none() | counts,
+    st.sampled_from([True, False, "auto"]),
 )
 domains = st.builds(DomainSpec, st.text(), st.text())
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -70,6 +81,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
         is_guest=st.booleans(),
         guard=st.text(),
         domain=st.none() | domains,
+        machine=st.none() | machines,
         stop=stops,
         reread=st.lists(st.text()).map(tuple),
     ),
@@ -131,11 +143,12 @@ def test_every_field_of_what_is_nested_is_tried() -> None:
         "is_guest",
         "guard",
         "domain",
+        "machine",
         "stop",
         "reread",
     }
     shapes = (RespawnRecord, ExitRecord, ExitStatus, Death, Rest, Stop, Instant)
-    assert [len(fields(shape)) for shape in shapes] == [3, 2, 4, 2, 2, 4, 2]
+    assert [len(fields(shape)) for shape in shapes] == [3, 2, 4, 2, 2, 5, 2]
 
 
 def read_back(service: Service) -> Service:

@@ -1,0 +1,80 @@
+"""How far a machine has come in its present start, as files that others can wait for."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from virtsupd.core.machine import Rung
+
+_PREFIX = "rung-"
+
+
+def rung_file(directory: str, rung: Rung) -> str:
+    """Return the path that exists while a machine is at this rung or has left it below."""
+    return f"{directory}/{_PREFIX}{rung}"
+
+
+def rungs_reached(directory: str) -> frozenset[Rung]:
+    """Return the rungs that a machine has reached; none if the directory is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        names = set(os.listdir(directory))  # noqa: PTH208 - no path is wanted of what is found
+        return frozenset(rung for rung in Rung if f"{_PREFIX}{rung}" in names)
+    return frozenset()
+
+
+def note_reached(directory: str, rung: Rung) -> None:
+    """Have it known that a machine has reached a rung; an account that owns the directory cannot misuse it.
+
+    Raises:
+        OSError: it cannot be written down.
+    """
+    with _opened(directory) as folder, contextlib.suppress(FileExistsError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(f"{_PREFIX}{rung}", flags, 0o444, dir_fd=folder))
+
+
+def forget_reached(directory: str) -> None:
+    """Let a machine be at the bottom again.
+
+    Raises:
+        OSError: the directory is there and cannot be changed.
+    """
+    with contextlib.suppress(FileNotFoundError), _opened(directory) as folder:
+        for rung in Rung:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{_PREFIX}{rung}", dir_fd=folder)
+
+
+def make_places(directory: str, uid: int, gid: int) -> None:
+    """Make the directory of a machine's sockets, for the account that QEMU runs as, or empty it of rungs.
+
+    The directory belongs to that account, its group may enter it and others may not.
+
+    Raises:
+        OSError: it cannot be made, or is something else.
+    """
+    above, name = os.path.split(directory)
+    os.makedirs(above, mode=0o755, exist_ok=True)  # noqa: PTH103 - a str is what there is
+    with _opened(above) as folder:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=folder)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        own = os.open(name, flags, dir_fd=folder)
+        try:
+            found = os.fstat(own)
+            if (found.st_uid, found.st_gid) != (uid, gid):
+                os.fchown(own, uid, gid)
+            os.fchmod(own, 0o750)
+        finally:
+            os.close(own)
+    forget_reached(directory)
+
+
+@contextlib.contextmanager
+def _opened(directory: str) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    folder = os.open(directory, flags)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
