@@ -40,6 +40,8 @@ class Settings:
     """Of the disk that Guix builds; None: as much as the system needs."""
     is_stateful: bool = False
     """Whether the guest's writes are kept."""
+    is_booted: bool = True
+    """Whether the guest boots from it; not where QEMU's options name a kernel."""
     user: str = "root"
     """The account that runs QEMU."""
     group: str | None = None

@@ -189,14 +189,25 @@ def place_of(settings: Settings) -> Path:
     Raises:
         SourceError: the settings do not say where the image comes from.
     """
-    base = base_of(settings)
+    state = state_of(settings)
+    return base_of(settings) if state is None else state
+
+
+def state_of(settings: Settings) -> Path | None:
+    """Return where the writes of a guest go, laid on an image that is not ours to change.
+
+    None: nowhere (they are lost when QEMU ends), or into the image itself, which is the operator's.
+
+    Raises:
+        SourceError: the settings do not say where the image comes from.
+    """
     if not settings.is_stateful or isinstance(source_of(settings), PathImage):
-        return base
-    return base.with_name(f"{settings.machine}-state-of-{base.stem}.qcow2")
+        return None
+    return Path(settings.directory) / f"{settings.machine}-state.qcow2"
 
 
 def base_of(settings: Settings) -> Path:
-    """Return the path of the image itself, which a guest whose writes are kept lays its own on.
+    """Return the path of the image itself, on which the writes of a guest may be laid.
 
     Raises:
         SourceError: the settings do not say where the image comes from.

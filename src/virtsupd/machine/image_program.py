@@ -1,0 +1,48 @@
+"""`python -m virtsupd.machine.image_program FILE [--again]`: have a machine's image there, and end.
+
+virtsupd runs it before the machine, as a one-shot that says READY=1. Any signal may end it at any
+time: what has been fetched is gone on with.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from virtsupd.core.printing import printable
+from virtsupd.errors import VirtsupdError
+from virtsupd.machine.image import Work, see_to
+from virtsupd.machine.image_report import Report
+from virtsupd.machine.image_settings import read_settings
+from virtsupd.process.own_notify import OwnNotify
+
+AGAIN: Final = "--again"
+"""What is there already is fetched or built once more."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Return the exit status: 0 with an image that QEMU could be started with, else 1."""
+    file, *others = words
+    notify = OwnNotify()
+    report = Report(notify)
+    try:
+        done = see_to(Work(read_settings(Path(file)), report, is_again=AGAIN in others))
+    except (VirtsupdError, OSError) as error:
+        text = reason(error)
+        report.log(text)
+        report.status(text)
+        return 1
+    report.log(done)
+    notify.say("READY=1", f"STATUS={printable(done)}")
+    return 0
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, in one line, with the file that one of the system is about."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {(error.strerror or str(error)).lower()}"
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
