@@ -90,14 +90,16 @@ class _Fetch:
         self._take_up()
         if self._size and self._is_right():
             return
+        is_second = False
         while True:
             self._transfer()
             if self._is_right():
                 os.fsync(self._file)
                 _forget(self._validator_file)
                 return
-            if not self._is_pieced:
+            if not self._is_pieced or is_second:
                 raise self._rejected()
+            is_second = True
             self._report.log("the pieces do not make what the checksum says: all is fetched again")
             self._begin_anew()
 
@@ -160,6 +162,8 @@ class _Fetch:
         with contextlib.closing(answer.body):
             if answer.start == 0:
                 self._begin_anew()
+            else:
+                self._is_pieced = True
             self._demand_room(answer)
             self._note_validator(answer.validator)
             self._report.log(self._beginning(answer))

@@ -148,12 +148,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         """Return the request at the other place.
 
         Raises:
-            RemoteError: TLS ends there.
+            RemoteError: TLS would end there, or it is none of the web.
         """
-        if req.type == "https" and urlsplit(newurl).scheme.lower() != "https":
-            host = urlsplit(newurl).hostname
+        scheme = urlsplit(newurl).scheme.lower()
+        if scheme not in ("https", req.type):
             fp.close()
-            raise RemoteError(f"it leads from https to http, at {host}", is_final=True)
+            raise RemoteError(f"it leads from {req.type} to {scheme}", is_final=True)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
