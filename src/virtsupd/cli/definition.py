@@ -68,7 +68,7 @@ def _socket(socket: dict[str, Any]) -> str:
 
 
 def _ready(table: dict[str, Any]) -> str:
-    if "ready" in table:
+    if "ready" in table and table["ready"] != {"kind": "exit", "status": True}:
         return _probe(table["ready"])
     return "when it has ended well" if table.get("one_shot") else "as soon as it is started"
 

@@ -189,10 +189,12 @@ class ExitTable(ProbeTable):
 
     kind: Literal["exit"]
     for_health = False
+    status: Flag = False
+    """Whether it says on a NOTIFY_SOCKET how far it is (STATUS=)."""
 
     def probe(self) -> spec.Probe:
         """Return the probe."""
-        return spec.ExitProbe()
+        return spec.ExitProbe(self.status)
 
 
 class MountTable(ProbeTable):

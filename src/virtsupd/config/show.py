@@ -62,7 +62,7 @@ _KINDS: Final[dict[type[Probe], str]] = {
     MachineProbe: "machine",
 }
 _PROBE_KEYS: Final = (
-    "fd variable url statuses command pattern expect port host path send file_system check"
+    "fd variable url statuses command pattern expect port host path send file_system check status"
 )
 
 
@@ -274,7 +274,7 @@ def _probe(probe: Probe) -> Iterator[Entry]:
     is_by_path = isinstance(probe, BannerProbe) and probe.path is not None
     for key in _PROBE_KEYS.split():
         value = getattr(probe, key, None)
-        if value is not None and not (key == "host" and is_by_path):
+        if value not in (None, False) and not (key == "host" and is_by_path):
             yield key, value if key != "check" else str(value)
 
 

@@ -114,6 +114,9 @@ class LogLineProbe:
 class ExitProbe:
     """The process ends with a success code: the readiness of one-shots."""
 
+    status: bool = False
+    """Whether it has a NOTIFY_SOCKET, on which it may say how far it is (STATUS=)."""
+
 
 @frozen
 class MountProbe:

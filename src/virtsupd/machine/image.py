@@ -1,10 +1,10 @@
 """Seeing to a machine's image: it is fetched, built or laid upon, and then fit to start a QEMU with."""
 
-import contextlib
 import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,7 +63,10 @@ def see_to(work: Work) -> str:
         directory = Path(settings.directory)
         make_directory(directory, mode=0o755)
         demand_own(directory)
-        with _locked(place_of(settings), work.report), _locked(base_of(settings), work.report):
+        with ExitStack() as locks:
+            # The image may be that of several machines; what a guest has written is that of one.
+            for path in sorted({place_of(settings), base_of(settings)}):
+                locks.enter_context(_locked(path, work.report))
             done = _have(source, work)
     demand_usable(settings)
     return done
@@ -99,7 +102,7 @@ def image_of(settings: Settings) -> str:
     return str(place_of(settings))
 
 
-@contextlib.contextmanager
+@contextmanager
 def _locked(path: Path, report: Report) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path.with_name(f"{path.name}.lock"), flags, 0o600)

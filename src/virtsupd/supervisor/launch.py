@@ -11,6 +11,7 @@ import structlog
 from virtsupd.core.effects import Spawn
 from virtsupd.core.names import Name, file_name
 from virtsupd.core.spec import (
+    ExitProbe,
     FdProbe,
     LogSpec,
     NotifyProbe,
@@ -296,7 +297,8 @@ class Launcher:
 
     def _is_notifying(self, run: Run) -> bool:
         is_watched = watchdog_seconds(self.definition(run.name)) is not None
-        return isinstance(run.ready_probe, NotifyProbe) or is_watched
+        says_status = isinstance(run.ready_probe, ExitProbe) and run.ready_probe.status
+        return isinstance(run.ready_probe, NotifyProbe) or is_watched or says_status
 
     def _notify_environment(self, run: Run) -> dict[str, str]:
         if not self._is_notifying(run):

@@ -29,6 +29,11 @@ def row(text: str, label: str) -> str:
         ),
         ("", "Ready", "as soon as it is started"),
         ("one_shot = true", "Ready", "when it has ended well"),
+        (
+            'one_shot = true\nready = { kind = "exit", status = true }',
+            "Ready",
+            "when it has ended well",
+        ),
         ('ready = "notify"', "Ready", "notify"),
         (
             'ready = { kind = "tcp", port = 80, timeout = 2.5 }',

@@ -21,6 +21,7 @@ def ready(value: object) -> spec.Probe | None:
         ("notify", spec.NotifyProbe()),
         ("fd", spec.FdProbe()),
         ("exit", spec.ExitProbe()),
+        ({"kind": "exit", "status": True}, spec.ExitProbe(status=True)),
         ({"kind": "fd", "fd": 3, "variable": "FD"}, spec.FdProbe(3, "FD")),
         ({"kind": "pid-file", "path": "/run/x.pid"}, spec.PidFileProbe("/run/x.pid")),
         ({"kind": "socket", "path": "/run/x"}, spec.SocketProbe("/run/x")),

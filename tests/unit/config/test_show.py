@@ -30,6 +30,14 @@ def test_a_definition_is_shown_with_its_sources_and_without_defaults() -> None:
     )
 
 
+def test_a_one_shot_that_says_how_far_it_is_is_shown_as_such() -> None:
+    ready = {"kind": "exit", "status": True}
+    assert 'ready = { kind = "exit", status = true }\n' in shown(
+        {"command": ["x"], "one_shot": True, "ready": ready}
+    )
+    assert "ready" not in shown({"command": ["x"], "one_shot": True, "ready": "exit"})
+
+
 def test_a_target_has_no_process_to_show() -> None:
     assert shown({"requires": ["a"]}) == '# web\nprovides = ["web"]\nrequires = ["a"]\n'
 
