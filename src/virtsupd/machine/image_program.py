@@ -1,7 +1,7 @@
 """`python -m virtsupd.machine.image_program FILE [--again]`: have a machine's image there, and end.
 
-virtsupd runs it before the machine, as a one-shot that says READY=1. Any signal may end it at any
-time: what has been fetched is gone on with.
+virtsupd runs it before the machine, as a one-shot that says how far it is (STATUS=). Any signal may
+end it at any time: what has been fetched is gone on with.
 """
 
 import sys
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from virtsupd.core.printing import printable
 from virtsupd.errors import VirtsupdError
 from virtsupd.machine.image import Work, see_to
 from virtsupd.machine.image_report import Report
@@ -23,8 +22,7 @@ AGAIN: Final = "--again"
 def main(words: Sequence[str]) -> int:
     """Return the exit status: 0 with an image that QEMU could be started with, else 1."""
     file, *others = words
-    notify = OwnNotify()
-    report = Report(notify)
+    report = Report(OwnNotify())
     try:
         done = see_to(Work(read_settings(Path(file)), report, is_again=AGAIN in others))
     except (VirtsupdError, OSError) as error:
@@ -33,7 +31,7 @@ def main(words: Sequence[str]) -> int:
         report.status(text)
         return 1
     report.log(done)
-    notify.say("READY=1", f"STATUS={printable(done)}")
+    report.status(done)
     return 0
 
 
