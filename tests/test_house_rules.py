@@ -44,7 +44,10 @@ def test_every_example_configuration_loads(file: Path) -> None:
 def test_every_unit_file_loads(file: Path, tmp_path: Path) -> None:
     unit = file.stem.replace("%2F", "/")
     host = tmp_path / "host.toml"
-    tables = "[virtlog]\n[virtlock]\n[libvirt]\n[qemu_binfmt]\n"
+    tables = (
+        "[virtlog]\n[virtlock]\n[libvirt]\n[qemu_binfmt]\n"
+        '[hurd_vm]\nimage = "/hurd.img"\n[build_vm]\nimage = "/build.img"\n'
+    )
     host.write_text(f'{tables}[service.asker]\ncommand = ["/bin/true"]\nwants = ["{unit}"]\n')
     assert unit in {spec.name for spec in load(host, KINDS).specs}
 

@@ -33,6 +33,7 @@ from virtsupd.core.events import (
     ReloadEnded,
 )
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.machine import LastWords
 from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, PidFileProbe, ServiceSpec, Stop, StopMode, TcpProbe
 from virtsupd.errors import SpawnError
@@ -363,6 +364,9 @@ class SimMachine:
         self.health.pop(name, None)
 
     # Ending
+
+    def hear_out(self, run: Run, then: Callable[[LastWords], None]) -> None:
+        then(LastWords())
 
     def named_leader(self, run: Run) -> int | None:
         self.power.check()

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
+from tests.support.hand_machine import HandMachine
 from tests.support.processes import script
 
 from virtsupd.core.effects import Answer
@@ -239,6 +240,7 @@ def _compose(specs: tuple[ServiceSpec, ...], parts: Parts, ground: Ground) -> Su
         gone_watch=parts.gone_watch or GoneWatch(parts.clock),
         timers=timers,
         tasks=ground.tasks,
+        ports=HandMachine,
     )
     interpreter = Interpreter(machine=machine, records=records, memory=memory, timers=timers)
     machine.told = interpreter.told

@@ -23,6 +23,12 @@ _GUEST_STOPS = {
     "destroy": "destroys it at once, as if the power were cut",
     "leave": "lets go of it, and it runs on",
 }
+_MACHINE_STOPS = {
+    "agent": "asks its guest agent to power it off",
+    "powerdown": "presses its power button",
+    "quit": "has QEMU quit",
+    "signal": "sends the stop signal",
+}
 _TIMING = ("kind", "interval", "timeout", "failures", "on_failure")
 
 
@@ -48,6 +54,11 @@ def rows(text: str) -> list[tuple[str, str]]:
         ("Sockets", ", ".join(_socket(one) for one in table.get("sockets", []))),
         ("Ready", _ready(table)),
         ("Health", _health(table["health"]) if "health" in table else "not checked"),
+        *(
+            [("Stop", _stop_of_machine(**table["stop"]))]
+            if "steps" in table.get("stop", {})
+            else []
+        ),
     ]
 
 
@@ -92,10 +103,28 @@ def _stop_of_guest(how: str, delay: float) -> str:
     return text if how in ("destroy", "leave") else f"{text}; destroyed after {span(delay)}"
 
 
+def _stop_of_machine(steps: list[dict[str, Any]], **_: object) -> str:
+    told = [
+        f"{_MACHINE_STOPS.get(step['how'], step['how'])} ({span(step['time'])})" for step in steps
+    ]
+    return ", then ".join([*told, "kills it"])
+
+
+def _rungs(rungs: list[dict[str, Any]]) -> str:
+    """Say where a machine counts as running, and what is climbed beside that."""
+    counting = [rung["rung"] for rung in rungs if rung.get("counts", True)]
+    beside = [rung["rung"] for rung in rungs if not rung.get("counts", True)]
+    text = f"at its rung {counting[-1]}, after {', '.join(counting[:-1])}" if counting[1:] else ""
+    text = text or (f"at its rung {counting[0]}" if counting else "as soon as it is started")
+    return f"{text}; beside that {', '.join(beside)}" if beside else text
+
+
 def _probe(probe: str | dict[str, Any]) -> str:
     """Return a probe as its kind and what belongs to it: "tcp, port 80, host 127.0.0.1"."""
     if isinstance(probe, str):
         return probe
+    if probe["kind"] == "machine":
+        return _rungs(probe["rungs"])
     facts = [f"{key} {_value(value)}" for key, value in probe.items() if key not in _TIMING]
     timeout = [f"within {span(probe['timeout'])}"] if probe.get("timeout") else []
     return ", ".join([probe["kind"], *facts, *timeout])

@@ -194,13 +194,14 @@ def exit_text(one: Exit, now: float) -> str:
 
 
 def _definition_rows(service: Service, text: str) -> list[tuple[str, str]]:
-    has_process = bool(service["command"])
+    rows = definition.rows(text)
+    is_signalled = bool(service["command"]) and "Stop" not in dict(rows)
     return [
         ("Kind", _kind_text(service)),
         ("Command", quoted(service["command"])),
         ("Domain", " of ".join(map(harmless, service["domain"] or ()))),
-        *definition.rows(text),
-        ("Stop", _STOP_MODES.get(service["stop_mode"], service["stop_mode"]) * has_process),
+        *rows,
+        ("Stop", _STOP_MODES.get(service["stop_mode"], service["stop_mode"]) * is_signalled),
         ("Actions", ", ".join(action["name"] for action in service["actions"])),
         ("Defined in", service["source"]),
     ]

@@ -48,6 +48,8 @@ class Array:
     built: Built
     services: Mapping[Name, tuple[Layer, ...]]
     """The layers of each service that it makes."""
+    offered: Mapping[Name, tuple[Layer, ...]]
+    """The same of each that it makes if something else asks for it, by each name that it has."""
     refused: Mapping[Name, tuple[Layer, ...]]
     """The same of what was refused, as far as its name can be told: others may refer to it."""
     problems: tuple[str, ...]
@@ -67,15 +69,16 @@ def read_array(
     table: str, parts: KindParts, layers: Sequence[Layer], context: KindContext
 ) -> Array:
     """Return what the arrays of that name in all files become."""
-    return _Reading(table, parts).run(layers, context)
+    return _Reading(table, parts, frozenset(context.units)).run(layers, context)
 
 
 class _Reading:
     """One run of `read_array`."""
 
-    def __init__(self, table: str, parts: KindParts) -> None:
+    def __init__(self, table: str, parts: KindParts, made_from: frozenset[str]) -> None:
         self._table = table
         self._parts = parts
+        self._made_from = made_from
         self._problems: list[str] = []
         self._refused: dict[Name, tuple[Layer, ...]] = {}
 
@@ -89,13 +92,19 @@ class _Reading:
                 elements.append(checked)
         built = self._parts.build(elements, context) if elements else Built({})
         services = self._services(built, sound)
-        return Array(built, services, self._refused, tuple(self._problems), tuple(sound))
+        offered = {
+            name: (Layer(layers[0].file, made.keys, layers[0].prefix, entry=layers[0].entry),)
+            for made in built.offered
+            for layers in [sound[made.element].layers]
+            for name in map(Name, made.provides)
+        }
+        return Array(built, services, offered, self._refused, tuple(self._problems), tuple(sound))
 
     def _services(self, built: Built, entries: Sequence[Entry]) -> dict[Name, tuple[Layer, ...]]:
         found: dict[Name, tuple[Layer, ...]] = {}
         for made in built.services:
             name, layers = Name(made.name), entries[made.element].layers
-            if name in unit_names():
+            if name in unit_names() - self._made_from:
                 text = f"{name!r} is a built-in service; say another name"
                 self._problems.append(problem_at(layers, ("name",), text))
             elif name in found:
@@ -110,11 +119,11 @@ class _Reading:
         found: dict[tuple[str, ...], list[Layer]] = {}
         for layer in layers:
             in_this_file: set[tuple[str, ...]] = set()
-            for index, item in enumerate(_tables(layer.data.get(self._table))):
+            for place, item in _tables(layer.data.get(self._table)):
                 key = self._identity(item)
-                prefix = (*layer.prefix, self._table, index)
+                prefix = (*layer.prefix, self._table, *place)
                 here = Layer(layer.file, item, prefix, entry=key[0] if key else "")
-                key = key or (layer.file, str(index))
+                key = key or (layer.file, *map(str, place))
                 if key in in_this_file:
                     text = "stands in this file twice; another file may add to it"
                     self._problems.append(problem_at([here], (), text))
@@ -127,7 +136,9 @@ class _Reading:
         """Return what makes it the same entry in two files; None if it does not say."""
         fields = self._parts.model.model_fields
         values = [item.get(key, fields[key].default) for key in self._parts.identity]
-        return tuple(values) if all(isinstance(value, str) for value in values) else None
+        if not all(isinstance(value, str | int | None) for value in values):
+            return None
+        return tuple("" if value is None else str(value) for value in values)
 
     def _checked(self, entry: Entry) -> Element | None:
         model, data = self._parts.model, entry.data
@@ -140,10 +151,14 @@ class _Reading:
             return None
 
 
-def _tables(value: object) -> list[Mapping[str, Any]]:
-    """Return the tables of an array; what else stands in it was refused already."""
-    items = value if isinstance(value, list) else []
-    return [item for item in items if isinstance(item, Mapping)]
+def _tables(value: object) -> Iterator[tuple[tuple[int, ...], Mapping[str, Any]]]:
+    """Yield the tables of an array with their places; what else stands in it was refused already."""
+    if isinstance(value, Mapping):
+        yield (), value
+        return
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        if isinstance(item, Mapping):
+            yield (index,), item
 
 
 def _names(

@@ -116,17 +116,21 @@ _TABLES: Final = {"host": "[host]", "access": "[access]", "service": "[service.N
 
 
 def _unknown_table(key: str, kinds: Registry) -> str:
-    heads = _TABLES | {
-        table: f"[[{table}]]" if kind.is_array else f"[{table}]" for table, kind in kinds.items()
-    }
+    heads = _TABLES | {table: _head(table, kind) for table, kind in kinds.items()}
     nearest = get_close_matches(key, heads, n=1)
     if nearest:
         return f"unknown table; did you mean {heads[nearest[0]]}?"
     return f"unknown table; known here: {', '.join(heads.values())}"
 
 
+def _head(table: str, kind: Kind) -> str:
+    return f"[[{table}]]" if kind.is_array and not kind.may_be_one else f"[{table}]"
+
+
 def _shape_problems(file: str, key: str, value: object, kinds: Registry) -> Iterator[str]:
-    if key not in kinds or not kinds[key].is_array:
+    kind = kinds.get(key)
+    is_one = isinstance(value, Mapping) and kind is not None and kind.may_be_one
+    if kind is None or not kind.is_array or is_one:
         if not isinstance(value, Mapping):
             yield problem(file, (key,), _must_be(value, f"a table: [{key}]"))
     elif not isinstance(value, list):
@@ -168,6 +172,8 @@ class TurnedOn:
     """What elements of arrays that were refused would have turned on, as far as that can be told."""
     stages: dict[Name, Layer] = field(default_factory=dict)
     """By name of a built-in target or condition: what a table changes in it, if it is pulled in."""
+    offered: dict[Name, tuple[Layer, ...]] = field(default_factory=dict)
+    """By each of its names: what is there only if something pulls it in."""
     built: list[Built] = field(default_factory=list)
     guarded: dict[str, str] = field(default_factory=dict)
     """By name of the service: the table whose kind guards it."""
@@ -182,7 +188,8 @@ def turned_on(
     for table, kind in kinds.items():
         if kind.is_array:
             if table in present:
-                context = KindContext(host, {}, present)
+                units = {name: read_unit(name) for name in kind.units}
+                context = KindContext(host, units, present)
                 _take_array(result, read_array(table, kind.parts(), layers, context), findings)
             continue
         found = below(layers, table)
@@ -219,6 +226,7 @@ def _take_array(result: TurnedOn, array: Array, findings: Findings) -> None:
     findings.problems.extend(array.problems)
     _take(built, array.at, tuple(array.services), findings)
     result.layers.update(array.services)
+    result.offered.update(array.offered)
 
 
 def _take(
@@ -266,6 +274,8 @@ def make_drafts(
 
 def built_in(name: Name, on: TurnedOn) -> Draft:
     """Return a built-in target or condition as it is shipped, and as a table may have changed it."""
+    if name in on.offered:
+        return Draft(name, on.offered[name])
     changes = (on.stages[name],) if name in on.stages else ()
     return Draft(name, (Layer(str(unit_path(name)), read_unit(name)), *changes))
 

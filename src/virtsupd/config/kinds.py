@@ -124,6 +124,12 @@ class Made:
     name: str
     keys: UnitKeys
 
+    @property
+    def provides(self) -> list[str]:
+        """Return all names that it has."""
+        found = self.keys.get("provides")
+        return list(map(str, found)) if isinstance(found, list) else [self.name]
+
 
 @frozen
 class Built:
@@ -133,6 +139,8 @@ class Built:
     """By name of the unit, or of a built-in target or condition: keys set over the built-in ones."""
     services: tuple[Made, ...] = ()
     """Of an array alone: what it makes, each with another name."""
+    offered: tuple[Made, ...] = ()
+    """Likewise, of what is there only if something else needs or wants it."""
     files: tuple[GeneratedFile, ...] = ()
     directories: tuple[GeneratedDirectory, ...] = ()
     problems: tuple[Fault, ...] = ()
@@ -177,7 +185,10 @@ class Kind:
     parts: Callable[[], KindParts]
     """Imports the kind's module: a host that does not have the table does not pay for it."""
     is_array: bool = False
-    """It is an array of tables, each of which makes services of its own."""
+    """It is an array of tables, each of which makes services of its own; `units` are then what they are
+    made from, one of which may have the name of such a service."""
+    may_be_one: bool = False
+    """Of an array: a single table stands for an array of it alone."""
 
     @property
     def model(self) -> type[BaseModel]:

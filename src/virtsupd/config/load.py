@@ -29,6 +29,7 @@ from virtsupd.config.generated import reading
 from virtsupd.config.host import access_problems, access_settings, host_problems, host_settings
 from virtsupd.config.kinds import GuestHost, Registry
 from virtsupd.config.layers import below, combined
+from virtsupd.config.machines import machine_clashes
 from virtsupd.config.model import AccessTable, HostTable, ServiceTable
 from virtsupd.config.problems import HostFault, Layer, problem_at, validation_problems
 from virtsupd.config.settings import (
@@ -110,6 +111,7 @@ class _Loading:
         self._check_logs()
         self._check_domains()
         self._check_addresses(host)
+        self._check_machines()
         absent = unit_names() - self._provided()
         addresses = {uri: at for built in on.built for uri, at in built.addresses.items()}
         graph = self._graph(absent)
@@ -162,9 +164,9 @@ class _Loading:
         return on
 
     def _add_stages(self, on: TurnedOn, host: HostSettings) -> None:
-        """Add built-in targets and conditions that something pulls in and nobody provides."""
+        """Add targets and conditions, built in or of a machine, that something pulls in and nobody provides."""
         of_kinds = {name for kind in self._kinds.values() for name in kind.units}
-        stages = unit_names() - of_kinds
+        stages = (unit_names() - of_kinds) | on.offered.keys()
         while missing := (_pulled_in(self._specs.values()) & stages) - self._provided():
             for name in sorted(missing):
                 self._build(built_in(Name(name), on), host)
@@ -244,6 +246,11 @@ class _Loading:
         sound = (spec for name, spec in self._specs.items() if name not in self._refused)
         for name, index, text in address_clashes(sound, host):
             self._note([problem_at(self._drafts[name].layers, ("sockets", index), text)])
+
+    def _check_machines(self) -> None:
+        sound = [spec for name, spec in self._specs.items() if name not in self._refused]
+        for name, text in machine_clashes(sound):
+            self._note([problem_at(self._drafts[name].layers, (), text)])
 
     def _graph(self, absent: frozenset[str]) -> ServiceGraph | None:
         if not self._findings.is_complete:

@@ -1,13 +1,14 @@
 """What goes with `machine`, which has virtsupd attend to the guest of a QEMU, and what does not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from virtsupd.config.model import MachineTable, ServiceTable, StopTable
 from virtsupd.config.probes import MachineTable as MachineProbeTable
 from virtsupd.config.problems import Fault
 from virtsupd.core.machine import MachineSpec, MachineStopHow, SecretsSpec, StopStep
-from virtsupd.core.spec import Respawn, Stop, StopMode
+from virtsupd.core.names import Name
+from virtsupd.core.spec import Respawn, ServiceSpec, Stop, StopMode
 
 DEFAULT_RESPAWN: Final = Respawn(delay_seconds=1.0, window_seconds=300.0, only_failures=True)
 """How a machine is started again unless its file says it; a guest that boots before it crashes would
@@ -72,6 +73,7 @@ def machine_spec(table: MachineTable | None) -> MachineSpec | None:
         agent=table.agent,
         secrets=SecretsSpec(secrets.port, secrets.root) if secrets is not None else None,
         ssh_port=table.ssh_port,
+        ports=table.ports,
         kvm=table.kvm,
     )
 
@@ -81,3 +83,27 @@ def machine_stop(table: StopTable) -> Stop:
     steps = tuple(StopStep(MachineStopHow(step.how), step.time) for step in table.steps or ())
     delay = sum(step.seconds for step in steps) if steps else table.delay
     return Stop(table.signal, delay, StopMode(table.mode), steps=steps)
+
+
+def machine_clashes(specs: Iterable[ServiceSpec]) -> Iterator[tuple[Name, str]]:
+    """Yield machines that can never run beside one before them: a port or a directory is that one's.
+
+    Those that conflict never are to.
+    """
+    taken: dict[int | str, ServiceSpec] = {}
+    for spec in specs:
+        machine = spec.process.machine if spec.process is not None else None
+        if machine is None:
+            continue
+        told: set[Name] = set()
+        wanted: tuple[int | str, ...] = (*machine.ports, machine.directory)
+        for what in wanted:
+            first = taken.setdefault(what, spec)
+            if first is not spec and first.name not in told and not _are_rivals(first, spec):
+                told.add(first.name)
+                kind = "port" if isinstance(what, int) else "directory"
+                yield spec.name, f"{kind} {what} is taken by {first.name} already"
+
+
+def _are_rivals(one: ServiceSpec, other: ServiceSpec) -> bool:
+    return bool({*one.conflicts} & {*other.provides} or {*other.conflicts} & {*one.provides})

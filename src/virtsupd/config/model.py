@@ -199,6 +199,7 @@ class MachineTable(Table):
     agent: SocketPath | None = None
     secrets: SecretsTable | None = None
     ssh_port: Port | None = None
+    ports: tuple[Port, ...] = ()
     kvm: bool | Literal["auto"] = "auto"
 
 

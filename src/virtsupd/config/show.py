@@ -128,6 +128,7 @@ def _machine(machine: MachineSpec) -> Iterator[Entry]:
         root = _filled("root", machine.secrets.root)
         yield "secrets", dict((("port", machine.secrets.port), *root))
     yield from _filled("ssh_port", machine.ssh_port)
+    yield from _filled("ports", machine.ports)
     yield "kvm", machine.kvm
 
 

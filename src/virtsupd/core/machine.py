@@ -69,6 +69,16 @@ class MachineEnd(StrEnum):
 
 
 @frozen
+class LastWords:
+    """What is known of the end of a machine, or of anything else."""
+
+    end: MachineEnd | None = None
+    """Why QEMU ended, if it said so."""
+    text: str = ""
+    """How it ended, for people: in place of its exit code, which says nothing."""
+
+
+@frozen
 class SecretsSpec:
     """The secret service of a guest, which listens for its secrets once at each boot."""
 
@@ -91,5 +101,7 @@ class MachineSpec:
     secrets: SecretsSpec | None = None
     ssh_port: int | None = None
     """On 127.0.0.1, forwarded to the guest's SSH server."""
+    ports: tuple[int, ...] = ()
+    """The TCP ports of this host that it takes, those above among them."""
     kvm: bool | Literal["auto"] = "auto"
     """Whether `--enable-kvm` is added at a start; "auto": if QEMU's account can open /dev/kvm then."""

@@ -5,6 +5,7 @@ import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
@@ -53,6 +54,9 @@ from virtsupd.supervisor.predecessor import take_names
 from virtsupd.supervisor.records import Records
 from virtsupd.supervisor.supervisor import Supervisor
 from virtsupd.supervisor.timers import Timers
+
+if TYPE_CHECKING:
+    from virtsupd.machine.attendance import Ports
 
 log = structlog.get_logger()
 
@@ -199,6 +203,7 @@ class Daemon:
             gone_watch=GoneWatch(self._clock),
             timers=timers,
             tasks=tasks,
+            ports=_machine_ports,
         )
         guests = Guests(
             lambda: self._configuration.loaded,
@@ -398,3 +403,10 @@ def _keep_for_good() -> None:
     """Spare some 80,000 objects the collector: 30 ms a time in which no dead child is replaced."""
     gc.freeze()
     gc.enable()
+
+
+def _machine_ports() -> "Ports":
+    """Return the ways to machines, which are imported for the first one."""
+    from virtsupd.machine.ports import MachinePorts  # noqa: PLC0415 - see above
+
+    return MachinePorts()

@@ -36,10 +36,24 @@ def _binfmt() -> KindParts:
     return BINFMT
 
 
+def _hurd_vm() -> KindParts:
+    from virtsupd.services.childhurd import HURD_VM  # noqa: PLC0415 - see above
+
+    return HURD_VM
+
+
+def _build_vm() -> KindParts:
+    from virtsupd.services.build_vm import BUILD_VM  # noqa: PLC0415 - see above
+
+    return BUILD_VM
+
+
 KINDS: Registry = {
     "virtlog": Kind(("virtlogd",), _virtlog),
     "virtlock": Kind(("virtlockd",), _virtlock),
     "libvirt": Kind(("libvirtd",), _libvirt),
     "qemu_binfmt": Kind(("qemu-binfmt",), _binfmt),
+    "hurd_vm": Kind(("hurd-vm",), _hurd_vm, is_array=True, may_be_one=True),
+    "build_vm": Kind(("build-vm",), _build_vm, is_array=True, may_be_one=True),
     "guest": Kind((), _guest, is_array=True),
 }

@@ -133,6 +133,7 @@ def _of_machine(machine: MachineSpec) -> dict[str, Any]:
         "agent": machine.agent,
         "secrets": [secrets.port, secrets.root] if secrets is not None else None,
         "ssh_port": machine.ssh_port,
+        "ports": list(machine.ports),
         "kvm": machine.kvm,
     }
 
@@ -191,6 +192,7 @@ def _machine(content: Mapping[str, Any]) -> MachineSpec:
         agent=str(agent) if agent is not None else None,
         secrets=SecretsSpec(int(secrets[0]), secrets[1]) if secrets is not None else None,
         ssh_port=int(port) if port is not None else None,
+        ports=tuple(map(int, content["ports"])),
         kvm=content["kvm"],
     )
 

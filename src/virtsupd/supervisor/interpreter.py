@@ -9,6 +9,7 @@ Before a process is made or a living one signalled, all that was decided so far 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 import structlog
@@ -50,6 +51,7 @@ from virtsupd.core.events import (
     Told,
 )
 from virtsupd.core.exits import ExitStatus, signal_name
+from virtsupd.core.machine import LastWords
 from virtsupd.core.names import Name
 from virtsupd.core.spec import NotifyProbe, Stop
 from virtsupd.errors import SpawnError, VirtsupdError
@@ -333,7 +335,15 @@ class Interpreter:
             run.notify.drain()
         run.leader = None
         run.was_killed = run.was_killed or signal_name(status.signal or 0) == "SIGKILL"
-        self.post(Exited(run.name, run.generation, status))
+        run.is_unheard = True
+        self._machine.hear_out(run, lambda words: self._heard_out(run, status, words))
+
+    def _heard_out(self, run: Run, status: ExitStatus, words: LastWords) -> None:
+        run.is_unheard = False
+        if self._runs.get(run.name) is not run:
+            return
+        told = replace(status, words=words.text) if words.text else status
+        self.post(Exited(run.name, run.generation, told, end=words.end))
         if run.ending is not None:
             run.ending()
 
@@ -362,7 +372,7 @@ class Interpreter:
 
     def _look(self, run: Run, stop: Stop) -> None:
         """Post Gone if nothing is left; while the leader's end is not told, its exit asks again."""
-        if run.leader is not None or self._runs.get(run.name) is not run:
+        if run.leader is not None or run.is_unheard or self._runs.get(run.name) is not run:
             return
         if self._machine.is_gone(run, stop):
             self._gone(run)

@@ -33,6 +33,7 @@ from virtsupd.process.plan import Child, Spawner, SpawnPlan, plan_process
 from virtsupd.process.status_file import open_status, take_statuses
 from virtsupd.process.survivors import ticks_now
 from virtsupd.supervisor import handing_over
+from virtsupd.supervisor.attendances import equip
 from virtsupd.supervisor.leftovers import refuse_leftovers, refuse_unread
 from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.records import Records
@@ -106,7 +107,7 @@ class Launcher:
                 restarts (its log and activation sockets).
             OSError: likewise, when something could not be made for it.
         """
-        process = effect.process
+        process = equip(effect.process)
         held = self._sockets.setdefault(run.name, ListeningSockets())
         listening = held.open_all(process.sockets)
         environment = activation_environment(process.sockets)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import anyio
 import structlog
@@ -21,6 +22,7 @@ from virtsupd.core.effects import (
 )
 from virtsupd.core.events import CleanedUp, Event, HealthChanged, NeverReady, ReloadEnded, Told
 from virtsupd.core.exits import ExitStatus
+from virtsupd.core.machine import LastWords
 from virtsupd.core.names import Name
 from virtsupd.core.spec import PidFileProbe, Stop, StopMode
 from virtsupd.process.cgroup import Cgroup
@@ -44,6 +46,7 @@ from virtsupd.process.reaper import Reaper
 from virtsupd.process.status_file import read_status
 from virtsupd.process.stop import GoneWatch, is_gone, kill, signal_leader, terminate
 from virtsupd.process.survivors import ended_with, hold
+from virtsupd.supervisor.attendances import Attendances
 from virtsupd.supervisor.commands import Commands
 from virtsupd.supervisor.hearing import told_by
 from virtsupd.supervisor.launch import Launcher
@@ -54,6 +57,9 @@ from virtsupd.supervisor.runs import Run
 from virtsupd.supervisor.spare_cgroups import SpareCgroups
 from virtsupd.supervisor.timers import Timers
 from virtsupd.supervisor.unrecorded import unrecorded_leader
+
+if TYPE_CHECKING:
+    from virtsupd.machine.attendance import Ports
 
 log = structlog.get_logger()
 
@@ -75,6 +81,7 @@ class LinuxMachine:
         gone_watch: GoneWatch,
         timers: Timers,
         tasks: TaskGroup,
+        ports: "Callable[[], Ports]",
     ) -> None:
         self.commands = Commands(launcher, reaper)
         self.outputs = launcher.outputs
@@ -87,6 +94,12 @@ class LinuxMachine:
         self._spare = SpareCgroups()
         self.told: Callable[[Run, Event], None] = _nowhere
         """Told what services say of themselves."""
+        self._attendances = Attendances(
+            ports=ports,
+            clock=launcher.clock,
+            start=lambda work, run, on_defect: self._start(work, run.name, on_defect),
+            told=lambda *told: self.told(*told),  # noqa: PLW0108 - it is put there later
+        )
 
     # Starting
 
@@ -110,6 +123,7 @@ class LinuxMachine:
         if child.keeper is not None:
             run.has_keeper = True
             self._reaper.watch(child.keeper, _nothing)
+        self._attendances.begin(run, self._launcher.definition(run.name))
         return child
 
     def discard(self, run: Run) -> None:
@@ -141,6 +155,7 @@ class LinuxMachine:
             status = ended_with(leader) if leader is not None else ExitStatus()
             status = status if status != ExitStatus() else written or status
         self._launcher.take_back(run, run.held)
+        self._attendances.begin(run, self._launcher.definition(run.name))
         return Found(run, status, was_heard=self._launcher.inherited.is_there)
 
     def _run_of(self, effect: Adopt, record: Record) -> Run:
@@ -258,12 +273,17 @@ class LinuxMachine:
             log_path=run.process.log.file or None,
             log_offset=run.log_offset,
             note=note,
+            climb=run.attended.attendance.climbed if run.attended is not None else None,
         )
 
     def _noter(self, name: Name, generation: int, post: Post) -> Callable[[str], None]:
         return lambda text: post(Told(name, generation, "waiting", text))
 
     # Ending
+
+    def hear_out(self, run: Run, then: Callable[[LastWords], None]) -> None:
+        """Call once all that was said by a QEMU, which has ended, is heard; at once for all else."""
+        self._attendances.hear_out(run, then)
 
     def named_leader(self, run: Run) -> int | None:
         """Return the process that a pid file names by now, where a start's cgroup is not ended whole."""
@@ -274,6 +294,8 @@ class LinuxMachine:
     def send_end(self, run: Run, effect: Terminate | Kill) -> tuple[str, ...]:
         """Send the signal; return, in words, who may not be signalled."""
         run.seek_kin()
+        if isinstance(effect, Terminate) and self._attendances.end(run, effect.stop):
+            return ()
         remains = run.remains(effect.stop)
         if isinstance(effect, Terminate):
             return terminate(remains, effect.stop.signal)
@@ -377,6 +399,7 @@ class LinuxMachine:
     def leave(self, run: Run) -> None:
         """Let go of a run without a signal: its processes go on."""
         run.watches.cancel()
+        run.leave_alone()
         self.unwatch_exit(run)
 
     # Child tasks

@@ -21,6 +21,7 @@ from virtsupd.core.effects import (
 from virtsupd.core.events import Event
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.frozen import frozen
+from virtsupd.core.machine import LastWords
 from virtsupd.core.names import Name
 from virtsupd.core.spec import Stop
 from virtsupd.process.lives import Life
@@ -114,6 +115,10 @@ class Machine(Protocol):
         ...
 
     # Ending
+
+    def hear_out(self, run: Run, then: Callable[[LastWords], None]) -> None:
+        """Call once all that was said by a QEMU, which has ended, is heard; at once for all else."""
+        ...
 
     def named_leader(self, run: Run) -> int | None:
         """Return the process that a pid file names by now, where no cgroup tells what a start made."""

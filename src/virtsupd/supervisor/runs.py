@@ -24,6 +24,7 @@ from virtsupd.process.lives import (
 from virtsupd.process.marks import mark_of, oldest_with
 from virtsupd.process.notify import NotifySocket, Watchdog
 from virtsupd.process.stop import Remains
+from virtsupd.supervisor.attended import Attended
 
 
 @dataclass(slots=True)
@@ -77,6 +78,10 @@ class Run:
     """Its cgroup may have been killed as a whole and must not be used again."""
     ending: Callable[[], None] | None = None
     """Looks whether it is gone; set by the first Terminate or Kill."""
+    attended: Attended | None = None
+    """Of a machine: what is done for it beside its process."""
+    is_unheard: bool = False
+    """Its leader has ended, and what a machine said last is still being read."""
     is_waiting: bool = False
     """A task waits for its leftovers."""
 
@@ -168,6 +173,11 @@ class Run:
             self.elsewhere.close()
             self.elsewhere = None
 
+    def leave_alone(self) -> None:
+        """Attend to it no more, if it is a machine."""
+        if self.attended is not None:
+            self.attended.end()
+
     def wait_again(self, _defect: str) -> None:
         """Let a next look wait for its leftovers: the task that did has failed."""
         self.is_waiting = False
@@ -181,6 +191,7 @@ class Run:
     def close(self) -> None:
         """Give back what was made for it, except what a next run takes over (log, sockets, cgroup)."""
         self.watches.cancel()
+        self.leave_alone()
         self.end_elsewhere()
         self.close_status()
         if self.notify is not None:

@@ -26,8 +26,12 @@ def test_the_daemons_of_libvirt_are_never_ended_with_their_guests() -> None:
         assert unit["ready"]["kind"] == "notify"
 
 
+MADE_FROM = {"hurd-vm", "build-vm"}
+"""Units that tables make machines from; the tables set their commands."""
+
+
 def test_every_condition_has_a_deadline_and_a_reason() -> None:
-    for name in units.unit_names():
+    for name in units.unit_names() - MADE_FROM:
         unit = units.read_unit(name)
         if "ready" in unit:
             assert unit["ready"]["timeout"] != 0

@@ -28,7 +28,7 @@ def test_the_complete_host_file_names_every_key() -> None:
     assert {
         key for rule in tables["access"]["rule"] for key in rule
     } == RuleTable.model_fields.keys()
-    assert service.keys() | {"timer", "domain"} == ServiceTable.model_fields.keys()
+    assert service.keys() | {"timer", "domain", "machine"} == ServiceTable.model_fields.keys()
     timer = tables["service"]["page-cleaner"]["timer"]
     assert timer.keys() | {"cron"} == TimerTable.model_fields.keys()
     assert service["actions"]["test"].keys() == ActionTable.model_fields.keys()

@@ -61,6 +61,7 @@ machines = st.builds(
     st.none() | st.text(),
     st.none() | st.builds(SecretsSpec, counts, st.none() | st.text()),
     st.none() | counts,
+    st.lists(counts).map(tuple),
     st.sampled_from([True, False, "auto"]),
 )
 domains = st.builds(DomainSpec, st.text(), st.text())
