@@ -20,6 +20,7 @@ class ImageServer:
         self.content = content
         self.etag: str | None = '"first"'
         self.knows_ranges = True
+        self.tells_length = True
         self.acts: deque[Act] = deque()
         self.asked: list[tuple[str, str | None, str | None]] = []
         """Path, Range and If-Range of each request."""
@@ -83,7 +84,8 @@ def serve(handler: Handler, *, bytes_sent: int | None = None, length: int | None
     if state.etag is not None:
         handler.send_header("ETag", state.etag)
     said = len(content) - start if length is None else length
-    handler.send_header("Content-Length", str(said))
+    if state.tells_length:
+        handler.send_header("Content-Length", str(said))
     handler.end_headers()
     end = None if bytes_sent is None else start + bytes_sent
     handler.wfile.write(content[start:end])
