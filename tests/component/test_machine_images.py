@@ -84,7 +84,7 @@ def drive(path: Path) -> tuple[str, str]:
     ("others", "is_written", "said"),
     [
         (["--snapshot"], False, None),
-        ([], False, r"another QEMU writes to it \(qemu-system-i38 \d+\)"),
+        ([], False, r"another QEMU writes to it \(qemu-system-i386 \d+\)"),
         (["--snapshot"], True, "another QEMU reads it"),
         ([], True, "another QEMU writes to it"),
     ],
@@ -101,7 +101,7 @@ def test_an_image_is_in_use_when_qemu_itself_says_so(
         else:
             with pytest.raises(UnfitImageError, match=said):
                 demand_fit(disk, ROOT, is_written=is_written)
-        assert (first.pid, "qemu-system-i38") in users_of(disk)
+        assert (first.pid, "qemu-system-i386") in users_of(disk)
     demand_fit(disk, ROOT, is_written=True)
 
 

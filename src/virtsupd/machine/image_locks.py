@@ -5,8 +5,10 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
+
+from virtsupd.process.holders import arguments_of, program_of
 
 _FLOCK: Final = struct.Struct("hhqqi4x")
 _WRITES: Final = 101
@@ -58,7 +60,12 @@ def _openers(wanted: os.stat_result) -> Iterator[tuple[int, str]]:
             continue
         with suppress(OSError):
             if any(_is_same(link, wanted) for link in (place / "fd").iterdir()):
-                yield int(place.name), (place / "comm").read_text(errors="replace").strip()
+                yield int(place.name), _name(int(place.name))
+
+
+def _name(pid: int) -> str:
+    words = arguments_of(pid)
+    return PurePath(words[0]).name if words else program_of(pid)
 
 
 def _is_same(link: Path, wanted: os.stat_result) -> bool:
