@@ -66,6 +66,8 @@ class Parts:
     gone_watch: GoneWatch | None = None
     has_cgroups: bool = True
     has_booted: bool = True
+    qemu: HandMachine = field(default_factory=HandMachine)
+    """What is behind the sockets of machines."""
     store: Store | None = None
     """Of the records; None: files in the run directory."""
 
@@ -240,7 +242,7 @@ def _compose(specs: tuple[ServiceSpec, ...], parts: Parts, ground: Ground) -> Su
         gone_watch=parts.gone_watch or GoneWatch(parts.clock),
         timers=timers,
         tasks=ground.tasks,
-        ports=HandMachine,
+        ports=lambda: parts.qemu,
     )
     interpreter = Interpreter(machine=machine, records=records, memory=memory, timers=timers)
     machine.told = interpreter.told

@@ -128,7 +128,7 @@ class Attendance:
         end = await self._listener.last_words()
         self._tell("status", "")
         done = self._descent.result if self._descent is not None else ""
-        return LastWords(end, done or (end or ""))
+        return LastWords(end, done or str(end or ""))
 
     async def end(self, steps: tuple[StopStep, ...], send_signal: Callable[[], None]) -> None:
         """Walk down the stop ladder, until cancelled or at its end."""

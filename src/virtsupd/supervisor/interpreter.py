@@ -342,7 +342,8 @@ class Interpreter:
         run.is_unheard = False
         if self._runs.get(run.name) is not run:
             return
-        told = replace(status, words=words.text) if words.text else status
+        is_told = words.text and not run.was_killed
+        told = replace(status, words=words.text) if is_told else status
         self.post(Exited(run.name, run.generation, told, end=words.end))
         if run.ending is not None:
             run.ending()
