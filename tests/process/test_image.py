@@ -61,7 +61,7 @@ def names(settings: Settings) -> set[str]:
 def test_an_image_is_fetched_checked_and_not_asked_for_again(
     settings: Settings, server: ImageServer
 ) -> None:
-    with pytest.raises(ImageError, match="not there yet; virtsupctl start childhurd-image"):
+    with pytest.raises(ImageError, match="not there yet; virtsupctl image-fetch childhurd"):
         image_of(settings)
     assert done(settings).startswith(f"fetched {server.url}/hurd.img to {settings.directory}/hurd-")
     path = Path(image_of(settings))

@@ -78,11 +78,12 @@ def demand_usable(settings: Settings) -> None:
     Raises:
         ImageError: it could not.
     """
-    place = place_of(settings)
-    if not os.path.lexists(place) and not isinstance(source_of(settings), PathImage):
+    place, source = place_of(settings), source_of(settings)
+    if not os.path.lexists(place) and not isinstance(source, PathImage):
+        action = "image-fetch" if isinstance(source, UrlImage) else "image-build"
         raise ImageError(
-            f"cannot use the image {place}: it is not there yet; virtsupctl start "
-            f"{settings.machine}-image"
+            f"cannot use the image {place}: it is not there yet; "
+            f"virtsupctl {action} {settings.machine}"
         )
     demand_fit(
         place,

@@ -64,7 +64,7 @@ def test_info_says_why_a_machine_could_not_be_started(
     url = replace(settings, image="https://x.example/h.img?key=hush", checksum=WRONG)
     assert asked(url, "info") == 0
     out = capsys.readouterr().out
-    assert "not there yet; virtsupctl start hurd-image" in out
+    assert "not there yet; virtsupctl image-fetch hurd" in out
     assert WRONG in out
     assert "hush" not in out
 

@@ -1,0 +1,110 @@
+"""The image of a machine in the graph: a one-shot that the machine requires, and three actions."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from virtsupd.config.problems import Fault
+from virtsupd.config.settings import GeneratedFile
+from virtsupd.core.frozen import frozen
+from virtsupd.core.names import Name
+from virtsupd.machine.image_settings import Settings
+from virtsupd.machine.image_source import (
+    BuiltImage,
+    PathImage,
+    SourceError,
+    UrlImage,
+    place_of,
+    source_of,
+)
+from virtsupd.services.package import SYSTEM_PATH, module
+
+_INFO_SECONDS: Final = 60.0
+_LONG_SECONDS: Final = 86400.0
+"""A build without substitutes takes hours."""
+_GUIX_PATH: Final = (*SYSTEM_PATH, "/root/.config/guix/current/bin")
+_SAID: Final = {
+    "info": "tell what its disk image is, where it comes from and who uses it; --json",
+    "fetch": "fetch its disk image now; --again although it is there",
+    "build": "have Guix build its disk image now, although nothing has changed",
+}
+
+
+@frozen
+class ImageParts:
+    """What goes with the image of one machine."""
+
+    settings: Settings
+    file: Path
+    """Where the settings are written to."""
+
+    @property
+    def service(self) -> str:
+        """Return the name of the one-shot."""
+        return f"{self.settings.machine}-image"
+
+    @property
+    def path(self) -> str:
+        """Return what QEMU is given; there is a file once the one-shot has ended well.
+
+        Raises:
+            SourceError: the table does not say where the image comes from.
+        """
+        return str(place_of(self.settings))
+
+    @property
+    def generated(self) -> GeneratedFile:
+        """Return the file of settings, which counts from the one-shot's next start on.
+
+        What opens a door may be in a URL, so that only root reads it.
+        """
+        return GeneratedFile(self.file, 0o600, self.settings.text, Name(self.service))
+
+    def keys(self, names: Sequence[str], requires: Sequence[str] = ()) -> dict[str, object]:
+        """Return the keys of the one-shot; `names` are the machine's.
+
+        `requires` is what makes QEMU's account, if anything does.
+        """
+        source = source_of(self.settings)
+        network = ["networking"] if _is_remote(source) else []
+        return {
+            "description": f"sees to the disk image of {self.settings.machine}",
+            "provides": [f"{name}-image" for name in names],
+            "requires": ["user-processes", *network, *requires],
+            "command": module("machine.image_program", str(self.file)),
+            "environment": {"PATH": ":".join(_GUIX_PATH)},
+            "one_shot": True,
+            "ready": {"kind": "exit", "status": True},
+            "autostart": False,
+        }
+
+    @property
+    def actions(self) -> dict[str, object]:
+        """Return the actions of the machine: those that go with where its image comes from."""
+        source = source_of(self.settings)
+        there = ["info"]
+        there += ["fetch"] if isinstance(source, UrlImage) else []
+        there += ["build"] if isinstance(source, BuiltImage) else []
+        return {
+            f"image-{action}": {
+                "command": module("services.machine_image", action, str(self.file)),
+                "description": _SAID[action],
+                "timeout": _INFO_SECONDS if action == "info" else _LONG_SECONDS,
+            }
+            for action in there
+        }
+
+
+def _is_remote(source: PathImage | UrlImage | BuiltImage) -> bool:
+    """Whether the network is needed; a build finds its substitutes there, and would be endless without."""
+    if isinstance(source, UrlImage):
+        return not source.url.lower().startswith("file:")
+    return isinstance(source, BuiltImage)
+
+
+def image_faults(settings: Settings) -> Iterator[Fault]:
+    """Yield what is wrong with where a table says that the image comes from."""
+    try:
+        source_of(settings)
+    except SourceError as error:
+        yield (error.key,), str(error)
