@@ -1,6 +1,8 @@
 """Images with the real qemu-img and QEMU: locks, accounts, what guests write, full disks."""
 
+import gzip
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -177,16 +179,32 @@ mount -t tmpfs -o size=1m,mode=755 none "$1" && shift && exec "$@"
 PROGRAM = ("-m", "virtsupd.machine.image_program")
 
 
-@pytest.mark.parametrize("is_known", [True, False], ids=["length told", "length not told"])
-def test_a_full_disk_ends_a_fetch_with_what_to_do(place: Path, is_known: bool) -> None:
+INCOMPRESSIBLE = os.urandom(510) + b"\x55\xaa" + os.urandom(3 << 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "is_known", "said"),
+    [
+        (INCOMPRESSIBLE, "h.img", True, "it takes 3.0 MiB, and"),
+        (INCOMPRESSIBLE, "h.img", False, "is full; make room; the "),
+        (
+            gzip.compress(b"\x01" * (9 << 20)),
+            "h.img.gz",
+            True,
+            "cannot unpack .* is full; make room",
+        ),
+    ],
+    ids=["length told", "length not told", "compressed"],
+)
+def test_a_full_disk_ends_a_fetch_with_what_to_do(
+    place: Path, content: bytes, name: str, is_known: bool, said: str
+) -> None:
     """In a mount namespace of its own, where the directory of images has one mebibyte."""
-    content = os.urandom(510) + b"\x55\xaa" + os.urandom(3 << 20)
     images = place / "images"
     images.mkdir()
     with image_server(content) as server:
-        if not is_known:
-            server.tells_length = False
-        settings = Settings("hurd", str(images), f"{server.url}/h.img", server.checksum)
+        server.tells_length = is_known
+        settings = Settings("hurd", str(images), f"{server.url}/{name}", server.checksum)
         file = place / "settings"
         file.write_text(settings.text)
         inside = ["sh", "-c", TMPFS, "sh", str(images), sys.executable, *PROGRAM, str(file)]
@@ -195,5 +213,5 @@ def test_a_full_disk_ends_a_fetch_with_what_to_do(place: Path, is_known: bool) -
         )
     assert ended.returncode == 1, ended.stderr
     last = ended.stdout.splitlines()[-1]
-    assert ("it takes 3.0 MiB, and" if is_known else "is full; make room; the ") in last
+    assert re.search(said, last), last
     assert list(images.iterdir()) == []

@@ -267,3 +267,21 @@ def test_what_the_collector_took_is_built_anew(built: Settings) -> None:
     Path(image_of(built)).resolve().unlink()
     done(built)
     assert runs(built) == 4
+
+
+def test_a_guest_that_keeps_its_writes_needs_nothing_that_the_image_was_made_of(
+    built: Settings,
+) -> None:
+    program = Path(f"{built.guix}-qemu-img")
+    program.write_text('#!/bin/sh\nfor last; do :; done\nprintf "QFI\\373" >"$last"\n')
+    program.chmod(0o755)
+    kept = replace(built, is_stateful=True, qemu_img=str(program))
+    assert "the guest's writes go to" in done(kept)
+    state = Path(image_of(kept))
+    state.write_bytes(b"QFI\xfbwritten")
+    Path(str(built.os)).unlink()
+    assert f"goes on with what it has written, in {state}" in done(kept)
+    assert state.read_bytes() == b"QFI\xfbwritten"
+    assert runs(built) == 2
+    with pytest.raises(ImageError, match="to begin anew, remove"):
+        done(kept, is_again=True)

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.image_server import ImageServer, image_server, leading_to, refusing
+from tests.support.image_server import ImageServer, image_server, leading_to, refusing, saying
 
 from virtsupd.machine.image_http import RemoteError, open_at
 
@@ -112,3 +112,21 @@ def test_plain_text_instead_of_tls_is_said_and_may_pass(plain: ImageServer) -> N
     with pytest.raises(RemoteError, match="TLS failed") as refused:
         content_of(plain.url.replace("http:", "https:"))
     assert not refused.value.is_final
+
+
+@pytest.mark.parametrize("said", ["bytes 0-7/8", "pages 3-7/8", ""])
+def test_a_part_that_was_not_asked_for_is_not_taken_for_the_rest(
+    plain: ImageServer, said: str
+) -> None:
+    head = f"HTTP/1.1 206 Partial Content\r\nContent-Range: {said}\r\nContent-Length: 8\r\n\r\n"
+    plain.acts.append(saying(head.encode() + b"AN IMAGE"))
+    answer = open_at(plain.url, 3, None, stall_seconds=2)
+    with closing(answer.body):
+        assert (answer.start, answer.body.read1(100)) == (0, CONTENT)
+
+
+def test_a_weak_name_of_a_content_is_not_relied_on(plain: ImageServer) -> None:
+    plain.etag = 'W/"first"'
+    answer = open_at(plain.url, 0, None, stall_seconds=2)
+    with closing(answer.body):
+        assert answer.validator is None

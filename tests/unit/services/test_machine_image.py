@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pty
 import pwd
 from dataclasses import replace
 from pathlib import Path
@@ -127,3 +128,20 @@ def test_build_builds_although_nothing_has_changed(
     assert len((tmp_path / "guix.runs").read_text().splitlines()) == 2
     assert asked(built, "fetch") == 1
     assert f"hurd has os = {system}, and no URL" in capsys.readouterr().err
+
+
+def test_at_a_terminal_it_is_shown_how_far_it_is(settings: Settings) -> None:
+    digits = hashlib.sha256(DISK).hexdigest()
+    url = replace(settings, image=f"file://{settings.image}", checksum=f"sha256:{digits}")
+    ours, theirs = pty.openpty()
+    kept = os.dup(2)
+    os.dup2(theirs, 2)
+    try:
+        assert asked(url, "fetch") == 0
+    finally:
+        os.dup2(kept, 2)
+        for descriptor in (kept, theirs):
+            os.close(descriptor)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "fetching 5 KiB of 5 KiB" in shown or "fetching 5 of 5 KiB" in shown
