@@ -111,7 +111,12 @@ def make_directory(path: Path, *, mode: int) -> bool:
         return False
     if not path.parent.is_dir():
         make_directory(path.parent, mode=0o755)
-    path.mkdir(mode=mode)
+    try:
+        path.mkdir(mode=mode)
+    except FileExistsError:
+        if path.is_dir():  # another process of ours has made it since we looked
+            return False
+        raise
     path.chmod(mode)
     return True
 
