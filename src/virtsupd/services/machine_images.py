@@ -11,7 +11,7 @@ from virtsupd.core.names import Name
 from virtsupd.machine.image_settings import Settings
 from virtsupd.machine.image_source import (
     BuiltImage,
-    PathImage,
+    ImageSource,
     SourceError,
     UrlImage,
     place_of,
@@ -47,10 +47,16 @@ class ImageParts:
     def path(self) -> str:
         """Return what QEMU is given; there is a file once the one-shot has ended well.
 
-        Raises:
-            SourceError: the table does not say where the image comes from.
+        "" if the table does not say where the image comes from, which `image_faults` tells.
         """
-        return str(place_of(self.settings))
+        return "" if self._source is None else str(place_of(self.settings))
+
+    @property
+    def _source(self) -> ImageSource | None:
+        try:
+            return source_of(self.settings)
+        except SourceError:
+            return None
 
     @property
     def generated(self) -> GeneratedFile:
@@ -65,8 +71,7 @@ class ImageParts:
 
         `requires` is what makes QEMU's account, if anything does.
         """
-        source = source_of(self.settings)
-        network = ["networking"] if _is_remote(source) else []
+        network = ["networking"] if _is_remote(self._source) else []
         return {
             "description": f"sees to the disk image of {self.settings.machine}",
             "provides": [f"{name}-image" for name in names],
@@ -81,7 +86,7 @@ class ImageParts:
     @property
     def actions(self) -> dict[str, object]:
         """Return the actions of the machine: those that go with where its image comes from."""
-        source = source_of(self.settings)
+        source = self._source
         there = ["info"]
         there += ["fetch"] if isinstance(source, UrlImage) else []
         there += ["build"] if isinstance(source, BuiltImage) else []
@@ -95,7 +100,7 @@ class ImageParts:
         }
 
 
-def _is_remote(source: PathImage | UrlImage | BuiltImage) -> bool:
+def _is_remote(source: ImageSource | None) -> bool:
     """Whether the network is needed; a build finds its substitutes there, and would be endless without."""
     if isinstance(source, UrlImage):
         return not source.url.lower().startswith("file:")

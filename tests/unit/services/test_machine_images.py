@@ -74,6 +74,10 @@ def test_the_file_of_settings_is_for_nobody_else_to_read() -> None:
 
 def test_what_is_wrong_is_told_with_its_key() -> None:
     assert list(image_faults(FETCHED)) == []
-    [(key, text)] = image_faults(Settings("hurd-vm", "/images", "https://x.example/h.img"))
+    unclear = Settings("hurd-vm", "/images", "https://x.example/h.img")
+    [(key, text)] = image_faults(unclear)
     assert key == ("checksum",)
     assert "is missing" in text
+    assert parts(unclear).path == "", "the other keys can be looked at all the same"
+    assert ServiceTable.model_validate(parts(unclear).keys(["hurd-vm"])).one_shot
+    assert list(parts(unclear).actions) == ["image-info"]
