@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
@@ -21,6 +21,8 @@ from virtsupd.config.values import (
 )
 from virtsupd.core.frozen import frozen
 from virtsupd.core.machine import Rung
+from virtsupd.machine.image_settings import Settings
+from virtsupd.services.machine_images import ImageParts, image_faults
 from virtsupd.services.machine_parts import (
     Parts,
     Places,
@@ -124,6 +126,25 @@ class _Machine:
         return Places.of(self.name, self.context)
 
     @property
+    def image(self) -> ImageParts:
+        """Return its image, and the services and actions around that."""
+        table, host, unit = self.table, self.context.host, self.context.units[UNIT]
+        settings = Settings(
+            machine=self.name,
+            directory=f"{host.state_dir}/images",
+            image=table.image,
+            checksum=table.checksum,
+            os=table.os,
+            image_type=table.type,
+            size_bytes=None if table.disk_size == "guess" else table.disk_size,
+            is_stateful=table.stateful,
+            user=str(unit["user"]),
+            group=str(unit["group"]),
+            qemu_img=program("qemu-img", table.qemu),
+        )
+        return ImageParts(settings, host.generated_dir / "hurd_vm" / f"{self.name}-image.conf")
+
+    @property
     def values(self) -> dict[str, int]:
         """Return what the placeholders of net_options stand for."""
         step = 1000 * self.number
@@ -179,15 +200,28 @@ class _Machine:
 
 
 def build(elements: Sequence[Element], context: KindContext) -> Built:
-    """Return the services of each machine."""
+    """Return the services of each machine, and the files that those around it read."""
     machines = [_Machine(element.table, context) for element in elements]
-    services = [Made(index, machine.name, _keys(machine)) for index, machine in enumerate(machines)]
+    problems = tuple(_problems(machines))
+    if problems:
+        return Built({}, problems=problems)
+    services = [
+        Made(index, name, keys)
+        for index, machine in enumerate(machines)
+        for name, keys in _services(machine)
+    ]
     rungs = [
         Made(index, *condition)
         for index, machine in enumerate(machines)
         for condition in rung_conditions(machine.names, machine.parts)
     ]
-    return Built({}, tuple(services), offered=tuple(rungs), problems=tuple(_problems(machines)))
+    files = tuple(machine.image.generated for machine in machines)
+    return Built({}, tuple(services), offered=tuple(rungs), files=files)
+
+
+def _services(machine: _Machine) -> Iterator[tuple[str, Mapping[str, object]]]:
+    yield machine.name, _keys(machine)
+    yield machine.image.service, machine.image.keys(machine.names)
 
 
 def _keys(machine: _Machine) -> dict[str, object]:
@@ -195,14 +229,19 @@ def _keys(machine: _Machine) -> dict[str, object]:
     return {
         **unit,
         "provides": machine.names,
-        "command": _command(machine, table.image or ""),
+        "requires": [*_texts(unit.get("requires")), machine.image.service],
+        "command": _command(machine),
         "autostart": table.autostart,
-        "actions": shared_actions(machine.places),
+        "actions": {**shared_actions(machine.places), **machine.image.actions},
         **machine.parts.keys(unit),
     }
 
 
-def _command(machine: _Machine, image: str) -> list[str]:
+def _texts(value: object) -> list[str]:
+    return list(map(str, value)) if isinstance(value, list) else []
+
+
+def _command(machine: _Machine) -> list[str]:
     """Return QEMU's command line: that of the specification, and then our own sockets."""
     table = machine.table
     bits = "x86_64" if table.type == "hurd64-qcow2" else "i386"
@@ -211,7 +250,7 @@ def _command(machine: _Machine, image: str) -> list[str]:
         *("-m", str(table.memory_size)),
         *machine.network,
         *machine.options,
-        *("--hda", image),
+        *("--hda", machine.image.path),
         "--no-reboot",
         *socket_arguments(machine.places, machine.display, has_agent=table.agent),
     ]
@@ -223,7 +262,7 @@ def _command(machine: _Machine, image: str) -> list[str]:
 def _problems(machines: Sequence[_Machine]) -> Iterator[Fault]:
     numbers = Counter(machine.table.id for machine in machines)
     for index, machine in enumerate(machines):
-        for keys, text in (*_image_faults(machine.table), *_option_faults(machine)):
+        for keys, text in (*image_faults(machine.image.settings), *_option_faults(machine)):
             yield (index, *keys), text
         if numbers[machine.table.id] > 1:
             yield (
@@ -231,26 +270,6 @@ def _problems(machines: Sequence[_Machine]) -> Iterator[Fault]:
                 "is that of another [[hurd_vm]] too, or both have none; say another",
             )
     yield from _shared_images(machines)
-
-
-def _image_faults(table: HurdTable) -> Iterator[Fault]:
-    image, os = table.image, table.os
-    if image is None and os is None:
-        text = (
-            "is missing: say the disk image as a path, or as a URL with checksum, or say os, a Scheme"
-            " file with an operating-system that guix builds an image of"
-        )
-        yield ("image",), text
-    elif image is not None and os is not None:
-        yield ("os",), "is of no use beside image, which is there already; leave one out"
-    is_url = image is not None and "://" in image
-    if image is not None and not is_url and not image.startswith("/"):
-        yield ("image",), f"found {image!r}, must be an absolute path or a URL with checksum"
-    if is_url and table.checksum is None:
-        text = 'is missing: what is fetched has to be known, say "sha256:..."'
-        yield ("checksum",), text
-    if not is_url and table.checksum is not None:
-        yield ("checksum",), "is of an image that is fetched from a URL"
 
 
 def _option_faults(machine: _Machine) -> Iterator[Fault]:

@@ -50,6 +50,18 @@ def test_the_command_line_begins_as_the_specification_has_it(folder: Folder) -> 
     assert "--enable-kvm" not in given, "that is decided at each start"
 
 
+def test_its_image_is_seen_to_before_it_starts(folder: Folder) -> None:
+    url = 'image = "https://example.org/hurd.qcow2"\nchecksum = "sha256:' + "0" * 64 + '"\n'
+    loaded = folder.load(f"[hurd_vm]\n{url}")
+    hurd = loaded.graph.spec_by_name[Name("hurd-vm")]
+    image = loaded.graph.spec_by_name[Name("hurd-vm-image")]
+    assert "hurd-vm-image" in hurd.requires
+    assert (image.one_shot, image.provides) == (True, ("hurd-vm-image", "childhurd-image"))
+    disk = command(hurd)[command(hurd).index("--hda") + 1]
+    assert disk.startswith(f"{loaded.host.state_dir}/images/hurd-0000")
+    assert {"image-info", "image-fetch"} <= {action.name for action in hurd.actions}
+
+
 def test_what_the_service_is_for_the_graph(folder: Folder) -> None:
     hurd = folder.service(HURD, "hurd-vm")
     assert hurd.provides == ("hurd-vm", "childhurd")
@@ -153,11 +165,11 @@ def test_a_64_bit_hurd_has_a_64_bit_qemu(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[hurd_vm]\n", "image is missing: say the disk image as a path"),
-        ('[hurd_vm]\nimage = "hurd.img"\n', "must be an absolute path or a URL"),
-        ('[hurd_vm]\nimage = "https://x/y"\n', "checksum is missing: what is fetched"),
-        (f'{HURD}checksum = "sha256:00"\n', "is of an image that is fetched"),
-        (f'{HURD}os = "/os.scm"\n', "is of no use beside image"),
+        ("[hurd_vm]\n", "image is missing: set it to the path of a disk image"),
+        ('[hurd_vm]\nimage = "hurd.img"\n', "a path begins with /"),
+        ('[hurd_vm]\nimage = "https://x/y"\n', "an image from a URL needs checksum"),
+        (f'{HURD}checksum = "sha256:00"\n', "goes with an image that is a URL"),
+        (f'{HURD}os = "/os.scm"\n', "goes without image"),
         (f'{HURD}stateful = true\noptions = ["--snapshot"]\n', "options has --snapshot"),
         (f'{HURD}net_options = ["{{shh_port}}"]\n', "stands for nothing; there are {secrets_port}"),
         (f'{HURD}agent = false\nready_at = "agent"\n', "never reaches"),
