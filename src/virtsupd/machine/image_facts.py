@@ -68,9 +68,14 @@ def account_of(user: str, group: str | None) -> Account:
     """
     try:
         found = pwd.getpwnam(user)
+    except KeyError as error:
+        raise UnfitImageError(f"there is no account {user}, which is to run QEMU") from error
+    try:
         gid = found.pw_gid if group is None else grp.getgrnam(group).gr_gid
     except KeyError as error:
-        raise UnfitImageError(f"there is no account {user}, or no group {group}") from error
+        raise UnfitImageError(
+            f"there is no group {group}, in which {user} is to run QEMU"
+        ) from error
     return Account(user, found.pw_uid, gid, tuple(os.getgrouplist(user, gid)))
 
 
