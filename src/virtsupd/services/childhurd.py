@@ -12,6 +12,7 @@ from virtsupd.config.model import KindTable
 from virtsupd.config.problems import Fault
 from virtsupd.config.values import (
     AbsolutePath,
+    Account,
     Bytes,
     FilledText,
     Flag,
@@ -89,6 +90,10 @@ class HurdTable(KindTable):
     keys there is made."""
     offloading: Flag = True
     """Whether the host's Guix builds in it while it runs, if there is a Guix."""
+    user: Account = "childhurd"
+    """The account that QEMU runs as."""
+    group: Account = "kvm"
+    """Its group, whose members may speak with the machine's sockets."""
     kvm: bool | Literal["auto"] = "auto"
     """Whether QEMU uses KVM; "auto": if its account can open /dev/kvm."""
     agent: Flag = True
@@ -128,7 +133,7 @@ class _Machine:
     @property
     def image(self) -> ImageParts:
         """Return its image, and the services and actions around that."""
-        table, host, unit = self.table, self.context.host, self.context.units[UNIT]
+        table, host = self.table, self.context.host
         settings = Settings(
             machine=self.name,
             directory=f"{host.state_dir}/images",
@@ -138,8 +143,8 @@ class _Machine:
             image_type=table.type,
             size_bytes=None if table.disk_size == "guess" else table.disk_size,
             is_stateful=table.stateful,
-            user=str(unit["user"]),
-            group=str(unit["group"]),
+            user=table.user,
+            group=table.group,
             qemu_img=program("qemu-img", table.qemu),
         )
         return ImageParts(settings, host.generated_dir / "hurd_vm" / f"{self.name}-image.conf")
@@ -230,6 +235,8 @@ def _keys(machine: _Machine) -> dict[str, object]:
         **unit,
         "provides": machine.names,
         "requires": [*_texts(unit.get("requires")), machine.image.service],
+        "user": table.user,
+        "group": table.group,
         "command": _command(machine),
         "autostart": table.autostart,
         "actions": {**shared_actions(machine.places), **machine.image.actions},
