@@ -243,7 +243,14 @@ class Daemon:
         found = self.status(name)["reason"]
         return found["text"] if found else ""
 
-    def await_status(self, name: str, holds: Callable[[Json], object], what: str) -> Json:
+    def await_status(
+        self,
+        name: str,
+        holds: Callable[[Json], object],
+        what: str,
+        *,
+        seconds: float = SECONDS,
+    ) -> Json:
         """Return a service's status once `holds` of it, waiting for changes.
 
         Raises:
@@ -255,7 +262,7 @@ class Daemon:
             return found if holds(found) else None
 
         try:
-            return eventually(look, what) or {}
+            return eventually(look, what, seconds=seconds) or {}
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.status(name)}") from error
 

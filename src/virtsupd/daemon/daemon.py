@@ -203,7 +203,7 @@ class Daemon:
             gone_watch=GoneWatch(self._clock),
             timers=timers,
             tasks=tasks,
-            ports=_machine_ports,
+            ports=lambda: _machine_ports(self._clock),
         )
         guests = Guests(
             lambda: self._configuration.loaded,
@@ -405,8 +405,8 @@ def _keep_for_good() -> None:
     gc.enable()
 
 
-def _machine_ports() -> "Ports":
+def _machine_ports(clock: Clock) -> "Ports":
     """Return the ways to machines, which are imported for the first one."""
     from virtsupd.machine.ports import MachinePorts  # noqa: PLC0415 - see above
 
-    return MachinePorts()
+    return MachinePorts(clock)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 
 from virtsupd.core.machine import Rung
@@ -68,6 +69,24 @@ def make_places(directory: str, uid: int, gid: int) -> None:
         finally:
             os.close(own)
     forget_reached(directory)
+
+
+def remove_places(directory: str) -> None:
+    """Remove the directory of a machine that has ended, with its sockets, their locks and its rungs.
+
+    What else lies there stays, and so does the directory then. Never raises.
+    """
+    with contextlib.suppress(OSError):
+        with _opened(directory) as folder:
+            for name in os.listdir(folder):  # noqa: PTH208 - of a descriptor
+                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if stat.S_ISSOCK(found.st_mode) or name.startswith(_PREFIX) or _is_lock(name):
+                    os.unlink(name, dir_fd=folder)
+        os.rmdir(directory)  # noqa: PTH106 - a str is what there is
+
+
+def _is_lock(name: str) -> bool:
+    return name.endswith(".lock")
 
 
 @contextlib.contextmanager

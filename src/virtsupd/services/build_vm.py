@@ -72,8 +72,6 @@ class BuildTable(KindTable):
         default_factory=lambda: {"11022": _SSH, "11044": _SECRETS}
     )
     """Ports of this host's 127.0.0.1, each with the guest's port behind it."""
-    systems: tuple[FilledText, ...] = ("x86_64-linux",)
-    """What Guix builds in it."""
     autostart: Flag = False
     kvm: bool | Literal["auto"] = "auto"
     """Whether QEMU uses KVM; "auto": if its account can open /dev/kvm."""

@@ -79,17 +79,15 @@ class HurdTable(KindTable):
     """More arguments of QEMU. Default: "--snapshot", by which nothing that the guest writes is kept;
     none if it is stateful."""
     stateful: Flag = False
-    """Whether what the guest writes is kept, in the image itself, which QEMU's account has to own."""
+    """Whether what the guest writes is kept: in the image itself, which QEMU's account has to own; of
+    one that was fetched or built, in a file laid on it."""
     net_options: tuple[Text, ...] | None = None
     """In place of QEMU's arguments for the network; {secrets_port}, {ssh_port}, {guest_ssh_port},
     {vnc_port} and {id} stand for what they are."""
     guest_ssh_port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 2222
     """On which the guest's SSH server listens: 2222, and 22 in images of newer Guix."""
     secret_root: Annotated[AbsolutePath | None, _FALSE_IS_NONE] = "/etc/childhurd"  # noqa: S105 - a path
-    """A directory whose files the guest gets at each boot; false sends it none. What is missing of
-    keys there is made."""
-    offloading: Flag = True
-    """Whether the host's Guix builds in it while it runs, if there is a Guix."""
+    """A directory whose files the guest gets at each boot; false sends it none."""
     user: Account = "childhurd"
     """The account that QEMU runs as."""
     group: Account = "kvm"

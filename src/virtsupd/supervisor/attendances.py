@@ -96,6 +96,13 @@ class Attendances:
 
         self.start(listen, run, lambda _: then(LastWords()))
 
+    def give_back(self, run: Run) -> None:
+        """Remove the place of a machine of which nothing is left; it is made again at its next start."""
+        if run.process.machine is not None:
+            from virtsupd.machine.reached import remove_places  # noqa: PLC0415 - see above
+
+            remove_places(run.process.machine.directory)
+
     def _tell(self, run: Run, kind: Literal["status", "waiting", "denied"], text: str) -> None:
         self.told(run, Told(run.name, run.generation, kind, text))
 

@@ -94,7 +94,8 @@ class HostFiles:
         _remove_each(self._host.run_dir / "status", stat.S_ISREG)
         below = {parent for path in self._generated for parent in path.parents}
         ours = {path for path in below if path.is_relative_to(self._host.generated_dir)}
-        ours.update((self._host.generated_dir, *self._service_directories()))
+        machines = self._host.run_dir / "machines"  # each removes its own below
+        ours.update((self._host.generated_dir, machines, *self._service_directories()))
         for directory in sorted(ours, reverse=True):
             with contextlib.suppress(OSError):
                 directory.rmdir()

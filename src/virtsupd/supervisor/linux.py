@@ -331,6 +331,7 @@ class LinuxMachine:
         """Give back what was made for a run of which nothing is left."""
         self.unwatch_exit(run)
         run.close()
+        self._attendances.give_back(run)
         if run.cgroup is not None:
             self._spare.keep(run.name, run.cgroup, is_spent=run.was_killed or run.is_adopted)
 

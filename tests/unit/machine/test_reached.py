@@ -1,6 +1,7 @@
 """How far a machine has come, as files in a directory that QEMU's account owns."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from virtsupd.machine.reached import (
     forget_reached,
     make_places,
     note_reached,
+    remove_places,
     rung_file,
     rungs_reached,
 )
@@ -53,3 +55,21 @@ def test_what_the_guest_s_qemu_put_there_is_neither_followed_nor_written(tmp_pat
 
 def test_nothing_is_to_forget_where_nothing_is(tmp_path: Path) -> None:
     forget_reached(str(tmp_path / "nowhere-yet"))
+
+
+def test_nothing_is_left_of_a_machine_that_has_ended(tmp_path: Path) -> None:
+    directory = tmp_path / "hurd"
+    make_places(str(directory), os.getuid(), os.getgid())
+    note_reached(str(directory), Rung.SSH)
+    (directory / "agent.lock").touch()
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(directory / "qmp"))
+    remove_places(str(directory))
+    assert not directory.exists()
+    remove_places(str(directory))
+
+
+def test_what_somebody_else_put_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("kept")
+    remove_places(str(tmp_path))
+    assert (tmp_path / "notes").read_text() == "kept"
