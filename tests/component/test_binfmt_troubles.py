@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.binfmt import DIRECTORY, private_kernel
+from tests.support.binfmt_settings import registration
 from tests.support.checks import eventually
 from tests.support.holding import HOLD, Holding, Host
 
@@ -95,8 +96,97 @@ def test_a_stop_waits_for_no_emulator_that_hangs(host: Host, tmp_path: Path) -> 
         held.until("READY=1")
         replace(tmp_path / "bin/qemu-arm", hanging_emulator(tmp_path))
         eventually(lambda: "qemu-arm.new" in host.entries(), "the new one is tried")
-        held.process.send_signal(signal.SIGTERM)
-        assert held.process.wait(timeout=5) == 0
+        assert_stops_at_once(held)
+    assert host.entries() == set()
+
+
+def assert_stops_at_once(held: Holding, *before: int) -> None:
+    """Far sooner than the 10 s for which a program is waited for, and as a stop, not as a failure."""
+    for number in (*before, signal.SIGTERM):
+        held.process.send_signal(number)
+    assert held.process.wait(timeout=5) == 0
+
+
+def with_emulators(directory: Path, *hanging: str) -> str:
+    """Return the prefix of emulators for arm and aarch64 of which these hang."""
+    (directory / "bin").mkdir()
+    for name in ("arm", "aarch64"):
+        emulator = directory / f"bin/qemu-{name}"
+        shutil.copy(f"/usr/bin/qemu-{name}-static", emulator)
+        if name in hanging:
+            replace(emulator, hanging_emulator(directory))
+    return str(directory)
+
+
+def is_being_tried(held: Holding) -> bool:
+    """Whether a helper waits for the programs that it has begun."""
+    helpers = children(held.process.pid)
+    return any(children(helper) for helper in helpers)
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:  # it has just ended
+        return []
+
+
+@pytest.mark.parametrize("before", [(), (signal.SIGHUP,)], ids=["TERM", "HUP and TERM"])
+def test_a_stop_ends_a_start_whose_emulator_hangs_and_leaves_nothing(
+    host: Host, tmp_path: Path, before: tuple[int, ...]
+) -> None:
+    settings = host.settings("arm", "aarch64", qemu=with_emulators(tmp_path, "aarch64"))
+    with host.holding(settings) as held:
+        eventually(lambda: is_being_tried(held), "the programs are tried")
+        assert_stops_at_once(held, *before)
+    assert host.entries() == set()
+
+
+def test_a_hup_does_not_end_the_proof_of_a_start(host: Host, tmp_path: Path) -> None:
+    settings = host.settings("arm", "aarch64", qemu=with_emulators(tmp_path, "aarch64"))
+    with host.holding(settings) as held:
+        eventually(lambda: is_being_tried(held), "the programs are tried")
+        held.process.send_signal(signal.SIGHUP)
+        said = held.until("STATUS=")
+        assert "'aarch64' is registered, and its programs do not run: no end within 10 s" in said
+        assert held.process.wait(timeout=5) == 1
+    assert host.entries() == set()
+
+
+def test_a_stop_ends_the_proof_of_an_entry_of_others_that_hangs(host: Host, tmp_path: Path) -> None:
+    prefix = with_emulators(tmp_path, "aarch64")
+    entry = registration("aarch64", interpreter=f"{prefix}/bin/qemu-aarch64", flags="POF")
+    host.kernel.register(entry.line)
+    with host.holding(host.settings("arm", "aarch64", qemu=prefix)) as held:
+        eventually(lambda: is_being_tried(held), "the programs are tried")
+        assert host.entries() == {"qemu-aarch64"}
+        assert_stops_at_once(held)
+    assert host.entries() == {"qemu-aarch64"}
+
+
+@pytest.mark.parametrize("before", [(), (signal.SIGHUP,)], ids=["TERM", "HUP and TERM"])
+def test_a_stop_ends_a_renewal_by_hup_whose_emulator_hangs(
+    host: Host, tmp_path: Path, before: tuple[int, ...]
+) -> None:
+    prefix = with_emulators(tmp_path)
+    with host.holding(host.settings("arm", qemu=prefix)) as held:
+        held.until("READY=1")
+        replace(tmp_path / "bin/qemu-arm", hanging_emulator(tmp_path))
+        held.process.send_signal(signal.SIGHUP)
+        held.until("RELOADING=1")
+        eventually(lambda: "qemu-arm.new" in host.entries(), "the new one is tried")
+        assert_stops_at_once(held, *before)
+    assert host.entries() == set()
+
+
+def test_a_stop_ends_the_proof_of_platforms_that_a_hup_adds(host: Host, tmp_path: Path) -> None:
+    prefix = with_emulators(tmp_path, "aarch64")
+    with host.holding(host.settings("arm", qemu=prefix)) as held:
+        held.until("READY=1")
+        host.settings("arm", "aarch64", qemu=prefix)
+        held.process.send_signal(signal.SIGHUP)
+        eventually(lambda: is_being_tried(held), "the programs are tried")
+        assert_stops_at_once(held)
     assert host.entries() == set()
 
 

@@ -12,9 +12,10 @@ from typing import Final
 
 from virtsupd.binfmt.entries import BinfmtError, Entry, Instance, Registration
 from virtsupd.binfmt.foreign import whose
+from virtsupd.binfmt.hearing import CutShortError
 from virtsupd.binfmt.ownership import FileState, Owned, Record, RecordFile
 from virtsupd.binfmt.platforms import QemuPlatform
-from virtsupd.binfmt.proving import CutShortError, prove
+from virtsupd.binfmt.proving import prove
 
 _CLOCK_REALTIME_COARSE: Final = 5
 """Of time.h: the clock whose times the kernel gives to files, which may lag behind the finer one."""

@@ -10,11 +10,12 @@ from pathlib import Path
 from virtsupd.binfmt.entering import Entering, Standing, Wanted
 from virtsupd.binfmt.entries import BinfmtError, Entry, Instance, Registration
 from virtsupd.binfmt.foreign import whose
+from virtsupd.binfmt.hearing import CutShortError
 from virtsupd.binfmt.interpreters import InterpreterError, find
 from virtsupd.binfmt.matching import platforms_taken
 from virtsupd.binfmt.ownership import PutBack, Record, RecordFile
 from virtsupd.binfmt.platforms import QemuPlatform
-from virtsupd.binfmt.proving import CutShortError, prove
+from virtsupd.binfmt.proving import prove
 from virtsupd.binfmt.settings import Settings
 from virtsupd.errors import VirtsupdError
 
@@ -67,15 +68,19 @@ class Holder:
         now: Callable[[], float] = time.time,
         *,
         device: int | None = None,
+        until: int | None = None,
     ) -> None:
-        """Prepare; nothing is looked at yet. `now` is the wall clock, `device` that of the table held."""
+        """Prepare; nothing is looked at yet. `now` is the wall clock, `device` that of the table held.
+
+        When the descriptor `until` can be read, no proof goes on and no lock is waited for, but to
+        take all away: what is begun raises CutShortError then, or is left for another time.
+        """
         directory = Path(settings.directory)
         self.settings = settings
         self.table = Instance(directory)
         self.device = device
         """Of the table that is held, the only one that is written to; None: the one that is there."""
-        self.until: int | None = None
-        """A descriptor that is readable when something else is to be done: then no proof goes on."""
+        self._until = until
         self._now = now
         self._file = RecordFile(Path(settings.record), directory)
         self._refused: dict[Wanted, str] = {}
@@ -104,7 +109,8 @@ class Holder:
         Return why an older record was not understood, "" if it was.
 
         Raises:
-            HoldError: nothing was entered that was not there before.
+            CutShortError: nothing was entered that was not there before.
+            HoldError: the same.
             OSError: the same, or the record cannot be kept.
         """
         with self._lent() as work:
@@ -119,7 +125,8 @@ class Holder:
         """Enter all platforms that are not taken off, and take away what is no longer wanted.
 
         Raises:
-            HoldError: nothing was entered that was not there before.
+            CutShortError: nothing was entered that was not there before.
+            HoldError: the same.
             OSError: the same, or the record cannot be kept.
         """
         with self._lent() as work:
@@ -132,6 +139,7 @@ class Holder:
         entry whose emulator has been replaced is renewed.
 
         Raises:
+            CutShortError: somebody else has the lock, and nothing was looked at.
             OSError: the table is not there, or the record cannot be kept.
         """
         with self._lent() as work:
@@ -190,7 +198,7 @@ class Holder:
         Raises:
             OSError: the kernel refuses it, or the record cannot be kept.
         """
-        with self._lent() as work:
+        with self._lent(is_stopping=True) as work:
             work.record.is_held = False
             work.drop(*work.record.entries)
 
@@ -199,11 +207,12 @@ class Holder:
         return self._held(self._file.read())
 
     @contextmanager
-    def _lent(self) -> Iterator[Entering]:
-        with self._file.locked() as record:
+    def _lent(self, *, is_stopping: bool = False) -> Iterator[Entering]:
+        until = None if is_stopping else self._until
+        with self._file.locked(until) as record:
             if self.device not in (None, record.device):
                 raise HoldError(f"another table is mounted at {self.table.directory} than is held")
-            yield Entering(self.table, self._file, record, self.until)
+            yield Entering(self.table, self._file, record, until)
 
     def _held(self, record: Record) -> Sequence[QemuPlatform]:
         return [one for one in self.settings.known if one.name not in record.taken_off]
@@ -258,7 +267,7 @@ class Holder:
             if entry is not None and work.standing(wanted, entry) is Standing.FOREIGN:
                 others[wanted.platform.name] = wanted.platform, entry
         platforms = [platform for platform, _ in others.values()]
-        for name, why in prove(platforms, until=self.until).items():
+        for name, why in prove(platforms, until=self._until).items():
             if why:
                 way = whose(others[name][1], self.table.directory)
                 raise HoldError(f"{name!r}: its programs do not run: {why}; {way}")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from virtsupd.binfmt.entries import Entry, Identity, Registration
+from virtsupd.binfmt.hearing import CutShortError
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.files import write_atomically
 
@@ -110,14 +111,17 @@ class RecordFile:
         self._lock = path.with_name(f"{path.name}.lock")
 
     @contextmanager
-    def locked(self) -> Iterator[Record]:
+    def locked(self, until: int | None = None) -> Iterator[Record]:
         """Lend the record to whoever changes it or the table; what is to last, he saves.
 
+        For the lock it is waited no longer when the descriptor `until` can be read.
+
         Raises:
+            CutShortError: it could be read before there was a lock.
             LockedError: somebody else has had it all the time.
             OSError: it cannot be locked, or the table is not there.
         """
-        lock = self._locked()
+        lock = self._locked(until)
         try:
             yield self.read()
         finally:
@@ -125,7 +129,7 @@ class RecordFile:
                 self._lock.unlink(missing_ok=True)
             os.close(lock)
 
-    def _locked(self) -> int:
+    def _locked(self, until: int | None) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         deadline = time.monotonic() + self._seconds
         while True:
@@ -139,7 +143,9 @@ class RecordFile:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise LockedError(self._lock, os.fstat(lock), self._seconds) from None
-                select.select([], [], [], _STEP_SECONDS)
+                watched = [] if until is None else [until]
+                if select.select(watched, [], [], _STEP_SECONDS)[0]:
+                    raise CutShortError(f"{self._lock}: not waited for any longer") from None
             finally:
                 if not is_ours:
                     os.close(lock)

@@ -25,6 +25,7 @@ from virtsupd.binfmt.elsewhere import (
     renounce,
     set_apart,
 )
+from virtsupd.binfmt.hearing import CutShortError
 from virtsupd.binfmt.platforms import QemuPlatform
 from virtsupd.binfmt.proof import program
 from virtsupd.errors import VirtsupdError
@@ -45,12 +46,6 @@ _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _Found = Mapping[str, str] | str
 """By platform, or one reason for all."""
-
-
-class CutShortError(VirtsupdError):
-    """A proof was ended from outside: nothing was found out."""
-
-    code = "proof-cut-short"
 
 
 def prove(

@@ -1,14 +1,14 @@
 """The process that holds entries: it makes them, shows that they work, and sees to it that they stay."""
 
-import os
 import select
-import signal
 import time
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from virtsupd.binfmt.entries import BinfmtError
+from virtsupd.binfmt.hearing import CutShortError, Hearing
 from virtsupd.binfmt.holding import Found, Holder, HoldError
 from virtsupd.binfmt.interpreters import DIRECTORIES
 from virtsupd.binfmt.mount import see_to
@@ -26,7 +26,6 @@ _BLIND_SECONDS: Final = 30.0
 """How often the table is looked at where the kernel does not tell of it, or something is missing."""
 _SETTLED_SECONDS: Final = 2.0
 """A package manager may still be at work so long after it has written a file."""
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MOUNT: Final = "the mount"
 """Stands for the table itself among the platforms that are left alone."""
 _TRIES: Final = 3
@@ -43,15 +42,12 @@ class Serving:
 
         Raises:
             SettingsError: the file is damaged.
-            OSError: it cannot be read.
+            OSError: it cannot be read, or there is no descriptor left.
         """
         self._path = path
         self._saying = saying
-        self._woken, waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
-        for number in _SIGNALS:
-            signal.signal(number, _hear)
-        self._holder = Holder(read_settings(path))
+        self._hearing = Hearing()
+        self._holder = Holder(read_settings(path), until=self._hearing.stop)
         self._watch = Watch()
         self._pauses = Pauses()
         self._unproved: dict[str, str] = {}
@@ -67,17 +63,23 @@ class Serving:
         """When emulators are taken to be as they will stay; None: they are."""
 
     def run(self) -> int:
-        """Hold the entries until TERM; return the exit status. What is ours is gone then."""
+        """Hold the entries until TERM, also in a start; return the exit status. What is ours is gone then."""
         try:
             self._start()
+        except CutShortError:
+            return self._end()
         except _FAULTS as error:
             text = words(error)
             self._saying.log(text)
             self._saying.tell(text)
             self._take_away()
             return 1
-        while self._wait():
-            pass
+        with suppress(CutShortError):
+            while self._wait():
+                pass
+        return self._end()
+
+    def _end(self) -> int:
         if not self._take_away():
             return 1
         self._saying.log("taken away what was ours")
@@ -94,7 +96,6 @@ class Serving:
         if damage:
             self._saying.log(damage)
         self._prove_all()
-        holder.until = self._woken
         self._look("READY=1")
         self._saying.log(f"registered: {', '.join(one.name for one in holder.held()) or 'nothing'}")
 
@@ -102,6 +103,7 @@ class Serving:
         """Show that all platforms run, which somebody who flushes the table meanwhile cannot prevent.
 
         Raises:
+            CutShortError: it is to stop.
             HoldError: the programs of one do not run.
         """
         holder = self._holder
@@ -127,17 +129,17 @@ class Serving:
         """Wait for what comes next and answer it; return whether to go on."""
         poll = select.poll()
         poll.register(self._watch.descriptor, select.POLLIN)
-        poll.register(self._woken, select.POLLIN)
+        poll.register(self._hearing.stop, select.POLLIN)
+        poll.register(self._hearing.reload, select.POLLIN)
         dues = [due for due in (self._look_at, self._settled_at) if due is not None]
-        poll.poll(max(min(dues) - time.monotonic(), 0.0) * 1000 + 1 if dues else None)
-        heard = self._heard()
-        if signal.SIGTERM in heard or signal.SIGINT in heard:
+        ready = poll.poll(max(min(dues) - time.monotonic(), 0.0) * 1000 + 1 if dues else None)
+        if self._hearing.stop in dict(ready):
             return False
         table, programs = self._watch.read()
         now = time.monotonic()
         if programs:
             self._settled_at = now + _SETTLED_SECONDS
-        if signal.SIGHUP in heard:
+        if self._hearing.was_told_to_reload():
             self._reload()
         elif table or any(now >= due for due in dues):
             self._look()
@@ -153,6 +155,8 @@ class Serving:
             self._mount_again(now)
             self._watch_again()
             found = self._holder.look(self._left_alone(now), may_renew=is_settled)
+        except CutShortError:
+            raise
         except _FAULTS as error:
             self._saying.tell(f"entries cannot be looked after: {words(error)}", *news)
             self._schedule(now, is_well=False)
@@ -228,7 +232,7 @@ class Serving:
         self._look_at = min(dues, default=None)
 
     def _prove(self, platforms: Iterable[QemuPlatform]) -> None:
-        for name, why in prove(platforms).items():
+        for name, why in prove(platforms, until=self._hearing.stop).items():
             if why and self._unproved.get(name) != why:
                 self._saying.log(f"{name}: its programs do not run: {why}")
             if why:
@@ -241,9 +245,11 @@ class Serving:
         self._saying.reloading()
         before = {platform.name for platform in self._holder.held()}
         try:
-            holder = Holder(read_settings(self._path), device=self._holder.device)
-            holder.until = self._woken
+            stop, device = self._hearing.stop, self._holder.device
+            holder = Holder(read_settings(self._path), device=device, until=stop)
             holder.put_all()
+        except CutShortError:
+            raise
         except _FAULTS as error:
             self._refusal = f"the new settings are not in force: {words(error)}"
             self._saying.log(self._refusal)
@@ -261,12 +267,6 @@ class Serving:
         named = (f"{prefix}/bin",) if prefix is not None else DIRECTORIES
         self._watch.watch_programs({Path(directory) for directory in named})
 
-    def _heard(self) -> set[int]:
-        try:
-            return set(os.read(self._woken, 256))
-        except BlockingIOError:
-            return set()
-
     def _take_away(self) -> bool:
         try:
             self._holder.take_all_away()
@@ -276,7 +276,3 @@ class Serving:
             self._saying.log(f"not all could be taken away: {words(error)}")
             return False
         return True
-
-
-def _hear(_number: int, _frame: object) -> None:
-    """Do nothing here: the number is in the pipe."""

@@ -10,6 +10,7 @@ import pytest
 from tests.support.binfmt_settings import plain_table, registration
 
 from virtsupd.binfmt.entries import Entry, Instance
+from virtsupd.binfmt.hearing import CutShortError
 from virtsupd.binfmt.ownership import LockedError, Owned, PutBack, Record, RecordFile
 
 ARM = registration("arm")
@@ -138,6 +139,21 @@ def test_whoever_keeps_the_lock_is_named_and_is_not_waited_for_for_ever(
             pass
     with file.locked() as record:
         assert record.is_held
+
+
+def test_the_lock_is_waited_for_no_longer_when_something_else_is_to_be_done(
+    record_file: RecordFile,
+) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"stop")
+    try:
+        with record_file.locked(until=reading) as record:  # which is free, so it is not waited for
+            assert record.entries == {}
+            with pytest.raises(CutShortError), record_file.locked(until=reading):
+                pass
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def damaged() -> list[str]:
