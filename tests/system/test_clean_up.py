@@ -84,6 +84,16 @@ def test_a_clean_up_that_fails_or_hangs_is_told_and_holds_nothing_up() -> None:
         assert daemon.ask("Stop", "web") == ("failed", failed)
 
 
+def test_a_clean_up_that_failed_is_run_again_by_another_stop() -> None:
+    with running(clean_up="[ -e $0.ready ] && rm $0") as daemon:
+        assert daemon.ask("Stop", "web")[0] == "failed"
+        assert daemon.ask("Stop", "web")[0] == "failed"
+        (daemon.host.root / "left.ready").touch()
+        assert "web" in daemon.ctl("stop", "web").stdout
+        assert not is_left(daemon)
+        assert "clean-up" not in daemon.ctl("status", "web", expect=None).stdout
+
+
 def test_a_successor_takes_away_what_was_not_taken_away_in_time() -> None:
     """Killed in the middle of a clean-up, virtsupd leaves that to the next one."""
     waits = "mkdir $0.begun && until [ -e $0.go ]; do sleep 0.02; done; rm -f $0"

@@ -122,7 +122,7 @@ class Service:
 
     What an older definition said stays due if the one in force says nothing."""
     not_cleaned: str = ""
-    """Why that command failed, until the next start."""
+    """Why that command failed, until the next start, or a stop that runs it again."""
     is_cleaning: bool = field(default=False, compare=False)
     """Whether that command is at work: a successor begins it anew."""
     status_text: str = ""
@@ -175,6 +175,12 @@ class Service:
     def is_up(self) -> bool:
         """Whether it is starting or running."""
         return self.state in (State.STARTING, State.RUNNING)
+
+    @property
+    def can_be_cleaned_again(self) -> bool:
+        """Whether it is down, its clean-up failed, and there is one to be run now."""
+        is_down = self.state is State.STOPPED
+        return is_down and bool(self.not_cleaned) and self.spec.clean_up is not None
 
     @property
     def is_stuck(self) -> bool:

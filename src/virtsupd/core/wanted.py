@@ -55,6 +55,7 @@ def _want_as_asked(host: HostState, event: Asked, ticket: Ticket) -> None:
         case Verb.STOP:
             _change(host, event.names, wanted=False, who=event.who)
             _mark(host, ticket.cascade)
+            ticket.touched += _to_be_cleaned_again(host, event.names)
         case Verb.ENABLE | Verb.DISABLE:
             _set_enabled(host, event.names, enabled=event.verb is Verb.ENABLE)
         case Verb.RELOAD:
@@ -67,6 +68,16 @@ def _want_as_asked(host: HostState, event: Asked, ticket: Ticket) -> None:
             pass
         case _:
             assert_never(event.verb)
+
+
+def _to_be_cleaned_again(host: HostState, names: Iterable[Name]) -> tuple[Name, ...]:
+    """Have clean-ups that failed run once more, as they are defined now; return whose."""
+    found = tuple(name for name in names if host.services[name].can_be_cleaned_again)
+    for name in found:
+        service = host.services[name]
+        service.clean_up, service.not_cleaned = service.spec.clean_up, ""
+    host.dirty.update(found)
+    return found
 
 
 def set_wanted(

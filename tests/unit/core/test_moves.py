@@ -6,7 +6,8 @@ import pytest
 from tests.support.pure_host import CLEAN, KILLED, NOTIFY, PureHost, process, service, target
 
 from virtsupd.core.effects import CancelTimer, EndWatches, Release, RunCleanUp, Spawn, Terminate
-from virtsupd.core.events import BecameReady, CleanedUp, Timer, Verb
+from virtsupd.core.events import BecameReady, CleanedUp, Reloaded, Timer, Verb
+from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.spec import (
     CleanUp,
@@ -319,6 +320,25 @@ def test_the_stop_says_that_the_clean_up_failed_and_so_does_status_until_the_nex
     assert host.engine.snapshot(DB).warnings == (warning,)
     host.start("db")
     assert host.engine.snapshot(DB).warnings == ()
+
+
+def test_another_stop_runs_a_clean_up_that_failed_again_as_it_is_defined_now() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY))
+    host.clean_up_fails = "exited with code 3: so not"
+    host.stop("db")
+    again = host.reports(host.stop("db"))
+    assert [one.result for one in again] == ["failed"], "it failed again"
+    host.clean_up_fails = None
+    mended = CleanUp(("really", "away"), 7)
+    host.post(Reloaded(ServiceGraph.build([service("db", clean_up=mended)])))
+    host.take()
+    reports = host.reports(host.stop("db"))
+    assert [(one.result, one.message) for one in reports] == [("done", "db has been stopped")]
+    generation = host.engine.service(DB).generation - 1  # another one since it has ended
+    assert host.take(RunCleanUp) == [RunCleanUp(DB, generation, mended)]
+    assert host.engine.snapshot(DB).warnings == ()
+    assert [one.result for one in host.reports(host.stop("db"))] == ["already"]
+    assert host.take(RunCleanUp) == [], "it is done"
 
 
 @pytest.mark.parametrize("what", ["restart", "crash"])
