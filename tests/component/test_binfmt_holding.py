@@ -135,6 +135,15 @@ def test_an_equal_entry_of_others_serves_and_is_left(host: Host) -> None:
     assert host.entries() == {"qemu-arm"}
 
 
+def test_what_is_lost_by_an_entry_of_others_without_our_flags_is_said(host: Host) -> None:
+    host.kernel.register(registration("arm", flags="P").line)
+    with host.holding(host.settings("arm")) as held:
+        said = held.until("READY=1")
+        lost = "(without F only in containers and chroots that have its interpreter)"
+        assert f"its programs run, and not by an entry of ours {lost}: qemu-arm is" in said
+        assert held.end() == 0
+
+
 def test_an_entry_of_others_that_differs_and_serves_is_reported_and_left(host: Host) -> None:
     """As on Debian, whose packages enter emulators with other flags."""
     host.kernel.register(registration("arm", flags="POF").line)

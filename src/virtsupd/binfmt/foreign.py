@@ -11,6 +11,14 @@ _MASKING: Final = "/etc/binfmt.d"
 _OF_PACKAGES: Final = "/usr/"
 _BINFMT_SUPPORT: Final = "/var/lib/binfmts/"
 
+_WITHOUT: Final = {
+    "F": "only in containers and chroots that have its interpreter",
+    "P": "with another argv[0]",
+    "O": "not those that may only be executed",
+    "C": "with set-user-ID bits to no effect",
+}
+"""How programs run by an entry that lacks a flag."""
+
 
 def whose(entry: Entry, directory: Path, root: Path = Path("/")) -> str:
     """Say of an entry under our name what it is, who describes it so, and how to be rid of it.
@@ -25,6 +33,15 @@ def whose(entry: Entry, directory: Path, root: Path = Path("/")) -> str:
     return (
         f"{entry.name} is registered by somebody else {by}({what}); "
         f"{_way(entry.name, file, directory)}, or take it out of platforms"
+    )
+
+
+def lost(entry: Entry, flags: str) -> str:
+    """Say what does not work with an entry that lacks some of these flags; "" if it has them all."""
+    return ", ".join(
+        f"without {flag} {how}"
+        for flag, how in _WITHOUT.items()
+        if flag in flags and flag not in entry.flags
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from virtsupd.binfmt.entering import Entering, Standing, Wanted
 from virtsupd.binfmt.entries import BinfmtError, Entry, Instance, Registration
-from virtsupd.binfmt.foreign import whose
+from virtsupd.binfmt.foreign import lost, whose
 from virtsupd.binfmt.hearing import CutShortError
 from virtsupd.binfmt.interpreters import InterpreterError, find
 from virtsupd.binfmt.matching import platforms_taken
@@ -37,6 +37,8 @@ class Found:
     renewed: list[str] = field(default_factory=list)
     foreign: dict[str, str] = field(default_factory=dict)
     """Under whose name somebody else has entered something, and what: it may serve."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """What does not work with an entry of somebody else's that may serve."""
     missing: dict[str, str] = field(default_factory=dict)
     """What is not registered as it should be, and why."""
     remarks: dict[str, str] = field(default_factory=dict)
@@ -286,6 +288,8 @@ class Holder:
                     found.remarks[name] = "registered by somebody else, just so"
                 case Standing.FOREIGN, Entry(is_enabled=True):
                     found.foreign[name] = whose(entry, self.table.directory)
+                    if without := lost(entry, self.settings.flags):
+                        found.lost[name] = without
                 case Standing.FOREIGN, Entry():
                     found.missing[name] = whose(entry, self.table.directory)
                 case _:

@@ -30,7 +30,7 @@ _MOUNT: Final = "the mount"
 """Stands for the table itself among the platforms that are left alone."""
 _TRIES: Final = 3
 """How often a start puts back what somebody takes away while it shows that all platforms run."""
-_LENT: Final = "its programs run, and not by an entry of ours: "
+_LENT: Final = "its programs run, and not by an entry of ours"
 _FAULTS: Final = (VirtsupdError, OSError)
 
 
@@ -217,7 +217,10 @@ class Serving:
         self._prove(one for one in self._holder.held() if one.name in tried)
         self._lent = found.foreign.keys() - self._unproved.keys()
         for name in found.foreign:
-            text = f"{_LENT if name in self._lent else ''}{found.foreign[name]}"
+            text = found.foreign[name]
+            if name in self._lent:
+                lost = f" ({found.lost[name]})" if name in found.lost else ""
+                text = f"{_LENT}{lost}: {text}"
             (found.remarks if name in self._lent else found.missing)[name] = text
             if name in new:
                 self._saying.log(f"{name}: {text}")

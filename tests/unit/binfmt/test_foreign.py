@@ -1,11 +1,12 @@
 """What is said of an entry that is in our way."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from virtsupd.binfmt.entries import Entry
-from virtsupd.binfmt.foreign import whose
+from virtsupd.binfmt.foreign import lost, whose
 
 EMULATOR = "/usr/libexec/qemu-binfmt/arm-binfmt-P"
 TABLE = Path("/proc/sys/fs/binfmt_misc")
@@ -48,3 +49,23 @@ def test_what_binfmt_support_entered_it_takes_away(tmp_path: Path) -> None:
     lines = ("qemu-user-static", "magic", "0", r"\x7f", r"\xff", EMULATOR, "", "", "")
     put(tmp_path, "/var/lib/binfmts/qemu-arm", "\n".join(lines))
     assert "; update-binfmts --disable qemu-arm removes it" in whose(ARM, TABLE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "said"),
+    [
+        ("POF", "FP", ""),
+        ("OC", "", ""),
+        ("P", "FP", "without F only in containers and chroots that have its interpreter"),
+        ("F", "FP", "without P with another argv[0]"),
+        (
+            "F",
+            "FPC",
+            "without P with another argv[0], without C with set-user-ID bits to no effect",
+        ),
+    ],
+)
+def test_what_is_lost_without_the_flags_that_are_wanted_is_said(
+    has: str, wanted: str, said: str
+) -> None:
+    assert lost(replace(ARM, flags=has), wanted) == said
