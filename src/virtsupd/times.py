@@ -33,7 +33,7 @@ def parse_duration(text: str) -> float:
 
 
 def span(seconds: float) -> str:
-    """Say how long something took, in at most two units: "0.3 s", "12 s", "3 min", "2 h 5 min"."""
+    """Say how long something took, in at most two units: "0.3 s", "12 s", "1 min 30 s", "2 h 5 min"."""
     if seconds < 0.095:
         return f"{max(round(seconds * 1000), 0)} ms"
     if seconds < 9.95:
@@ -42,7 +42,7 @@ def span(seconds: float) -> str:
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
-        return f"{whole // 60} min"
+        return f"{whole // 60} min {whole % 60} s".removesuffix(" 0 s")
     if whole < 86400:
         minutes = whole % 3600 // 60
         return f"{whole // 3600} h {minutes} min" if minutes else f"{whole // 3600} h"
@@ -53,7 +53,8 @@ def span(seconds: float) -> str:
 
 def elapsed(seconds: float) -> str:
     """Say a duration that goes on while one looks, in whole seconds and larger: "2 s", "3 min"."""
-    return span(int(seconds)) if seconds >= 10 else f"{max(int(seconds), 0)} s"
+    whole = max(int(seconds), 0)
+    return f"{whole} s" if whole < 60 else span(whole - whole % 60)
 
 
 def moment(at: float, now: float) -> str:

@@ -140,9 +140,9 @@ def test_processes_are_a_table() -> None:
         {"pid": 22871, "command": "sh", "memory_bytes": 900, "cpu_seconds": 0.5},
     ]
     assert page(service("vm"), processes=processes)[-3:] == [
-        "    PID  MEMORY    CPU  COMMAND",
-        "      7  17 GiB  1 min  qemu \\x1b",
-        "  22871   900 B  0.5 s  sh",
+        "    PID  MEMORY         CPU  COMMAND",
+        "      7  17 GiB  1 min 15 s  qemu \\x1b",
+        "  22871   900 B       0.5 s  sh",
     ]
     assert page(service("vm"), processes=[])[-1] == "  No processes."
 
