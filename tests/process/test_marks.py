@@ -42,7 +42,8 @@ def family(pid_variable: str = START_PID) -> Iterator[tuple[int, int]]:
 
 
 def is_sleep(pid: int) -> bool:
-    return Path(f"/proc/{pid}/comm").read_text() == "sleep\n" and mark_of(pid) is not None
+    # A process that execs has its new name a moment before its new environment: until then it has none.
+    return Path(f"/proc/{pid}/comm").read_text() == "sleep\n" and mark_of(pid) == MARK
 
 
 def test_each_start_has_a_mark_of_its_own() -> None:
