@@ -151,6 +151,20 @@ def test_a_process_that_hangs_is_killed_by_a_stop_and_leaves_no_entries(host: Bi
         assert host.entries() == {}
 
 
+def test_a_table_that_lives_on_elsewhere_is_found_again_by_a_stop(
+    host: BinfmtHost, shop: Path
+) -> None:
+    elsewhere = shop / "elsewhere"
+    elsewhere.mkdir()
+    with host.started():
+        host.ctl("start", SERVICE)
+        host.kernel.run("mount", "--bind", str(DIRECTORY), str(elsewhere))
+        host.kernel.run("umount", str(DIRECTORY))
+        host.ctl("stop", SERVICE)
+        left = host.kernel.run("ls", str(elsewhere)).stdout.split()
+        assert set(left) == {"register", "status"}
+
+
 def test_entries_go_when_the_table_leaves_the_configuration(host: BinfmtHost) -> None:
     with host.started():
         host.ctl("start", SERVICE)

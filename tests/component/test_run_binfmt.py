@@ -150,7 +150,7 @@ def test_help_says_what_the_option_does_and_needs_no_root() -> None:
     done = subprocess.run(
         [str(CHECKOUT / "scripts/run"), "--help"], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith("scripts/run [--binfmt]\n")
+    assert done.stdout.startswith("scripts/run [--binfmt] [--childhurd IMAGE]\n")
     assert "programs\nof arm and aarch64" in done.stdout
 
 

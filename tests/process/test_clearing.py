@@ -14,10 +14,11 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """A directory that looks like a table with one entry, as the kernel writes it."""
+    """A directory that looks like a table without entries."""
     directory = tmp_path / "table"
     directory.mkdir()
     (directory / "status").write_text("enabled\n")
+    (directory / "register").write_text("")
     return directory
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from virtsupd.binfmt.saying import Saying, open_streams, words
 from virtsupd.binfmt.serving import Serving
-from virtsupd.binfmt.settings import SettingsError
 from virtsupd.process.own_notify import OwnNotify
+from virtsupd.process.settings_file import SettingsError
 
 
 def main() -> int:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from virtsupd.binfmt.holding import Holder
+from virtsupd.binfmt.mount import is_mounted, see_to
+from virtsupd.binfmt.ownership import has_entries
 from virtsupd.binfmt.saying import words
 from virtsupd.binfmt.settings import Settings
 from virtsupd.errors import VirtsupdError
@@ -16,11 +18,16 @@ from virtsupd.errors import VirtsupdError
 def clear(record: Path, directory: Path) -> None:
     """Take away what the record says is ours in the table of that directory, and the record.
 
+    A table that is not there any more may live on where somebody has mounted it too, or without any
+    mount before Linux 6.7: it is mounted again, which brings back the same one if there is one.
+
     Raises:
-        VirtsupdError: it is held by somebody else.
+        VirtsupdError: it is held by somebody else, or cannot be mounted.
         OSError: the kernel refuses it, or the record cannot be kept.
     """
-    if record.exists() and (directory / "status").exists():  # without a table there are no entries
+    if not is_mounted(directory) and has_entries(record):
+        see_to(directory)
+    if record.exists() and is_mounted(directory):
         Holder(Settings((), record=str(record), directory=str(directory))).take_all_away()
 
 

@@ -99,6 +99,15 @@ class LockedError(VirtsupdError):
         super().__init__(f"{lock}: locked for more than {seconds:g} s by {_holder_of(status)}")
 
 
+def has_entries(path: Path) -> bool:
+    """Whether a record tells of entries since this boot, whatever is mounted now."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return said["boot"] == _boot() and bool(said["entries"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
 class RecordFile:
     """Where the record is, for a table."""
 

@@ -17,10 +17,11 @@ from virtsupd.binfmt.pauses import Pauses
 from virtsupd.binfmt.platforms import QemuPlatform
 from virtsupd.binfmt.proving import prove
 from virtsupd.binfmt.saying import Saying, words
-from virtsupd.binfmt.settings import read_settings
+from virtsupd.binfmt.settings import Settings
 from virtsupd.binfmt.standing import status_text
 from virtsupd.binfmt.watch import Watch
 from virtsupd.errors import VirtsupdError
+from virtsupd.process.settings_file import read_settings
 
 _BLIND_SECONDS: Final = 30.0
 """How often the table is looked at where the kernel does not tell of it, or something is missing."""
@@ -47,7 +48,7 @@ class Serving:
         self._path = path
         self._saying = saying
         self._hearing = Hearing()
-        self._holder = Holder(read_settings(path), until=self._hearing.stop)
+        self._holder = Holder(read_settings(path, Settings), until=self._hearing.stop)
         self._watch = Watch()
         self._pauses = Pauses()
         self._unproved: dict[str, str] = {}
@@ -249,7 +250,7 @@ class Serving:
         before = {platform.name for platform in self._holder.held()}
         try:
             stop, device = self._hearing.stop, self._holder.device
-            holder = Holder(read_settings(self._path), device=device, until=stop)
+            holder = Holder(read_settings(self._path, Settings), device=device, until=stop)
             holder.put_all()
         except CutShortError:
             raise

@@ -26,6 +26,7 @@ from virtsupd.config.problems import Fault
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.config.values import AbsolutePath, PositiveSeconds, Text
 from virtsupd.core.names import Name
+from virtsupd.process.settings_file import key_names
 from virtsupd.services.package import module
 
 __all__ = ["QemuPlatform", "is_qemu_platform", "lookup_qemu_platforms"]
@@ -88,7 +89,7 @@ def build(table: BinfmtTable, context: KindContext) -> Built:
 
 def _file(path: Path, settings: Settings) -> GeneratedFile:
     """Return the settings; all of them are read again at HUP."""
-    return GeneratedFile(path, 0o644, settings.text, Name(UNIT), Settings.key_names())
+    return GeneratedFile(path, 0o644, settings.text, Name(UNIT), key_names(Settings))
 
 
 def _keys(table: BinfmtTable, file: Path, settings: Settings) -> dict[str, object]:

@@ -14,8 +14,9 @@ from virtsupd.binfmt.entries import Instance
 from virtsupd.binfmt.explaining import KERNEL, Explanation, Table, explain
 from virtsupd.binfmt.programs import look_at
 from virtsupd.binfmt.roots import Root
-from virtsupd.binfmt.settings import read_settings
+from virtsupd.binfmt.settings import Settings
 from virtsupd.core.printing import printable
+from virtsupd.process.settings_file import read_settings
 from virtsupd.services.action_program import ActionParser, UsageError, json_text, told
 from virtsupd.services.binfmt_table import state
 
@@ -81,7 +82,7 @@ def _asked(words: Sequence[str]) -> str:
                 f"{path!r} is no absolute path, and virtsupd runs in another directory than yours: "
                 f'"$(realpath {path})"'
             )
-    settings = read_settings(Path(file))
+    settings = read_settings(Path(file), Settings)
     table = Table(*state(Instance(Path(settings.directory))))
     with closing(Root(options.root)) as root:
         found = explain(look_at(options.program, root), root, table, settings)

@@ -12,7 +12,8 @@ from typing import Final
 from virtsupd.binfmt.entries import BinfmtError
 from virtsupd.binfmt.holding import Holder
 from virtsupd.binfmt.platforms import QemuPlatform, lookup_qemu_platforms
-from virtsupd.binfmt.settings import Settings, read_settings
+from virtsupd.binfmt.settings import Settings
+from virtsupd.process.settings_file import read_settings
 from virtsupd.services.action_program import ActionParser, told
 
 _ABOUT: Final = {
@@ -56,7 +57,7 @@ def main() -> int:
 
     def work() -> str:
         names = parser.parse_args(words).platforms
-        return switch(action, read_settings(Path(file)), list(dict.fromkeys(names)))
+        return switch(action, read_settings(Path(file), Settings), list(dict.fromkeys(names)))
 
     return told(f"{action} platforms", work)
 

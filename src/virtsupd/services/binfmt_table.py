@@ -14,7 +14,8 @@ from virtsupd.binfmt.descriptions import described
 from virtsupd.binfmt.entries import BinfmtError, Entry, Instance
 from virtsupd.binfmt.matching import hidden_by, platforms_taken
 from virtsupd.binfmt.ownership import RecordFile
-from virtsupd.binfmt.settings import read_settings
+from virtsupd.binfmt.settings import Settings
+from virtsupd.process.settings_file import read_settings
 from virtsupd.services.action_program import ActionParser, json_text, table_text, told
 
 OURS: Final = "virtsupd"
@@ -124,7 +125,7 @@ def _asked(words: Sequence[str]) -> str:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(added)
-    settings = read_settings(Path(file))
+    settings = read_settings(Path(file), Settings)
     instance = Instance(Path(settings.directory))
     is_on, entries = state(instance)
     record = RecordFile(Path(settings.record), instance.directory).read()

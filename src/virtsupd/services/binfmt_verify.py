@@ -17,8 +17,9 @@ from virtsupd.binfmt.ownership import RecordFile
 from virtsupd.binfmt.platforms import QemuPlatform, UnknownPlatformError, lookup_qemu_platforms
 from virtsupd.binfmt.proof import program
 from virtsupd.binfmt.proving import prove
-from virtsupd.binfmt.settings import Settings, read_settings
+from virtsupd.binfmt.settings import Settings
 from virtsupd.errors import VirtsupdError
+from virtsupd.process.settings_file import read_settings
 from virtsupd.services.action_program import (
     ActionParser,
     UsageError,
@@ -82,7 +83,7 @@ def complaint(found: Sequence[Verdict]) -> str:
 def _asked(words: Sequence[str]) -> str:
     file, *added = words
     options = _parser().parse_args(added)
-    settings = read_settings(Path(file))
+    settings = read_settings(Path(file), Settings)
     platforms = _platforms(options.platform, settings)
     root = None if options.root is None else Path(options.root)
     reasons = prove(platforms, seconds=_SECONDS, root=root, pid=options.pid)

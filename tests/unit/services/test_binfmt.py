@@ -8,11 +8,12 @@ import pytest
 from tests.support.config_folder import Folder
 
 from virtsupd.binfmt.platforms import host_family, lookup_qemu_platforms
-from virtsupd.binfmt.settings import read_settings
+from virtsupd.binfmt.settings import Settings
 from virtsupd.config.kinds import Built, KindContext
 from virtsupd.config.settings import HostSettings
 from virtsupd.core.names import Name
 from virtsupd.core.spec import ExecProbe, ExitProbe, NotifyProbe
+from virtsupd.process.settings_file import read_settings
 from virtsupd.services import binfmt
 from virtsupd.services.binfmt import BinfmtTable, build
 
@@ -50,7 +51,7 @@ def test_the_table_becomes_the_settings(tmp_path: Path) -> None:
     assert (str(file.path), file.mode) == ("/r/generated/qemu_binfmt/qemu-binfmt.conf", 0o644)
     written = tmp_path / "settings"
     written.write_text(file.content)
-    settings = read_settings(written)
+    settings = read_settings(written, Settings)
     assert (settings.platforms, settings.qemu) == (("hppa", "s390x"), "/opt/q")
     assert (settings.flags, settings.bytes, settings.recheck_seconds) == ("F", "guix", 5.0)
     assert (settings.record, settings.directory) == (

@@ -9,13 +9,14 @@ from tests.support.binfmt_settings import plain_table, settings_file
 from virtsupd.binfmt.entries import BinfmtError
 from virtsupd.binfmt.holding import Holder
 from virtsupd.binfmt.ownership import RecordFile
-from virtsupd.binfmt.settings import Settings, read_settings
+from virtsupd.binfmt.settings import Settings
+from virtsupd.process.settings_file import read_settings
 from virtsupd.services.binfmt_switch import switch
 
 
 def settings(tmp_path: Path) -> Settings:
     table = plain_table(tmp_path / "table", "arm")
-    return read_settings(Path(settings_file(tmp_path, "arm", "s390x", table=table)))
+    return read_settings(Path(settings_file(tmp_path, "arm", "s390x", table=table)), Settings)
 
 
 def test_a_platform_that_is_none_of_the_service_is_refused_with_those_that_are(
