@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from tests.support.checks import eventually
 
@@ -49,6 +50,19 @@ async def test_the_last_event_comes_before_the_end(tmp_path: Path) -> None:
             assert (name, facts["reason"]) == ("SHUTDOWN", "host-qmp-quit")
             assert await monitor.next_event() is None
         await monitor.close()
+        await monitor.close()
+
+
+async def test_an_end_is_noticed_that_came_while_nobody_listened(tmp_path: Path) -> None:
+    with qemu(tmp_path) as socket:
+        monitor = await Monitor.connect(str(socket))
+        await monitor.execute("quit")
+        with anyio.fail_after(SECONDS):
+            name, _ = await monitor.next_event() or ("", {})
+            eventually(lambda: not socket.exists(), "the end of QEMU, which removes its socket")
+            for _ in range(100):
+                await anyio.lowlevel.checkpoint()
+            assert (name, await monitor.next_event()) == ("SHUTDOWN", None)
         await monitor.close()
 
 

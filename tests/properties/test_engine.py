@@ -56,6 +56,7 @@ def one_of(draw: st.DrawFn, name: str, earlier: tuple[str, ...]) -> ServiceSpec:
         name,
         **{edge: draw(ends) for edge in _EDGES},
         conflicts=draw(ends) if rarely(draw) else [],
+        part_of=draw(ends) if rarely(draw) else [],
         autostart=draw(st.booleans()),
         respawn=draw(st.sampled_from(_RESPAWNS)),
         is_guest=rarely(draw),

@@ -79,6 +79,8 @@ class Chaos:
     _changed: dict[str, int] = field(default_factory=dict)
     _disabled: set[str] = field(default_factory=set)
     """What was disabled last, whatever became of it: the operations depend on the seed alone."""
+    _outdated: set[str] = field(default_factory=set)
+    """One-shots that were done by an older definition, perhaps: they run again once they are needed."""
     _marks: dict[str, Mark] = field(default_factory=dict)
     _touched: Touched = field(default_factory=Touched)
     _results: set[str] = field(default_factory=set)
@@ -166,6 +168,8 @@ class Chaos:
             self.possible[name] = {status["wanted"]}
             self.able[name] = {status["enabled"]}
         marks = marks_of(statuses)
+        self._touched.ended |= self._outdated
+        self._outdated = {name for name in self._outdated if marks[name] == self._marks[name]}
         changed = needless(self._marks, marks, self._touched)
         assert not changed, "\n".join(changed)
         self._marks, self._touched = marks, Touched()
@@ -325,6 +329,8 @@ class Chaos:
         changed = self.random.choice([*self.sorts])
         self._changed[changed] = self._changed.get(changed, 0) + 1
         self._touched.allow(changed)
+        if self.sorts[changed].is_one_shot:
+            self._outdated.add(changed)
         self._touched.allow("idle")  # what was not needed is asked again by each reload
         self._configure()
         with suppress(VirtsupdError):

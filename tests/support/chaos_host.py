@@ -25,6 +25,7 @@ class Sort:
     has_guests: bool = False
     is_flaky: bool = False
     reloads: bool = False
+    is_one_shot: bool = False
     sockets: tuple[str, ...] = ()
 
 
@@ -48,8 +49,8 @@ def sorts(root: Path) -> Mapping[str, Sort]:
     spread = many(*guest, "pid-file", f"{root}/spread.pid")
     once = 'one_shot = true\nrespawn = { delay = "20ms" }\n'
     return {
-        "disk": Sort(f"command = {shell('exit 0')}\n{once}", 0),
-        "prepare": Sort(f"command = {shell('exec sleep 0.05')}\n{once}", 0),
+        "disk": Sort(f"command = {shell('exit 0')}\n{once}", 0, is_one_shot=True),
+        "prepare": Sort(f"command = {shell('exec sleep 0.05')}\n{once}", 0, is_one_shot=True),
         "base": Sort(sleep),
         "bus": Sort(many("ready") + ready("notify")),
         "link": Sort(many("newline", "FD") + _FD),

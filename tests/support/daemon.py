@@ -152,8 +152,11 @@ class Daemon:
         output = host.root / f"virtsupd.{len(host.daemons)}.out"
         with ExitStack() as stack:
             notify = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-            notify.bind("\0virtsupd-test-" + os.urandom(8).hex())
-            own = {"NOTIFY_SOCKET": "@" + notify.getsockname()[1:].decode()}
+            # A file, for an abstract name would not be known in other network namespaces.
+            heard_at = host.root / f"notify.{os.urandom(8).hex()}"
+            notify.bind(str(heard_at))
+            heard_at.chmod(0o666)
+            own = {"NOTIFY_SOCKET": str(heard_at)}
             log = stack.enter_context(output.open("wb"))
             process = subprocess.Popen(
                 [

@@ -128,6 +128,7 @@ def service(name: str, **facts: Any) -> dict[str, Any]:
         "binds_to": [],
         "wants": [],
         "after": [],
+        "part_of": [],
         "before": [],
         "conflicts": [],
         "state": "running",

@@ -35,6 +35,8 @@ class HandLine:
         self.machine.told.append(command)
         if command == "query-status":
             return {"running": self.machine.runs, "status": self.machine.status}
+        if command == "query-chardev":
+            return self.machine.channels
         return {}
 
     async def next_event(self) -> tuple[str, Mapping[str, object]] | None:
@@ -54,6 +56,8 @@ class HandMachine:
     runs: bool = True
     status: str = "running"
     has_monitor: bool = True
+    channels: list[Mapping[str, object]] = field(default_factory=list)
+    """What the monitor tells of them."""
     agent: str | None = None
     """Why the agent does not answer; None: it does."""
     told: list[str] = field(default_factory=list)

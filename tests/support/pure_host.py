@@ -93,7 +93,7 @@ FAILED = ExitStatus(code=1)
 UNKNOWN = ExitStatus()
 NOTIFY = Readiness(NotifyProbe())
 _FORGOTTEN = Remembered(wanted=None, enabled=True)
-_EDGES = frozenset({"requires", "binds_to", "wants", "after", "before", "conflicts"})
+_EDGES = frozenset({"requires", "binds_to", "wants", "after", "before", "conflicts", "part_of"})
 
 
 def process(*command: str) -> ProcessSpec:

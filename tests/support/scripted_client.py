@@ -18,6 +18,7 @@ class ScriptedClient:
         self.answers = answers
         self.calls: list[tuple[str, dict[str, object]]] = []
         self.timeout: float | None = None
+        self.peer_uid = 0
         self.is_closed = False
 
     def call(self, method: str, parameters: dict[str, object] | None = None) -> dict[str, Any]:

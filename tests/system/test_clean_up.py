@@ -2,11 +2,13 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from tests.support.checks import eventually
+from tests.support.checks import eventually, text_of
 from tests.support.daemon import Daemon, Host, host, shell
 
 pytestmark = pytest.mark.process
@@ -105,3 +107,36 @@ def test_a_successor_takes_away_what_was_not_taken_away_in_time() -> None:
             eventually(lambda: not is_left(heir), "it is taken away")
             heir.await_status("web", lambda s: s["state"] == "stopped" and s["failed"], "its end")
             (daemon.host.root / "left.go").touch()
+
+
+def test_one_that_is_at_work_ends_with_virtsupd_and_not_after_the_next_start() -> None:
+    with running(clean_up="[ -e $0.pid ] || { echo $$ > $0.pid; sleep 1000; }; rm $0") as daemon:
+        stopping = threading.Thread(
+            target=daemon.ctl, args=("stop", "web"), kwargs={"expect": None}
+        )
+        stopping.start()
+        made = daemon.host
+        pid = eventually(lambda: text_of(made.root / "left.pid").strip(), "its clean-up at work")
+        daemon.kill()
+        stopping.join()
+        eventually(lambda: not Path(f"/proc/{pid}").exists(), "that nobody cleans up any more")
+        with made.started() as heir:
+            heir.ask("Start", "web")
+            eventually(lambda: is_left(heir), "what it leaves")
+            heir.ask("Stop", "web")
+            assert not is_left(heir)
+
+
+def test_a_start_after_the_death_of_virtsupd_waits_for_the_clean_up_that_was_cut_short() -> None:
+    waits = "[ -e $0.begun ] || { touch $0.begun; sleep 1000; }; rm -f $0; touch $0.done"
+    with running(clean_up=waits) as daemon:
+        made = daemon.host
+        daemon.ctl("stop", "--timeout", "50ms", "web", expect=None)
+        eventually((made.root / "left.begun").exists, "its clean-up at work")
+        daemon.ctl("start", "--timeout", "50ms", "web", expect=None)
+        daemon.await_status("web", lambda s: s["wanted"], "that it is to start")
+        daemon.kill()
+        with made.started() as heir:
+            heir.await_status("web", lambda s: s["state"] == "running", "its start")
+            assert (made.root / "left.done").exists()
+            eventually(lambda: is_left(heir), "what it leaves stays")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _EXITED = "service exited"
 _FAILED = "service failed"
+_PROGRESS = "service progress"
 
 
 def change_line(event: Event) -> str:
@@ -74,6 +75,8 @@ def _happening(event: Event) -> str:
     last = event["service"]["last_exit"]
     if event["event"] == _EXITED and last is not None:
         return harmless(last["text"])
+    if event["event"] == _PROGRESS:
+        return event["service"]["state"]
     return event["event"].removeprefix("service ")
 
 

@@ -152,7 +152,14 @@ def _edge_rows(service: Service, others: dict[str, Service], style: Style) -> li
         ("Before", named(service["before"])),
         ("Conflicts", named(service["conflicts"])),
         ("Needed by", named(needed_by(service, others))),
+        ("Part of", named(service["part_of"])),
+        ("Parts", named(_parts(service, others))),
     ]
+
+
+def _parts(service: Service, others: dict[str, Service]) -> list[str]:
+    found = (name for name, other in others.items() if {*other["part_of"]} & {*service["provides"]})
+    return sorted(found)
 
 
 def _with_state(name: str, others: dict[str, Service], style: Style) -> str:

@@ -31,19 +31,20 @@ _ANYBODY = Credentials(0, 0, (), "/", "/bin/sh", "root")
 def checked_on_host(loaded: Loaded) -> tuple[str, ...]:
     """Return a line for each thing that services of a sound configuration miss on this host.
 
-    Looked for are programs, users, groups, directories and environment files.
+    Looked for are programs, users, groups, directories and environment files; but for users and groups
+    that one of the services makes.
     """
     return tuple(
         f"{spec.source}: {spec.name}: {key}: {text}"
         for spec in loaded.specs
-        for key, text in _missing(spec)
+        for key, text in _missing(spec, loaded.accounts)
     )
 
 
-def _missing(spec: ServiceSpec) -> Iterator[_Found]:
+def _missing(spec: ServiceSpec, made: frozenset[str]) -> Iterator[_Found]:
     process = spec.process
     if process is not None:
-        yield from _unknown_accounts(process)
+        yield from _unknown_accounts(process, made)
         if not Path(process.directory).is_dir():
             yield "directory", no_directory(Path(process.directory), "it")
         yield from _unusable_files(process)
@@ -56,21 +57,26 @@ def _missing(spec: ServiceSpec) -> Iterator[_Found]:
         yield from _missing_program((f"actions.{action.name}.command", action.command), own, "/")
 
 
-def _unknown_accounts(process: ProcessSpec) -> Iterator[_Found]:
-    is_known = True
-    for key, user in _users(process):
-        if user is not None and user_id(user) is None:
-            is_known = False
-            yield key, f"no user is named {user!r}"
-    for key, group in _groups(process):
-        if group is not None and group_id(group) is None:
-            is_known = False
-            yield key, f"no group is named {group!r}"
-    if is_known:
+def _unknown_accounts(process: ProcessSpec, made: frozenset[str]) -> Iterator[_Found]:
+    unknown = [*_unknown(process)]
+    for key, kind, name in unknown:
+        if name not in made:
+            yield key, f"no {kind} is named {name!r}"
+    if not unknown:
         try:
             resolve_credentials(process)
         except SpawnError as error:
             yield "user", str(error)
+
+
+def _unknown(process: ProcessSpec) -> Iterator[tuple[str, str, str]]:
+    """Yield the key, the kind and the name of each account that the databases do not have."""
+    for key, user in _users(process):
+        if user is not None and user_id(user) is None:
+            yield key, "user", user
+    for key, group in _groups(process):
+        if group is not None and group_id(group) is None:
+            yield key, "group", group
 
 
 def _users(process: ProcessSpec) -> Iterator[tuple[str, str | None]]:
@@ -83,6 +89,8 @@ def _groups(process: ProcessSpec) -> Iterator[tuple[str, str | None]]:
     yield "group", process.group
     for group in process.supplementary_groups or ():
         yield "supplementary_groups", group
+    if process.machine is not None:
+        yield "machine.access_group", process.machine.access_group
     for index, socket in enumerate(process.sockets, start=1):
         yield f"sockets[{index}].group", socket.group
 

@@ -84,7 +84,12 @@ def _cat(session: Session) -> int:
 def _act(session: Session) -> int:
     name, *arguments = session.request.names
     action = session.request.action
-    reply = session.call("Act", {"name": name, "action": action, "arguments": arguments})
+    call = {"name": name, "action": action, "arguments": arguments, "terminal": True}
+    reply = session.call("Act", call)
+    if reply.get("run"):
+        from virtsupd.cli import terminal  # noqa: PLC0415  most actions do without it
+
+        return terminal.run(session, reply["run"])
     if session.request.json:
         session.say_json({"lines": reply["lines"]})
         return 0

@@ -133,5 +133,7 @@ def _doing(service: Service) -> str:
 
 def _waiting_text(service: Service, now: float) -> str:
     reason = service["reason"]
-    text = f", {harmless(reason['text'])}" if reason is not None and reason["text"] else ""
-    return f"{elapsed(now - service['since'])}{text}"
+    why = harmless(reason["text"]) if reason is not None else ""
+    says = harmless(service["status_text"]) if service["state"] != "stopped" else ""
+    text = "; ".join(part for part in (why, says) if part)
+    return ", ".join(part for part in (elapsed(now - service["since"]), text) if part)

@@ -24,6 +24,11 @@ class Caller(Protocol):
         """Wait until virtsupd ends the connection."""
         ...
 
+    @property
+    def peer_uid(self) -> int:
+        """The account that listens at the socket; there has to be a connection."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...
@@ -59,6 +64,7 @@ class Action(TypedDict):
 
     name: str
     description: str
+    interactive: bool
 
 
 class Job(TypedDict):
@@ -111,6 +117,7 @@ class Service(TypedDict):
     after: list[str]
     before: list[str]
     conflicts: list[str]
+    part_of: list[str]
     state: str
     wanted: bool
     wanted_by: str

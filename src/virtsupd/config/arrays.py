@@ -7,9 +7,10 @@ own, in place of the built-in unit that other tables change.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from virtsupd.config.kinds import Built, Element, KindContext, KindParts, UnitKeys
 from virtsupd.config.layers import combined
@@ -91,6 +92,8 @@ class _Reading:
                 sound.append(entry)
                 elements.append(checked)
         built = self._parts.build(elements, context) if elements else Built({})
+        for entry in sound if built.problems else ():
+            self._refuse(entry)
         services = self._services(built, sound)
         offered = {
             name: (Layer(layers[0].file, made.keys, layers[0].prefix, entry=layers[0].entry),)
@@ -146,9 +149,17 @@ class _Reading:
             return Element(model.model_validate(data), data)
         except ValidationError as error:
             self._problems += validation_problems(error, model, data, entry.layers)
-            for name in _names(model, data, self._parts.identity):
-                self._refused[name] = entry.layers
+            self._refuse(entry)
             return None
+
+    def _refuse(self, entry: Entry) -> None:
+        """Note what an entry may be called: others refer to it, or change it, and are not at fault."""
+        said = self._parts.names or partial(_said_names, self._parts)
+        for text in said(entry.data):
+            try:
+                self._refused[parse_name(text)] = entry.layers
+            except ValueError:
+                continue  # it was reported already, or is no name that another could refer to
 
 
 def _tables(value: object) -> Iterator[tuple[tuple[int, ...], Mapping[str, Any]]]:
@@ -161,16 +172,12 @@ def _tables(value: object) -> Iterator[tuple[tuple[int, ...], Mapping[str, Any]]
             yield (index,), item
 
 
-def _names(
-    model: type[BaseModel], data: Mapping[str, Any], identity: Sequence[str]
-) -> Iterator[Name]:
-    """Yield what an entry that was refused may be called: as `name` says, or as it is known."""
-    for key in ("name", *identity):
-        if key in model.model_fields and isinstance(data.get(key), str):
-            try:
-                yield parse_name(data[key])
-            except ValueError:
-                continue  # it was reported already, or is no name that another could refer to
+def _said_names(parts: KindParts, data: UnitKeys) -> Iterator[str]:
+    """Yield what an entry may be called: as `name` says, or as it is known."""
+    for key in ("name", *parts.identity):
+        value = data.get(key)
+        if key in parts.model.model_fields and isinstance(value, str):
+            yield value
             return
 
 

@@ -4,13 +4,19 @@ What two keys have to do with each other is checked here: `service_problems` lis
 and only a table without any may be built.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from virtsupd.config.domains import DEFAULT_RESPAWN, READY_SECONDS, domain_faults, domain_spec
 from virtsupd.config.machines import DEFAULT_RESPAWN as MACHINE_RESPAWN
-from virtsupd.config.machines import machine_faults, machine_spec, machine_stop
+from virtsupd.config.machines import (
+    machine_actions,
+    machine_faults,
+    machine_spec,
+    machine_stop,
+)
 from virtsupd.config.model import (
+    ActionTable,
     CleanUpTable,
     LogTable,
     ReloadTable,
@@ -96,6 +102,7 @@ def service_problems(table: ServiceTable) -> Iterator[Fault]:
     if table.reload is not None and (table.reload.signal is None) == (table.reload.command is None):
         yield ("reload",), "must have exactly one of signal and command"
     yield from _socket_faults(table.sockets)
+    yield from _action_faults(table.actions)
     for code in sorted(set(table.success_exit) & set(table.not_needed_exit)):
         yield ("not_needed_exit",), f"{code} stands in success_exit too; it can mean one thing only"
 
@@ -118,6 +125,7 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         after=table.after,
         before=table.before,
         conflicts=table.conflicts,
+        part_of=table.part_of,
         process=_process(canonical, table, host),
         domain=domain_spec(table.domain) if table.domain is not None else None,
         ready=_readiness(table, host),
@@ -133,11 +141,26 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         is_guest=table.guest or table.domain is not None or table.machine is not None,
         success_exit=frozenset(table.success_exit),
         not_needed_exit=frozenset(table.not_needed_exit),
-        actions=tuple(
-            ActionSpec(key, action.description, action.command, action.timeout, action.admin)
-            for key, action in sorted(table.actions.items())
-        ),
+        actions=_actions(canonical, table),
     )
+
+
+def _actions(name: Name, table: ServiceTable) -> tuple[ActionSpec, ...]:
+    """Return those of the table, and the one that every machine with a guest agent has."""
+    made = {
+        key: ActionSpec(
+            key,
+            action.description,
+            action.command,
+            action.timeout,
+            action.admin,
+            action.interactive,
+        )
+        for key, action in table.actions.items()
+    }
+    for action in machine_actions(name, table.machine):
+        made.setdefault(action.name, action)
+    return tuple(made[key] for key in sorted(made))
 
 
 def _stage_faults(table: ServiceTable) -> Iterator[Fault]:
@@ -201,6 +224,13 @@ def _respawn_faults(respawn: RespawnTable) -> Iterator[Fault]:
             ("respawn", "max_delay"),
             f"found {respawn.max_delay:g} seconds, must be at least delay, {respawn.delay:g} seconds",
         )
+
+
+def _action_faults(actions: Mapping[str, ActionTable]) -> Iterator[Fault]:
+    for key, action in actions.items():
+        if action.interactive and "timeout" in action.model_fields_set:
+            text = "means nothing for an interactive action, which whoever asks for it ends himself"
+            yield ("actions", key, "timeout"), text
 
 
 def _socket_faults(sockets: tuple[SocketTable, ...]) -> Iterator[Fault]:

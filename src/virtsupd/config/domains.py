@@ -19,7 +19,7 @@ In a shorter window a guest that boots for a while before it crashes would never
 
 _LEAST_DELAY_SECONDS: Final = 1.0
 _MEANT_KEYS = """
-description provides requires wants after before conflicts domain ready health respawn stop autostart
+description provides requires wants after before conflicts part_of domain ready health respawn stop autostart
 actions
 """
 _MEANT = frozenset(_MEANT_KEYS.split())

@@ -253,13 +253,13 @@ def make_drafts(
     drafts: dict[Name, Draft] = {}
     for name in dict.fromkeys((*on.layers, *on.refused, *units, *services)):
         own = services.get(name, ())
-        if name in of_kinds and name not in on.layers and not own:
-            findings.warnings.extend(_idle_unit(name, units[name], kinds))
-            continue
         base = on.layers.get(name, ())
         if name in on.refused and not base:
             layers = (*on.refused[name], *units.get(name, ()), *own)
             drafts[name] = Draft(name, layers, is_refused=True)
+            continue
+        if name in of_kinds and name not in on.layers and not own:
+            findings.warnings.extend(_idle_unit(name, units[name], kinds))
             continue
         if not base and not own and name in unit_names():
             base = built_in(name, on).layers

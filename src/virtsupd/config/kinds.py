@@ -156,6 +156,8 @@ class Built:
     `addresses` of all tables; asked when `host_faults` is."""
     guest_hosts: Mapping[Name, GuestHost] = field(default_factory=dict)
     """By name of the service that they run through, which stays up in a shutdown until they are gone."""
+    accounts: frozenset[str] = frozenset()
+    """Users and groups that one of its services makes before another needs them."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """By the URI that guests name: where that libvirt is, if not where its library looks. It stays
     there as long as the service of `guest_hosts` lives."""
@@ -170,6 +172,9 @@ class KindParts:
     """Called with a checked instance of `model`; of an array with a list of `Element`."""
     identity: tuple[str, ...] = ()
     """Of an array: the keys that tell one element from another, the first being what it is known by."""
+    names: Callable[[UnitKeys], Iterable[str]] | None = None
+    """Of an array: what the services of an element are called as far as its keys tell, which may be
+    wrong. None: as its name says, or the first key of its identity."""
     stop_guard: StopGuard | None = None
     """Asked before a service of `guarded` ends, also once the table is gone and the service is not."""
     guarded: frozenset[str] = frozenset()

@@ -69,6 +69,8 @@ class Loaded:
     """What works, but not as the files may make believe."""
     guest_hosts: Mapping[Name, GuestHost]
     """By canonical name: the services that guests run through which are no services."""
+    accounts: frozenset[str]
+    """Users and groups that services make before others need them."""
     addresses: Mapping[str, str]
     """Where a libvirt is that guests name by its URI, if not where its library looks."""
     host_faults: Callable[[], tuple[HostFault, ...]]
@@ -130,6 +132,7 @@ class _Loading:
             sources={name: draft.sources for name, draft in self._drafts.items()},
             warnings=tuple(self._findings.warnings),
             guest_hosts=guest_hosts,
+            accounts=frozenset(name for built in on.built for name in built.accounts),
             addresses=addresses,
             host_faults=lambda: tuple(
                 fault for asked in self._findings.host_faults for fault in asked()

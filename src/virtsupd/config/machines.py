@@ -1,5 +1,6 @@
 """What goes with `machine`, which has virtsupd attend to the guest of a QEMU, and what does not."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -8,7 +9,7 @@ from virtsupd.config.probes import MachineTable as MachineProbeTable
 from virtsupd.config.problems import Fault
 from virtsupd.core.machine import MachineSpec, MachineStopHow, SecretsSpec, StopStep
 from virtsupd.core.names import Name
-from virtsupd.core.spec import Respawn, ServiceSpec, Stop, StopMode
+from virtsupd.core.spec import ActionSpec, Respawn, ServiceSpec, Stop, StopMode
 
 DEFAULT_RESPAWN: Final = Respawn(delay_seconds=1.0, window_seconds=300.0, only_failures=True)
 """How a machine is started again unless its file says it; a guest that boots before it crashes would
@@ -75,7 +76,17 @@ def machine_spec(table: MachineTable | None) -> MachineSpec | None:
         ssh_port=table.ssh_port,
         ports=table.ports,
         kvm=table.kvm,
+        access_group=table.access_group,
     )
+
+
+def machine_actions(name: Name, table: MachineTable | None) -> Iterator[ActionSpec]:
+    """Yield the action that asks the agent in the guest, of a machine that has a channel to it."""
+    if table is not None and table.agent is not None:
+        program = (sys.executable, "-I", "-m", "virtsupd.services.machine_agent", name, table.agent)
+        about = "ask the agent in its guest, or have it run a command; --help says more"
+        # What it runs, it runs as root in the guest.
+        yield ActionSpec("agent", about, program, needs_admin=True, is_interactive=True)
 
 
 def machine_stop(table: StopTable) -> Stop:

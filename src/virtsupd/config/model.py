@@ -182,6 +182,7 @@ class ActionTable(Table):
     description: Text = ""
     timeout: PositiveSeconds = 60.0
     admin: bool = False
+    interactive: bool = False
 
 
 class SecretsTable(Table):
@@ -201,6 +202,7 @@ class MachineTable(Table):
     ssh_port: Port | None = None
     ports: tuple[Port, ...] = ()
     kvm: bool | Literal["auto"] = "auto"
+    access_group: Account | None = None
 
 
 class DomainTable(Table):
@@ -221,6 +223,7 @@ class ServiceTable(Table):
     after: ServiceNames = ()
     before: ServiceNames = ()
     conflicts: ServiceNames = ()
+    part_of: ServiceNames = ()
     command: Command | None = None
     domain: Annotated[DomainTable, _word_or_table("name")] | None = None
     machine: MachineTable | None = None

@@ -43,7 +43,7 @@ Entry = tuple[str, object]
 
 HIDDEN: Final = "(hidden)"
 """In place of a secret."""
-_EDGES: Final = ("requires", "binds_to", "wants", "after", "before", "conflicts")
+_EDGES: Final = ("requires", "binds_to", "wants", "after", "before", "conflicts", "part_of")
 _KINDS: Final[dict[type[Probe], str]] = {
     NotifyProbe: "notify",
     FdProbe: "fd",
@@ -130,6 +130,7 @@ def _machine(machine: MachineSpec) -> Iterator[Entry]:
     yield from _filled("ssh_port", machine.ssh_port)
     yield from _filled("ports", machine.ports)
     yield "kvm", machine.kvm
+    yield from _filled("access_group", machine.access_group)
 
 
 def _domain(domain: DomainSpec) -> object:
@@ -243,8 +244,10 @@ def _timer(timer: TimerSpec) -> Iterator[Entry]:
 def _action(action: ActionSpec) -> Iterator[Entry]:
     yield from _filled("description", action.description)
     yield from _filled("command", action.command)
-    yield "timeout", action.timeout_seconds
+    if not action.is_interactive:
+        yield "timeout", action.timeout_seconds
     yield from _filled("admin", action.needs_admin)
+    yield from _filled("interactive", action.is_interactive)
 
 
 def _ready(ready: Readiness, *, is_domain: bool) -> object:

@@ -19,8 +19,6 @@ _SO_PEERGROUPS = 59
 """Linux, asm-generic/socket.h; the socket module has no name for it."""
 _MOST_BYTES = 1024
 """As many as Python's getsockopt takes."""
-_CREDENTIALS = struct.Struct("iII")
-"""struct ucred of unix(7)."""
 
 
 class Role(IntEnum):
@@ -51,17 +49,6 @@ class Peer:
     def __str__(self) -> str:
         """Return the name for messages: "root" or "uid 1000"."""
         return "root" if self.uid == 0 else f"uid {self.uid}"
-
-
-def credentials_of(connection: socket.socket) -> tuple[int, int, int]:
-    """Return pid, uid and gid of the process that made this Unix connection.
-
-    Raises:
-        OSError: the kernel does not tell.
-    """
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, gid = _CREDENTIALS.unpack(found)
-    return pid, uid, gid
 
 
 def groups_of(connection: socket.socket) -> frozenset[int]:

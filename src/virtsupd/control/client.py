@@ -6,6 +6,7 @@ Standard library and `virtsupd.errors` only, and little of it: its imports are m
 
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterator
 
@@ -62,6 +63,19 @@ class Client:
             self._socket.close()
         self._socket = None
         self._pending.clear()
+
+    @property
+    def peer_uid(self) -> int:
+        """Return the account that listens at the socket, as it was when the connection was made.
+
+        Raises:
+            UnreachableError: there is no connection.
+        """
+        if self._socket is None:
+            raise UnreachableError(f"no connection to {self.path}")
+        # struct ucred: the pid, the uid and the gid, 32 bits each (unix(7)).
+        found = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(found[4:8], sys.byteorder)
 
     def call(self, method: str, parameters: Json | None = None) -> Json:
         """Call a method and return the parameters of its one reply.

@@ -99,6 +99,13 @@ def check_action(backend: Backend, grant: Grant, name: Name, action: str) -> Non
     check_phase(backend)
 
 
+def for_terminal(backend: Backend, name: Name, action: str) -> tuple[str, ...]:
+    """Return the command of an interactive action, for whoever asks to run it; () of any other."""
+    actions = backend.snapshot(name).spec.actions
+    found = (item.command for item in actions if item.name == action and item.is_interactive)
+    return next(found, ())
+
+
 def check_phase(backend: Backend) -> None:
     """Check that virtsupd is neither ending nor becoming another program.
 

@@ -285,6 +285,10 @@ class _Supervisor:
             raise invalid_parameter("arguments")
         action = request.parameters["action"]
         commands.check_action(self._backend, request.grant, name, action)
+        if request.parameters.get("terminal"):
+            command = commands.for_terminal(self._backend, name, action)
+            if command:
+                return [dumps({"lines": (), "run": [*command, *arguments]})]
         lines = await self._backend.act(name, action, arguments)
         return [dumps({"lines": list(lines)})]
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virtsupd.config.settings import AccessSettings
-from virtsupd.control.access import Peer, credentials_of
+from virtsupd.control.access import Peer
 from virtsupd.errors import AlreadyRunningError, ConfigError
 from virtsupd.process.files import try_file
 from virtsupd.process.passed_sockets import bound_file
+from virtsupd.process.unix_peer import credentials_of
 
 _LONGEST_PATH_BYTES = 107
 _BACKLOG = 512

@@ -150,11 +150,17 @@ def _definition(spec: ServiceSpec) -> dict[str, object]:
         "after": spec.after,
         "before": spec.before,
         "conflicts": spec.conflicts,
+        "part_of": spec.part_of,
         "command": process.command if process else (),
         "domain": None if spec.domain is None else [spec.domain.domain, spec.domain.uri],
         "log_files": [process.log.file] if process and process.log.file else [],
         "actions": [
-            {"name": action.name, "description": action.description} for action in spec.actions
+            {
+                "name": action.name,
+                "description": action.description,
+                "interactive": action.is_interactive,
+            }
+            for action in spec.actions
         ],
         "transient": spec.transient,
         "respawn": spec.respawn is not None and not spec.is_stage,

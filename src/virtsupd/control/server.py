@@ -19,13 +19,14 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from virtsupd.config.settings import AccessSettings
-from virtsupd.control.access import Access, Grant, Peer, credentials_of, groups_of
+from virtsupd.control.access import Access, Grant, Peer, groups_of
 from virtsupd.control.backend import Backend
 from virtsupd.control.connection import Commons, Connection, Limits
 from virtsupd.control.listener import Listener
 from virtsupd.control.turns import Account, Turns
 from virtsupd.errors import ConfigError, ProtocolError
 from virtsupd.process.clock import Clock
+from virtsupd.process.unix_peer import credentials_of
 
 _ACCEPTS_IN_A_PASS = 64
 _ACCEPT_SECONDS = 0.0001

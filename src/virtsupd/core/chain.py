@@ -213,7 +213,7 @@ def _takers(host: HostState, service: Service) -> tuple[Name, ...]:
     if not host.is_wanted(service):
         return ()
     if service.is_marked:
-        return tuple(need for need in graph.needs[name] if goes_first(host.services[need]))
+        return tuple(need for need in graph.needs[name] if goes_first(host, host.services[need]))
     return tuple(bond for bond in graph.binds[name] if not host.services[bond].view.holds)
 
 

@@ -39,6 +39,7 @@ def would_touch(host: HostState, verb: Verb, names: Sequence[Name]) -> Touch:
     told as if it were done.
     """
     ticket = _touching(host, verb, names)
+    names = ticket.names
     stopped = tuple(dict.fromkeys((*ticket.displaced, *ticket.touched)))
     if verb not in (Verb.START, Verb.RESTART):
         return Touch(stopped)
@@ -62,8 +63,9 @@ def open_ticket(host: HostState, asked: Asked) -> Ticket:
     return ticket
 
 
-def _touching(host: HostState, verb: Verb, names: Sequence[Name]) -> Ticket:
-    ticket = Ticket(verb, tuple(names), open=set(names))
+def _touching(host: HostState, verb: Verb, asked: Sequence[Name]) -> Ticket:
+    names = _meant(host, verb, asked)
+    ticket = Ticket(verb, names, open=set(names))
     ticket.were_running = frozenset(n for n in names if host.services[n].state is State.RUNNING)
     if verb in (Verb.START, Verb.RESTART):
         ticket.displaced = _displaced(host, names)
@@ -73,6 +75,16 @@ def _touching(host: HostState, verb: Verb, names: Sequence[Name]) -> Ticket:
     ticket.cascade = _alive(host, (*restarted, *dependents))
     ticket.touched = _alive(host, dict.fromkeys((*ending, *reversed(dependents))))
     return ticket
+
+
+def _meant(host: HostState, verb: Verb, asked: Sequence[Name]) -> tuple[Name, ...]:
+    """Return the services that a command is about: with a whole its parts, to restart those that run."""
+    if verb not in (Verb.STOP, Verb.RESTART):
+        return tuple(asked)
+    names = host.graph.with_parts(asked)
+    if verb is Verb.STOP:
+        return names
+    return tuple(n for n in names if n in asked or host.services[n].is_alive)
 
 
 def _falling(host: HostState, ending: Iterable[Name]) -> tuple[Name, ...]:

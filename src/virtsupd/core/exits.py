@@ -56,6 +56,11 @@ class ExitStatus:
             return self.signal | (0x80 if self.dumped_core else 0)
         return None
 
+    @property
+    def tells_little(self) -> bool:
+        """Whether it is what every end may look like: code 0, or nothing at all."""
+        return not self.words and not self.code and self.signal is None
+
     def __str__(self) -> str:
         """Say it for people: "exited with code 3", "ended by SIGKILL"."""
         if self.words:

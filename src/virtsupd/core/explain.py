@@ -83,11 +83,13 @@ def stops_after(host: HostState, service: Service) -> tuple[Name, ...]:
     if ahead:
         return ahead
     behind = dict.fromkeys((*host.graph.needed_by[name], *host.graph.later[name]))
-    return tuple(other for other in behind if goes_first(host.services[other]))
+    return tuple(other for other in behind if goes_first(host, host.services[other]))
 
 
-def goes_first(other: Service) -> bool:
-    """Tell whether a service is on its way down, and may yet get there."""
+def goes_first(host: HostState, other: Service) -> bool:
+    """Tell whether a service is on its way down, and may yet get there, or is yet to be cleaned up."""
+    if other.state is State.STOPPED:
+        return host.is_to_be_cleaned(other)
     return (other.is_up and other.view.must_stop) or (
         other.state is State.STOPPING and not other.is_stuck
     )

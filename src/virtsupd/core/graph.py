@@ -12,7 +12,7 @@ whole set with every reason it finds, so that whoever holds a graph holds a soun
 
 Edges and what they mean: `needs` (requires and binds_to) must be up before and are started along;
 `binds` are those of the needs with which a service falls; `wants` are started along and may fail;
-`earlier` are order only. `rank` is one topological order: needs and earlier services have a
+`earlier` are order only; `parts` are meant when a stop or restart names the whole. `rank` is one topological order: needs and earlier services have a
 smaller rank, so a pass in rank order sees causes before consequences.
 """
 
@@ -28,7 +28,8 @@ from virtsupd.errors import ConfigError, UnknownServiceError
 Edges = Mapping[Name, tuple[Name, ...]]
 
 _HARD = ("requires", "binds_to")
-_SOFT = ("wants", "after", "before", "conflicts")
+_SOFT = ("wants", "after", "before", "conflicts", "part_of")
+_OF_OTHERS = ("conflicts", "part_of")
 _CYCLES_SHOWN = 10
 
 
@@ -51,6 +52,8 @@ class ServiceGraph:
     earlier: Edges
     conflicts: Edges
     """Symmetric."""
+    parts: Edges
+    """By what they are part of."""
     needed_by: Edges
     later: Edges
     rank: Mapping[Name, int]
@@ -92,6 +95,7 @@ class ServiceGraph:
             wants=edges["wants"],
             earlier=earlier,
             conflicts=conflicts,
+            parts=_reversed(edges["part_of"], over=spec_by_name),
             needed_by=_reversed(needs, over=spec_by_name),
             later=_reversed(earlier, over=spec_by_name),
             rank=rank,
@@ -127,6 +131,12 @@ class ServiceGraph:
         """Return `names` and all that must stop before one of them, by need or order alone."""
         return frozenset(_reachable(names, self.needed_by, self.later))
 
+    def with_parts(self, names: Iterable[Name]) -> tuple[Name, ...]:
+        """Return `names`, and then all that is part of them, in rank order."""
+        given = tuple(names)
+        found = self._reach(given, self.parts)
+        return (*given, *(name for name in found if name not in given))
+
     def _reach(self, names: Iterable[Name], *edges: Edges) -> tuple[Name, ...]:
         return tuple(sorted(_reachable(names, *edges), key=self.rank.__getitem__))
 
@@ -149,7 +159,7 @@ class _Resolver:
         found: dict[Name, None] = {}
         for name in names:
             target = self._canonical.get(name)
-            if target is not None and (target != spec.name or kind != "conflicts"):
+            if target is not None and (target != spec.name or kind not in _OF_OTHERS):
                 found[target] = None
             elif target is None and not (kind in _SOFT and name in self._absent):
                 self._problems.append(self._unknown(spec, kind, name))

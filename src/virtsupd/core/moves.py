@@ -235,7 +235,8 @@ def end_again(host: HostState, service: Service) -> None:
 def _clean_up(host: HostState, service: Service) -> None:
     if service.clean_up is not None:
         host.end_backoff(service)
-        service.is_cleaning = True
+        service.is_cleaning = service.is_half_cleaned = True
+        service.kills = 0  # those of an earlier stop say nothing of this one
         service.due = None
         host.cancel(service.spec.name, Timer.STOP_DELAY)
         host.emit(RunCleanUp(service.spec.name, service.generation, service.clean_up))

@@ -158,7 +158,7 @@ def _next_of_held(host: HostState, service: Service, found: Hold) -> Next:
     if found.kind is HoldKind.NEEDS:
         return Next(NextKind.STARTS, f"starts {_when(names, 'runs', 'run')}", names=names)
     text = f"starts {_when(names, 'has stopped', 'have stopped')}"
-    if all(goes_first(host.services[rival]) for rival in names):
+    if all(goes_first(host, host.services[rival]) for rival in names):
         return Next(NextKind.STARTS, text, names=names)
     text += "; a start by command stops what is in its way"
     return Next(NextKind.STARTS, text, names=names, command=("start", service.spec.name))
@@ -175,7 +175,8 @@ def _next_of_start(service: Service) -> Next:
         return Next(NextKind.BECOMES_READY, "runs as soon as its process is there")
     text = f"runs when {'its process has ended well' if probe == 'exit' else 'it is ready'}"
     if due is None:
-        return Next(NextKind.BECOMES_READY, f"{text}; nothing limits the wait")
+        limit = "each rung has its own limit" if probe == "machine" else "nothing limits the wait"
+        return Next(NextKind.BECOMES_READY, f"{text}; {limit}")
     if service.may_have_been_unheard:
         # What it said while there was nobody to hear it is lost.
         return Next(NextKind.BECOMES_READY, f"{text}, and is taken for ready", at=due.wall)

@@ -5,7 +5,7 @@ doing; what follows from it is decided when nothing is left (`moves`).
 """
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from virtsupd.core import restore, timing
 from virtsupd.core.domain import GuestStop
@@ -38,6 +38,9 @@ from virtsupd.core.service import Death, Rest, RestKind, Service
 from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.state import HostState
 from virtsupd.core.wanted import set_wanted
+
+_PROGRESS_SECONDS: Final = 0.2
+"""How often at most others are told what a service says of itself while it starts."""
 
 ServiceEvent = (
     Spawned
@@ -211,7 +214,9 @@ def _death_of(host: HostState, service: Service, event: Exited) -> Death:
     """Judge an end that nobody asked for; of a machine's the exit code says nothing."""
     if service.origin.machine is None:
         return _death(host, service, event.status)
-    text = event.end or f"{event.status}; its monitor did not say why"
+    text = event.end or str(event.status)
+    if event.end is None and event.status.tells_little:
+        text = f"{text}; its monitor did not say why"
     policy = service.spec.respawn
     if event.end is not None and event.end.is_wish and (policy is None or policy.only_failures):
         return Death(text, Rest(RestKind.FINISHED, text))
@@ -240,7 +245,7 @@ def _death(host: HostState, service: Service, status: ExitStatus) -> Death:
 def _gone(host: HostState, service: Service, event: Gone | CleanedUp) -> None:
     """Let a stop end when nothing is left of its processes, and then nothing that they made."""
     if isinstance(event, CleanedUp):
-        service.is_cleaning = False
+        service.is_cleaning = service.is_half_cleaned = False
         service.clean_up = None
         if event.why is not None:
             service.not_cleaned = event.why
@@ -308,7 +313,7 @@ def _heard(
 def _told(host: HostState, service: Service, event: Told) -> None:
     match event.kind:
         case "status":
-            service.say(event.text, host.now.wall, event.note)
+            _says(host, service, event)
         case "waiting":
             service.not_ready_because = event.text
         case "denied":
@@ -317,6 +322,15 @@ def _told(host: HostState, service: Service, event: Told) -> None:
             pass
         case _:
             assert_never(event.kind)
+
+
+def _says(host: HostState, service: Service, event: Told) -> None:
+    """Take what it says of itself; of one that starts, whoever waits is told, but not of each word of a chatterer."""
+    before = service.said_at
+    service.say(event.text, host.now.wall, event.note)
+    is_slow = not 0 <= service.said_at - before < _PROGRESS_SECONDS
+    if service.state is State.STARTING and service.said_at != before and is_slow:
+        host.announce(service.spec.name, "service progress")
 
 
 def _health_changed(host: HostState, service: Service, why: str | None) -> None:

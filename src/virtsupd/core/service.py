@@ -125,6 +125,8 @@ class Service:
     """Why that command failed, until the next start, or a stop that runs it again."""
     is_cleaning: bool = field(default=False, compare=False)
     """Whether that command is at work: a successor begins it anew."""
+    is_half_cleaned: bool = False
+    """Whether that command has begun: it is run to its end before the next start, whoever is asked for it."""
     status_text: str = ""
     said_at: float = 0.0
     """Since when that is so (wall clock), as far as was seen."""
@@ -354,10 +356,13 @@ class Service:
     def take_definition(self) -> None:
         """Count a guest of libvirt's as made from the definition in force, if it makes the same one.
 
-        All that is said of it beside the domain is virtsupd's own, and can hold at once.
+        All that is said of it beside the domain is virtsupd's own, and can hold at once. So can the clean-up
+        of what would be started just the same now; else that of its start is due until the next.
         """
         if self.is_same_guest:
             self.made = self.definition
+        if self.is_up and self.made is not None and not self.has_replacement:
+            self.clean_up = self.spec.clean_up or self.clean_up
 
     def forget_deadline(self) -> None:
         """Let its start have no deadline, nor have missed one."""

@@ -5,7 +5,8 @@ satisfied, nothing it conflicts with is alive, and nothing that comes earlier is
 It stops a service that is not wanted, that a cascade has marked, or one of whose bonds fell; it
 lets those go down first that depend on it or come later, and what a shutdown wants gone before. The
 two conditions exclude each other, and both read only what lies before (or behind) a service in an
-acyclic order, so the effects end.
+acyclic order, so the effects end. A one-shot that was done by an older definition runs again before
+something starts that needs it, unless a process relies on it.
 
 A pass has two halves. First the *views* of the changed services and of those behind them are
 brought up to date in rank order: a view is all that neighbours look at. Then each service whose
@@ -122,4 +123,37 @@ def _judge(host: HostState, service: Service) -> None:
     elif not service.is_alive and hold(host, service) is None:
         if not host.dirty.isdisjoint(host.graph.needs[service.spec.name]):
             return  # in this pass something it needs has changed: it is judged again in the next
+        _start(host, service)
+
+
+def _start(host: HostState, service: Service) -> None:
+    """Start a service, or first have run again what it needs and what is outdated."""
+    outdated = _outdated(host, service)
+    for name in outdated:
+        host.services[name].is_marked = True
+    host.dirty.update(outdated)
+    if not outdated:
         move(host, service, Move.START)
+
+
+def _outdated(host: HostState, service: Service) -> tuple[Name, ...]:
+    """Return the one-shots that have to run again before a service starts, since it needs them.
+
+    What they have done was done by another definition than the one in force, or on top of such. One
+    that a process relies on meanwhile is left as it is.
+    """
+    found: dict[Name, bool] = {}
+    for need in host.graph.needs[service.spec.name]:
+        _is_outdated(host, need, found)
+    return tuple(name for name, is_outdated in found.items() if is_outdated)
+
+
+def _is_outdated(host: HostState, name: Name, found: dict[Name, bool]) -> bool:
+    """Tell whether a service is a one-shot that has to run again; note that of what it needs, too."""
+    service = host.services[name]
+    if name not in found and service.is_done and service.enabled:
+        behind = (host.services[other] for other in host.graph.needed_by[name])
+        is_free = all(other.is_done or not other.is_alive for other in behind)
+        below = [_is_outdated(host, need, found) for need in host.graph.needs[name]]
+        found[name] = is_free and (service.has_replacement or any(below))
+    return found.get(name, False)

@@ -358,6 +358,8 @@ class ActionSpec:
     timeout_seconds: float = 60.0
     needs_admin: bool = False
     """It does more than a service's operator may."""
+    is_interactive: bool = False
+    """It is run by virtsupctl, on the terminal and with the rights of whoever asks, without a limit of time."""
 
 
 @frozen
@@ -376,6 +378,8 @@ class ServiceSpec:
     after: tuple[Name, ...] = ()
     before: tuple[Name, ...] = ()
     conflicts: tuple[Name, ...] = ()
+    part_of: tuple[Name, ...] = ()
+    """Who names one of these in a stop or restart means this service, too."""
     process: ProcessSpec | None = None
     """None without `domain` too: a target (no readiness probe) or a condition (with one)."""
     domain: DomainSpec | None = None

@@ -79,10 +79,10 @@ class HostState:
         return wanted and not service.is_removed
 
     def is_to_be_cleaned(self, service: Service) -> bool:
-        """Whether it left something behind and is not to be started again as things stand."""
+        """Whether it left something behind, and is not to be started again or was being cleaned up."""
         may_start = self.is_wanted(service) and service.enabled and service.rest is None
         stays_down = not may_start or self.vanishes(service)
-        return service.clean_up is not None and stays_down
+        return service.clean_up is not None and (stays_down or service.is_half_cleaned)
 
     def is_there(self, service: Service) -> bool:
         """Whether it is in the way of its rivals: alive, or about to be cleaned up."""

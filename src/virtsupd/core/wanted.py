@@ -53,9 +53,9 @@ def _want_as_asked(host: HostState, event: Asked, ticket: Ticket) -> None:
         case Verb.START | Verb.RESTART:
             _ask_up(host, event, ticket)
         case Verb.STOP:
-            _change(host, event.names, wanted=False, who=event.who)
+            _change(host, ticket.names, wanted=False, who=event.who)
             _mark(host, ticket.cascade)
-            ticket.touched += _to_be_cleaned_again(host, event.names)
+            ticket.touched += _to_be_cleaned_again(host, ticket.names)
         case Verb.ENABLE | Verb.DISABLE:
             _set_enabled(host, event.names, enabled=event.verb is Verb.ENABLE)
         case Verb.RELOAD:
@@ -134,11 +134,11 @@ def _is_kept_down(service: Service) -> bool:
 
 
 def _ask_up(host: HostState, event: Asked, ticket: Ticket) -> None:
-    closure = host.graph.closure(event.names)
+    closure = host.graph.closure(ticket.names)
     for name in closure:
-        if name in event.names or not host.services[name].is_elsewhere:
+        if name in ticket.names or not host.services[name].is_elsewhere:
             host.clear_failure(host.services[name])
-    for name in event.names:
+    for name in ticket.names:
         host.services[name].death = None
     _change(host, ticket.displaced, wanted=False, who=event.who)
     _change(host, closure, wanted=True, who=event.who)

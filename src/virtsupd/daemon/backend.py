@@ -182,6 +182,8 @@ class DaemonBackend:
         found = next((a for a in spec.actions if a.name == action), None)
         if found is None:
             raise UnknownActionError(action, name)
+        if found.is_interactive:
+            raise ActionError(f"{action} needs a terminal: virtsupctl {action} {name}")
         command = (*found.command, *arguments)
         try:
             outcome = await self._machine.commands.run_action(spec, command, found.timeout_seconds)

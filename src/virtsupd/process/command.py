@@ -4,6 +4,8 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 import anyio
 
@@ -16,6 +18,8 @@ from virtsupd.process.plan import Spawner, SpawnPlan
 from virtsupd.process.reaper import Reaper
 from virtsupd.process.stop import Remains, kill
 
+TIED: Final = str(Path(__file__).with_name("tied.py"))
+"""Runs a command that is to end with virtsupd; see there."""
 _KILL_DEADLINE_SECONDS = 5.0
 _READ_BYTES = 65536
 _READS_PER_TURN = 16

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import signal
 import socket
-import struct
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import virtsupd
 from virtsupd.core.exits import ExitStatus
 from virtsupd.errors import VirtsupdError
 from virtsupd.process.clock import Clock
+from virtsupd.process.unix_peer import credentials_of
 
 PROTOCOL = "2"
 SOCKET = "keeper"
@@ -132,7 +132,7 @@ class KeeperLink:
         except OSError:
             connection.close()
             return None
-        pid, uid = _peer(connection)
+        pid, uid, _ = credentials_of(connection)
         if uid != os.geteuid():
             connection.close()
             raise KeeperError(f"{self._run_dir / SOCKET} belongs to a process of user {uid}")
@@ -283,13 +283,6 @@ def _site() -> str:
     if spec is None or spec.origin is None:
         return ""
     return str(Path(spec.origin).parents[2])
-
-
-def _peer(connection: socket.socket) -> tuple[int, int]:
-    """Return pid and uid of the process that listens."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    pid, uid, _ = struct.unpack("iII", credentials)
-    return pid, uid
 
 
 async def _receive(connection: socket.socket) -> list[str] | None:

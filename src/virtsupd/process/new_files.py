@@ -1,5 +1,7 @@
 """Files that come into being together: all of them, or none, and never in place of another."""
 
+import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -57,8 +59,24 @@ class NewFiles:
             self._make_directory(place, mode if place == path else 0o755)
         self._directories[path] = self._opened.enter_context(_opened(path))
 
+    def wait_for_turn(self, path: Path) -> None:
+        """Return once nobody else's set of files has the turn at a directory that was added.
+
+        The turn ends with the set. Programs that make the same files in it take turns with this.
+
+        Raises:
+            OSError: who had the turn has removed the directory, which it had made, since it failed.
+        """
+        directory = self._directories[path]
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        if not os.path.samestat(os.fstat(directory), path.lstat()):
+            raise FileNotFoundError(errno.ENOENT, "it was removed meanwhile", str(path))
+
     def _make_directory(self, path: Path, mode: int) -> None:
-        path.mkdir(mode=mode)
+        try:
+            path.mkdir(mode=mode)
+        except FileExistsError:
+            return  # somebody else was faster; what it is shows when it is opened
         self._made_directories.append(path)
         with _opened(path) as descriptor:
             os.fchmod(descriptor, mode)  # whatever the umask is

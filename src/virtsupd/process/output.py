@@ -22,6 +22,7 @@ from virtsupd.process.keeper_link import ChildWatcher, KeeperLink, remove_traces
 
 _DRAIN_SECONDS = 1.0
 _END_SECONDS = 10.0
+_ASK_AGAIN_SECONDS = 0.5
 _LOOKS = 4
 _CLOSING = ""
 """The token of a `drain` that precedes a `close`."""
@@ -204,8 +205,8 @@ class Outputs:
         if name in self._outputs:
             await self._answered(name, _DRAIN_SECONDS)
 
-    async def _answered(self, name: str, seconds: float) -> None:
-        """Return once the keeper has answered all that was said so far, this included."""
+    async def _answered(self, name: str, seconds: float) -> bool:
+        """Return whether the keeper has answered, in time, all that was said so far, this included."""
         token = str(next(self._tokens))
         _, is_done = self._drains[token] = (name, anyio.Event())
         self._link.send("drain", name, token)
@@ -214,6 +215,7 @@ class Outputs:
                 await is_done.wait()
         finally:
             del self._drains[token]
+        return is_done.is_set()
 
     async def shutdown(self) -> None:
         """Have the keeper empty all FIFOs and end, and remove what was made in the run directory.
@@ -224,8 +226,9 @@ class Outputs:
         with its socket, for the next virtsupd to find.
         """
         with anyio.move_on_after(_END_SECONDS):
-            if self._link_warning is None:
-                await self._link.connected.wait()
+            while self._link_warning is None and not self._link.connected.is_set():
+                with anyio.move_on_after(_ASK_AGAIN_SECONDS):
+                    await self._link.connected.wait()
             self._link.end()
             await self._has_ended.wait()
             with suppress(OSError):
@@ -243,8 +246,11 @@ class Outputs:
         One that was started a moment ago would be told of them by nobody else, and services stop
         when their FIFO is full.
         """
-        if self._outputs and self._link_warning is None:
-            await self._answered("", _END_SECONDS)
+        with anyio.move_on_after(_END_SECONDS):
+            # One that ends meanwhile answers nothing, and the next one, if there can be one, has to be asked anew.
+            while self._outputs and self._link_warning is None:
+                if await self._answered("", _ASK_AGAIN_SECONDS):
+                    return
 
     def leave(self) -> None:
         """Let go of every FIFO; the keeper and the services go on without us."""

@@ -10,10 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from virtsupd.core.printing import printable
 from virtsupd.errors import VirtsupdError
+
+USAGE: Final = 2
+"""virtsupctl's exit status for wrong words."""
 
 
 class UsageError(VirtsupdError):
@@ -37,15 +40,16 @@ class ActionParser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def told(what: str, work: Callable[[], str]) -> int:
+def told(what: str, work: Callable[[], str], *, wrong_usage: int = os.EX_USAGE) -> int:
     """Print what `work` returns, or why it cannot be had, in one line; return the exit code.
 
-    `what` completes "cannot". EX_USAGE tells virtsupd that the words were wrong.
+    `what` completes "cannot". EX_USAGE tells virtsupd that the words were wrong; of an interactive
+    action, whose exit status is virtsupctl's own, that is `USAGE`.
     """
     try:
         text = work()
     except UsageError as error:
-        return _failed(what, str(error), os.EX_USAGE)
+        return _failed(what, str(error), wrong_usage)
     except VirtsupdError as error:
         return _failed(what, str(error))
     except OSError as error:
@@ -56,13 +60,20 @@ def told(what: str, work: Callable[[], str]) -> int:
 
 
 def _failed(what: str, why: str, exit_code: int = 1) -> int:
-    sys.stderr.write(f"cannot {what}: {' '.join(why.split())}\n")
+    sys.stderr.write(f"cannot {what}: {printable(' '.join(why.split()))}\n")
     return exit_code
 
 
 def json_text(facts: Mapping[str, object]) -> str:
     """Return what `--json` prints."""
-    text = json.dumps(facts, ensure_ascii=False, indent=2)
+    return json_value_text(facts)
+
+
+def json_value_text(value: object) -> str:
+    """Return any value as JSON."""
+    raw = json.dumps(value, ensure_ascii=False, indent=2)
+    # What could move the cursor of a terminal is as good as an escape, which JSON has for everything.
+    text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in raw)
     # What was no UTF-8 in a file's name cannot be written; as an escape it is still JSON.
     return text.encode(errors="backslashreplace").decode()
 

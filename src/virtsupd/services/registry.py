@@ -48,6 +48,12 @@ def _build_vm() -> KindParts:
     return BUILD_VM
 
 
+def _guest_agent() -> KindParts:
+    from virtsupd.services.guest_agent import GUEST_AGENT  # noqa: PLC0415 - see above
+
+    return GUEST_AGENT
+
+
 KINDS: Registry = {
     "virtlog": Kind(("virtlogd",), _virtlog),
     "virtlock": Kind(("virtlockd",), _virtlock),
@@ -55,5 +61,6 @@ KINDS: Registry = {
     "qemu_binfmt": Kind(("qemu-binfmt",), _binfmt),
     "hurd_vm": Kind(("hurd-vm",), _hurd_vm, is_array=True, may_be_one=True),
     "build_vm": Kind(("build-vm",), _build_vm, is_array=True, may_be_one=True),
+    "qemu_guest_agent": Kind(("qemu-guest-agent",), _guest_agent),
     "guest": Kind((), _guest, is_array=True),
 }

@@ -15,7 +15,7 @@ from virtsupd.core.machine import LastWords
 from virtsupd.core.spec import MachineProbe, ProcessSpec, ServiceSpec, Stop
 from virtsupd.errors import SpawnError
 from virtsupd.process.clock import Clock
-from virtsupd.process.identity import resolve_credentials
+from virtsupd.process.identity import group_id, resolve_credentials
 from virtsupd.process.stop import terminate
 from virtsupd.supervisor.attended import Attended
 from virtsupd.supervisor.runs import Run
@@ -123,8 +123,9 @@ def equip(process: ProcessSpec) -> ProcessSpec:
     account = resolve_credentials(process)
     groups = frozenset((account.gid, *account.groups))
     command = with_kvm(process.command, kvm=machine.kvm, account=(account.uid, groups))
+    group = machine.access_group
     try:
-        make_places(machine.directory, account.uid, account.gid)
+        make_places(machine.directory, account.uid, group_id(group) if group is not None else None)
     except OSError as error:
         text = f"cannot make {machine.directory}: {(error.strerror or str(error)).lower()}"
         raise SpawnError("machine", text, is_permanent=False) from error

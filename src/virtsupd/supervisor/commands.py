@@ -1,6 +1,7 @@
 """Commands that are no services: run beside one, as it is, or for one, as virtsupd is."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import anyio
 from virtsupd.core.names import Name
 from virtsupd.core.spec import CleanUp, Reload, ServiceSpec
 from virtsupd.errors import SpawnError, VirtsupdError
-from virtsupd.process.command import CommandOutcome, run_command
+from virtsupd.process.command import TIED, CommandOutcome, run_command
 from virtsupd.process.plan import SpawnPlan
 from virtsupd.process.reaper import Reaper
 from virtsupd.supervisor.launch import Launcher
@@ -150,7 +151,8 @@ class Commands:
         await self._permitted()
         try:
             with self._at_work(f"clean-up of {name}"):
-                plan = self._launcher.plan_own(clean_up.command)
+                tie = (sys.executable, "-I", "-S", TIED, str(os.getpid()))
+                plan = self._launcher.plan_own((*tie, *clean_up.command))
                 outcome = await self._run(plan, clean_up.timeout_seconds)
         except SpawnError as error:
             return str(error)

@@ -43,7 +43,7 @@ class HostFiles:
         """
         host = self._host
         self._run_dir_is_ours |= _make_own(host.run_dir, mode=0o755)
-        _make_own(host.state_dir, mode=0o700)
+        _make_own(host.state_dir, mode=0o711)  # accounts of machines read images below
         make_directory(loaded.host.log_dir, mode=0o755)  # a reload may name another one
         for directory in (host.generated_dir, *self._service_directories()):
             _make_own(directory, mode=0o711)

@@ -40,6 +40,7 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
     "restarts": int,
     "kills": int,
     "is_overdue": bool,
+    "is_half_cleaned": bool,
     "said_at": float,
     "note": GuestNote,
     "unhealthy": str,
@@ -135,6 +136,7 @@ def _of_machine(machine: MachineSpec) -> dict[str, Any]:
         "ssh_port": machine.ssh_port,
         "ports": list(machine.ports),
         "kvm": machine.kvm,
+        "access_group": machine.access_group,
     }
 
 
@@ -194,6 +196,7 @@ def _machine(content: Mapping[str, Any]) -> MachineSpec:
         ssh_port=int(port) if port is not None else None,
         ports=tuple(map(int, content["ports"])),
         kvm=content["kvm"],
+        access_group=content.get("access_group"),
     )
 
 

@@ -44,7 +44,14 @@ _LOUD = frozenset(
     }
 )
 _SILENT = frozenset(
-    {"service starting", "service stopping", "guest found", "guest ending", "guest killed"}
+    {
+        "service starting",
+        "service progress",
+        "service stopping",
+        "guest found",
+        "guest ending",
+        "guest killed",
+    }
     | {"guest ended", "guests unknown"}  # said with more by who asks the guest hosts
 )
 

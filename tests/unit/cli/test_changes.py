@@ -30,6 +30,10 @@ LINES: list[tuple[dict[str, Any], str]] = [
         event(service("a", reason=reason("degraded", "health check: no")), "service degraded"),
         "a degraded, pid 4711, health check: no",
     ),
+    (
+        event(service("a", state="starting", status_text="reached monitor"), "service progress"),
+        "a starting, pid 4711, reached monitor",
+    ),
     (event(service("a"), "output lost"), "a output lost, pid 4711"),
     (event(service("a"), "guest ended"), "a: guest ended"),
     (

@@ -94,3 +94,13 @@ def test_what_the_host_lacks_refuses_no_file(
     assert check(host) == DONE
     missing = f"warning: {host}: web: command: cannot run /no/such: no such program\n"
     assert capsys.readouterr().err == missing
+
+
+def test_an_account_that_a_machine_makes_for_itself_is_not_missing(tmp_path: Path) -> None:
+    machine = '[hurd_vm]\nimage = "/a.img"\nqemu = "/no"\nuser = "no-hurd"\ngroup = "no-group"\n'
+    text = 'command = ["true"]\nuser = "{}"\n'
+    assert not [
+        line for line in said(tmp_path, text.format("no-hurd") + machine) if "named" in line
+    ]
+    found = said(tmp_path, text.format("no-other") + machine)
+    assert "web: user: no user is named 'no-other'" in found

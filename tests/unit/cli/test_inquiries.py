@@ -75,7 +75,15 @@ def test_an_action_gets_its_arguments_and_prints_its_lines() -> None:
     run = Run(["make-pki", "libvirtd", "-f", "a b"], {"Act": [{"lines": ["done\x1b"]}]})
     assert inquiries.run(run.session) == 0
     assert run.client.calls == [
-        ("Act", {"name": "libvirtd", "action": "make-pki", "arguments": ["-f", "a b"]})
+        (
+            "Act",
+            {
+                "name": "libvirtd",
+                "action": "make-pki",
+                "arguments": ["-f", "a b"],
+                "terminal": True,
+            },
+        )
     ]
     assert run.out == "done\x1b\n"
 

@@ -68,6 +68,14 @@ def test_the_longest_waiting_service_is_shown_with_what_it_waits_for() -> None:
     assert shown.line() == "starting libvirtd (2 s, waits for virtlogd) and 2 more"
 
 
+def test_what_a_service_says_of_itself_meanwhile_is_shown() -> None:
+    shown = progress("vm")
+    shown.update(
+        came_starting("vm", reason=reason("readiness", "waits"), status_text="reached monitor")
+    )
+    assert shown.line() == "starting vm (2 s, waits; reached monitor)"
+
+
 def test_what_has_arrived_is_shown_no_longer() -> None:
     shown = progress("a")
     shown.update(came_starting("a"))

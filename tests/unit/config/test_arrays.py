@@ -104,6 +104,12 @@ def test_faults_of_a_kind_are_about_an_entry_or_the_array() -> None:
     assert found.at(warning) == "0.toml: box: one is large"
 
 
+def test_what_others_say_of_an_entry_with_a_fault_is_not_looked_at() -> None:
+    found = read([{"label": "a", "size": 9}, {"label": "b", "size": 0}])
+    assert found.built.problems
+    assert list(found.refused) == ["a", "b"]
+
+
 def test_names_that_are_taken_are_refused() -> None:
     found = read([{"label": "a"}, {"label": "libvirtd"}], [{"label": "b", "name": "a"}])
     assert found.problems == (

@@ -57,7 +57,8 @@ def test_every_key_reaches_the_definition() -> None:
             "success_exit": [0, 3],
             "not_needed_exit": [11],
             "actions": {
-                "test": {"description": "t", "command": ["t"], "timeout": 9, "admin": True}
+                "shell": {"command": ["s"], "interactive": True},
+                "test": {"description": "t", "command": ["t"], "timeout": 9, "admin": True},
             },
         }
     )
@@ -83,7 +84,10 @@ def test_every_key_reaches_the_definition() -> None:
         is_guest=True,
         success_exit=frozenset({0, 3}),
         not_needed_exit=frozenset({11}),
-        actions=(spec.ActionSpec("test", "t", ("t",), 9, needs_admin=True),),
+        actions=(
+            spec.ActionSpec("shell", "", ("s",), is_interactive=True),
+            spec.ActionSpec("test", "t", ("t",), 9, needs_admin=True),
+        ),
     )
     assert made.process is not None
     assert made.process.log.file == "/log/www.log"
@@ -276,6 +280,11 @@ RUN: dict[str, object] = {"command": ["x"]}
         ),
         (RUN | {"reload": {}}, ("reload",), "exactly one of signal and command"),
         (RUN | {"reload": {"signal": "HUP", "command": ["x"]}}, ("reload",), "exactly one"),
+        (
+            RUN | {"actions": {"a": {"command": ["a"], "interactive": True, "timeout": 9}}},
+            ("actions", "a", "timeout"),
+            "means nothing for an interactive action",
+        ),
         (RUN | {"not_needed_exit": [0]}, ("not_needed_exit",), "0 stands in success_exit too"),
     ],
 )

@@ -97,6 +97,7 @@ MEANT = {
     "after": ["d"],
     "before": ["e"],
     "conflicts": ["f"],
+    "part_of": ["g"],
     "domain": "web1",
     "ready": "agent",
     "health": {"kind": "agent"},

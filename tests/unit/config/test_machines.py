@@ -102,3 +102,15 @@ def test_what_cannot_go_together_is_refused(change: dict[str, Any], keys: tuple[
 def test_without_a_command_there_is_no_machine() -> None:
     table = ServiceTable.model_validate({"machine": WHOLE["machine"]})
     assert ("machine",) in [keys for keys, _ in service_problems(table)]
+
+
+def test_every_machine_with_a_guest_agent_has_the_action_that_asks_it() -> None:
+    [agent] = built(WHOLE).actions
+    assert (agent.name, agent.command[-2:]) == ("agent", ("hurd", "/run/m/agent"))
+    assert agent.is_interactive
+    assert agent.needs_admin
+    own = {"agent": {"command": ["mine"]}}
+    assert [action.command for action in built(WHOLE | {"actions": own}).actions] == [("mine",)]
+    without = {key: value for key, value in WHOLE["machine"].items() if key != "agent"}
+    steps = {"stop": {"steps": [{"how": "quit", "time": 1}]}, "ready": "none"}
+    assert built(WHOLE | {"machine": without} | steps).actions == ()

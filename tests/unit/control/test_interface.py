@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from virtsupd.core.effects import Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import Reason, ReasonKind, State
-from virtsupd.core.spec import LogSpec, ProcessSpec
+from virtsupd.core.spec import ActionSpec, LogSpec, ProcessSpec
 from virtsupd.errors import (
     ActionError,
     ArgumentsError,
@@ -342,6 +343,18 @@ async def test_cat_act_and_processes(tmp_path: Path) -> None:
             "processes": []
         }
     assert daemon.acted[0] == (WEB, "poke", ("a b", ""))
+
+
+async def test_what_is_interactive_is_told_to_who_has_a_terminal(tmp_path: Path) -> None:
+    daemon = backend()
+    shell = ActionSpec("shell", "", ("sh", "-c"), is_interactive=True)
+    spec = replace(daemon.by_name[WEB].spec, actions=(shell,))
+    daemon.by_name[WEB] = snapshot_of(spec, State.STOPPED)
+    parameters = {"name": "web", "action": "shell", "arguments": ["-x"], "terminal": True}
+    async with calling(daemon, tmp_path) as caller:
+        told = good("Act", await caller.call("Act", parameters))
+        assert told == {"lines": [], "run": ["sh", "-c", "-x"]}
+    assert daemon.acted == []
 
 
 async def test_what_runs_for_a_service(tmp_path: Path) -> None:

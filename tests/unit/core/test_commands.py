@@ -124,6 +124,65 @@ def test_a_command_whose_client_hung_up_stays_in_force_and_is_not_answered() -> 
     host.post(Hung(99))
 
 
+# What is part of something
+
+
+def host_with_parts() -> PureHost:
+    return PureHost.of(
+        target("node", wants=["noded", "luxid"]),
+        service("noded", part_of=["node"]),
+        service("luxid", after=["noded"], part_of=["node"]),
+        service("metad", part_of=["node"], autostart=False),
+        service("job", part_of=["luxid"]),
+        service("web"),
+    )
+
+
+def test_who_stops_a_whole_stops_its_parts_and_theirs_and_nothing_comes_back() -> None:
+    host = host_with_parts()
+    ticket = host.stop("node")
+    assert host.running() == ["web"]
+    assert set(host.answers[ticket].touched) == {"node", "noded", "luxid", "job"}
+    assert next(report.name for report in host.reports(ticket)) == "node"
+    assert not host.engine.service(Name("job")).wanted
+    host.start("node")
+    assert host.running() == ["luxid", "node", "noded", "web"]
+
+
+def test_a_part_comes_and_goes_alone() -> None:
+    host = host_with_parts()
+    host.stop("noded")
+    assert host.running() == ["job", "luxid", "node", "web"]
+    host.stop("node")
+    host.start("noded")
+    assert host.running() == ["noded", "web"]
+
+
+def test_a_restart_of_a_whole_restarts_the_parts_that_run() -> None:
+    host = host_with_parts()
+    host.stop("luxid")
+    host.did()
+    ticket = host.ask(Verb.RESTART, "node")
+    assert {report.name for report in host.reports(ticket)} == {"node", "noded"}
+    assert "terminate noded" in host.did()
+    assert "luxid" in host.running()  # node wants it
+    assert "metad" not in host.running()
+
+
+def test_a_guest_that_is_part_of_something_is_not_meant_by_its_name() -> None:
+    host = PureHost.of(target("node"), service("vm", part_of=["node"], is_guest=True))
+    assert host.result(host.stop("node")) == "refused"
+    assert "vm" in host.running()
+    host.stop("node", guests=True)
+    assert host.running() == []
+
+
+def test_what_would_be_touched_of_a_whole_are_its_parts() -> None:
+    host = host_with_parts()
+    touch = host.engine.would_touch(Verb.STOP, [Name("node")])
+    assert set(touch.stopped) == {"node", "noded", "luxid", "job"}
+
+
 # What a command would touch
 
 

@@ -78,6 +78,22 @@ def test_any_other_end_is_a_crash_whatever_the_exit_code(
     assert host.state("hurd") == "starting"
 
 
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (CLEAN, "exited with code 0; its monitor did not say why"),
+        (FAILED, "exited with code 1"),
+        (ExitStatus(words="could not have port 1"), "could not have port 1"),
+    ],
+)
+def test_that_its_monitor_said_nothing_is_told_where_nothing_else_tells(
+    status: ExitStatus, text: str
+) -> None:
+    host = PureHost.of(machine(respawn=None))
+    _end(host, None, status)
+    assert host.reason("hurd") == f"failed: {text}, before it was ready"
+
+
 def test_one_that_ended_before_it_was_ready_counts_as_a_start_that_failed() -> None:
     host = PureHost.of(machine(respawn=None))
     _end(host, MachineEnd.REBOOT)

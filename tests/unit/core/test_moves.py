@@ -419,6 +419,39 @@ def test_a_successor_runs_a_clean_up_again_that_was_cut_short() -> None:
     assert heir.engine.snapshot(DB).state == "stopped"
 
 
+def test_a_successor_that_wants_it_starts_it_only_after_the_clean_up_that_was_cut_short() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY))
+    host.held_clean_ups = True
+    host.stop("db")
+    host.start("db")
+    heir = host.successor()
+    done = heir.did()
+    assert done.index("clean up db") < done.index("spawn db")
+    assert heir.engine.snapshot(DB).state == "running"
+
+
+@pytest.mark.parametrize("before", [None, CleanUp(("older",), 7)])
+def test_a_reload_puts_a_clean_up_in_force_for_what_runs_already(before: CleanUp | None) -> None:
+    host = PureHost.of(service("db", clean_up=before))
+    host.reload(service("db", clean_up=AWAY))
+    host.take()
+    host.stop("db")
+    (effect,) = host.take(RunCleanUp)
+    assert isinstance(effect, RunCleanUp)
+    assert effect.clean_up == AWAY
+
+
+def test_what_runs_by_another_definition_keeps_the_clean_up_of_its_start() -> None:
+    host = PureHost.of(service("db", clean_up=CleanUp(("older",), 7)))
+    host.reload(service("db", process=process("other"), clean_up=AWAY))
+    assert host.engine.service(DB).has_replacement
+    host.take()
+    host.stop("db")
+    (effect,) = host.take(RunCleanUp)
+    assert isinstance(effect, RunCleanUp)
+    assert effect.clean_up.command == ("older",)
+
+
 def test_what_an_older_definition_left_is_taken_away_though_the_new_one_leaves_nothing() -> None:
     host = PureHost.of(service("db", clean_up=AWAY))
     host.reload(service("db"))
@@ -434,3 +467,24 @@ def test_a_condition_or_a_service_that_never_started_leaves_nothing() -> None:
     host = PureHost.of(service("db", clean_up=AWAY, autostart=False))
     host.stop("db")
     assert host.did() == ["answer db already"]
+
+
+def test_in_a_shutdown_a_requirement_waits_for_the_clean_up_of_one_that_backs_off() -> None:
+    slow = Respawn(delay_seconds=5)
+    host = PureHost.of(service("net"), service("db", requires=["net"], clean_up=AWAY, respawn=slow))
+    host.held_clean_ups = True
+    host.exits("db", KILLED)
+    host.did()
+    host.ask(Verb.SHUTDOWN)
+    assert host.did() == ["clean up db"]
+    host.post(CleanedUp(DB, host.engine.service(DB).generation))
+    assert host.did() == ["terminate net", "answer", "finish"]
+
+
+def test_a_clean_up_is_not_stuck_because_an_earlier_stop_was() -> None:
+    host = PureHost.of(service("db", clean_up=AWAY, respawn=None))
+    host.held_clean_ups = True
+    host.engine.service(DB).kills = 2
+    host.exits("db", KILLED)
+    assert host.engine.snapshot(DB).state == "stopping"
+    assert not host.engine.service(DB).is_stuck

@@ -8,10 +8,20 @@ from virtsupd.core.engine import Remembered
 from virtsupd.core.events import Asked, Told, Verb
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
+from virtsupd.core.machine import Rung, RungSpec
 from virtsupd.core.names import Name
 from virtsupd.core.outlook import Next, NextKind, joined, what_next
 from virtsupd.core.service import View
-from virtsupd.core.spec import ExitProbe, Health, PathProbe, Readiness, Respawn, Stop, TcpProbe
+from virtsupd.core.spec import (
+    ExitProbe,
+    Health,
+    MachineProbe,
+    PathProbe,
+    Readiness,
+    Respawn,
+    Stop,
+    TcpProbe,
+)
 from virtsupd.core.state import HostState
 
 NOT_NEEDED = ExitStatus(77)
@@ -149,6 +159,14 @@ def test_a_start_has_its_deadline() -> None:
     )
     assert said(host, "slow") == "becomes-ready: runs when it is ready; nothing limits the wait"
     assert said(host, "plain") == "becomes-ready: runs as soon as its process is there"
+
+
+def test_a_machine_is_limited_rung_by_rung() -> None:
+    rungs = MachineProbe((RungSpec(Rung.MONITOR, 30), RungSpec(Rung.SSH, 60)))
+    host = PureHost.of(service("hurd", ready=Readiness(rungs, timeout_seconds=0)))
+    assert said(host, "hurd") == (
+        "becomes-ready: runs when it is ready; each rung has its own limit"
+    )
 
 
 def test_what_was_taken_over_while_it_started_is_not_failed_for_a_lost_message() -> None:

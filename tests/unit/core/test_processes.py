@@ -429,3 +429,18 @@ def test_a_stop_that_may_not_signal_says_so_as_its_reason() -> None:
     host.stop("db")
     host.post(Told(DB, host.engine.service(DB).generation, "denied", "not permitted"))
     assert host.reason("db") == "degraded: cannot be ended: not permitted"
+
+
+def test_what_a_service_says_while_it_starts_is_told_but_not_each_word_of_a_chatterer() -> None:
+    host = PureHost.of(service("db", ready=NOTIFY))
+    host.held.add("db")
+    host.start("db")
+    for words in ("one", "two", "three"):
+        host.post(Told(DB, 1, "status", words))
+    assert host.tells("db").count("progress") == 1
+    host.pass_time(1.0)
+    for words in ("four", "four"):
+        host.post(Told(DB, 1, "status", words))
+    assert host.tells("db").count("progress") == 2
+    host.post(BecameReady(DB, 1), Told(DB, 1, "status", "five"))
+    assert host.tells("db").count("progress") == 2

@@ -1,13 +1,14 @@
 """The loop starts what may start and stops what has to stop, in order, and then ends."""
 
 import pytest
-from tests.support.pure_host import NOTIFY, PureHost, service, target
+from tests.support.pure_host import CLEAN, NOTIFY, PureHost, process, service, target
 
 from virtsupd.core.engine import Remembered
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
-from virtsupd.core.spec import Respawn, ServiceSpec
+from virtsupd.core.spec import ExitProbe, Readiness, Respawn, ServiceSpec
 
+EXIT = Readiness(ExitProbe())
 SLOW = Respawn(delay_seconds=10)
 
 
@@ -211,3 +212,70 @@ def test_what_vanishes_while_the_loop_runs_is_judged_no_more() -> None:
     host = PureHost.of(target("a"), target("job", after=["a"], transient=True))
     host.stop("job")
     assert host.engine.names() == ("a",)
+
+
+# One-shots that were done by an older definition
+
+
+AGAIN = ["terminate image", "terminate account", "spawn account"]
+
+
+def image_and_machine(command: str, **fields: object) -> tuple[ServiceSpec, ...]:
+    """One that prepares, one on top of it, and one that needs the latter alone."""
+    return (
+        service("account", process=process(command), one_shot=True, ready=EXIT),
+        service("image", one_shot=True, ready=EXIT, requires=["account"]),
+        service("machine", requires=["image"], **fields),
+    )
+
+
+def done_host(*specs: ServiceSpec) -> PureHost:
+    host = PureHost.of(*specs)
+    host.exits("account", CLEAN)
+    host.exits("image", CLEAN)
+    host.did()
+    return host
+
+
+def test_what_was_done_by_an_older_definition_is_done_again_before_what_needs_it_starts() -> None:
+    host = done_host(*image_and_machine("old"))
+    host.reload(*image_and_machine("new"))
+    assert host.did() == [], "the machine relies on it"
+    ticket = host.restart("machine")
+    assert host.did() == ["terminate machine", *AGAIN]
+    host.exits("account", CLEAN)
+    assert host.did() == ["spawn image"]
+    host.exits("image", CLEAN)
+    assert host.did() == ["spawn machine", "answer machine done"]
+    assert host.result(ticket) == "done"
+    host.restart("machine")
+    assert host.did() == ["terminate machine", "spawn machine", "answer machine done"]
+
+
+def test_it_is_done_again_also_for_one_that_died_and_is_started_by_itself() -> None:
+    host = done_host(*image_and_machine("old", respawn=SLOW))
+    host.reload(*image_and_machine("new", respawn=SLOW))
+    host.exits("machine")
+    host.did()
+    host.pass_time(10)
+    assert host.did() == AGAIN
+
+
+def test_what_a_process_relies_on_is_not_done_again() -> None:
+    other = service("other", requires=["account"])
+    host = done_host(*image_and_machine("old"), other)
+    host.reload(*image_and_machine("new"), other)
+    host.restart("machine")
+    assert host.did() == ["terminate machine", "spawn machine", "answer machine done"]
+
+
+def test_what_fails_when_it_is_done_again_keeps_down_what_needs_it() -> None:
+    host = done_host(*image_and_machine("old"))
+    host.stop("machine")
+    host.reload(*image_and_machine("new"))
+    host.did()
+    host.start("machine")
+    assert host.did() == AGAIN
+    host.exits("account")
+    assert host.running() == []
+    assert host.reason("machine").startswith("waiting: waits for image")

@@ -1,5 +1,6 @@
 """Files of which there are all or none."""
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -110,3 +111,32 @@ def test_work_goes_on_in_the_directory_that_was_opened(tmp_path: Path) -> None:
         made.add(tmp_path / "new/a", b"a", mode=0o644)
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert (tmp_path / "old/a").read_bytes() == b"a"
+
+
+def test_two_that_make_the_same_files_take_turns(tmp_path: Path) -> None:
+    place = tmp_path / "new"
+    with new_files() as first:
+        first.add_directory(place, mode=0o700)
+        first.wait_for_turn(place)
+        with pytest.raises(BlockingIOError):
+            held(place)
+        first.add(place / "file", b"first", mode=0o600)
+    held(place)
+
+
+def test_who_waited_for_a_directory_that_is_gone_makes_nothing_in_another(tmp_path: Path) -> None:
+    place = tmp_path / "new"
+    with new_files() as made:
+        made.add_directory(place, mode=0o700)
+        place.rename(tmp_path / "old")
+        place.mkdir(mode=0o755)
+        with pytest.raises(FileNotFoundError, match="was removed meanwhile"):
+            made.wait_for_turn(place)
+
+
+def held(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)

@@ -8,6 +8,7 @@ from virtsupd.services.action_program import (
     ActionParser,
     UsageError,
     json_text,
+    json_value_text,
     table_text,
     told,
 )
@@ -66,3 +67,20 @@ def test_json_of_a_name_that_is_no_text_can_be_written_and_read_again() -> None:
 
 def test_json_keeps_letters() -> None:
     assert json_text({"name": "é"}) == '{\n  "name": "é"\n}'
+
+
+def test_json_has_escapes_for_what_could_drive_a_terminal() -> None:
+    found = json_value_text({"name": "\x1b]0;owned\x07\x9b2J\u202eä\U000e0001"})
+    assert all(char.isprintable() or char == "\n" for char in found)
+    assert json.loads(found) == {"name": "\x1b]0;owned\x07\x9b2J\u202eä\U000e0001"}
+    assert "ä" in found
+
+
+def test_what_others_say_of_a_failure_cannot_drive_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> str:
+        raise VirtsupdError("refused \x1b[2J")
+
+    assert told("ask", fail) == 1
+    assert capsys.readouterr().err == "cannot ask: refused \\x1b[2J\n"

@@ -36,7 +36,7 @@ def made(root: Path) -> HostFiles:
 def test_what_was_made_is_removed(tmp_path: Path) -> None:
     files = made(tmp_path)
     assert (tmp_path / "run/generated/virtlog/virtlogd.conf").exists()
-    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o711
     files.remove()
     assert list((tmp_path / "run").iterdir()) == []
     files.remove_run_dir()

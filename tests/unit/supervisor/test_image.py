@@ -89,6 +89,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "adopted_at": st.none() | times,
     "due": st.none() | instants,
     "is_overdue": st.booleans(),
+    "is_half_cleaned": st.booleans(),
     "is_undefined": st.booleans(),
     "wanted": st.booleans(),
     "wanted_by": st.text(),
