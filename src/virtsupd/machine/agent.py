@@ -6,7 +6,6 @@ What a guest says is not trusted: it may send without end, or nonsense.
 """
 
 import asyncio
-import fcntl
 import itertools
 import json
 import os
@@ -16,12 +15,15 @@ from contextlib import suppress
 from typing import Final, Self
 
 from virtsupd.errors import VirtsupdError
+from virtsupd.machine.channel import turn_on
+from virtsupd.machine.peer import connected
 
 _MARK: Final = b"\xff"
-_LONGEST_BYTES: Final = 32 * 1024 * 1024
+LONGEST_BYTES: Final = 32 * 1024 * 1024
 """An answer: the output of a command that the agent ran is at most 16 MiB, in base64 (QEMU 7.2)."""
+SHORT_BYTES: Final = 256 * 1024
+"""What is enough for all that virtsupd itself asks; a guest may send without end."""
 _TRY_SECONDS = 0.3
-_LOOK_AGAIN_SECONDS = 0.05
 _ids = itertools.count(time.monotonic_ns() & 0x7FFFFFFF)
 
 
@@ -46,8 +48,16 @@ class GuestAgent:
         self._lock = lock
 
     @classmethod
-    async def open(cls, path: str, *, timeout_seconds: float = 5.0) -> Self:
+    async def open(
+        cls,
+        path: str,
+        *,
+        timeout_seconds: float = 5.0,
+        longest_bytes: int = LONGEST_BYTES,
+    ) -> Self:
         """Begin a conversation through the socket at a path, once nobody else has one and the agent answers.
+
+        No answer may be longer than `longest_bytes`.
 
         Raises:
             AgentError: somebody else has one, QEMU is not there, or no agent answers in time.
@@ -56,8 +66,10 @@ class GuestAgent:
         lock = -1
         try:
             async with asyncio.timeout(timeout_seconds):
-                lock = await _locked(path)
-                agent = cls(await asyncio.open_unix_connection(path, limit=_LONGEST_BYTES), lock)
+                lock = await turn_on(path)
+                peer = await connected(path)
+                streams = await asyncio.open_unix_connection(sock=peer, limit=longest_bytes)
+                agent = cls(streams, lock)
                 await agent._sync()
         except TimeoutError as error:
             what = "no answer" if agent is not None else "somebody else speaks with it"
@@ -121,8 +133,9 @@ class GuestAgent:
             await self.send("guest-sync-delimited", {"id": number})
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TRY_SECONDS):
-                    while await self._marked() != number:
-                        pass  # of one that was sent before
+                    # One that was sent before may come first. Who has much to say holds up nobody else.
+                    while await self._marked() != number:  # noqa: ASYNC110
+                        await asyncio.sleep(0)
                     return
 
     async def _marked(self) -> object:
@@ -141,7 +154,7 @@ class GuestAgent:
             return await self._reader.readuntil(b"\n")
         except asyncio.LimitOverrunError as error:
             await self._reader.readexactly(error.consumed)
-            raise AgentError(f"an answer of more than {_LONGEST_BYTES} bytes") from error
+            raise AgentError("an answer that is too long") from error
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError(None, "the machine has ended") from error
 
@@ -154,30 +167,11 @@ class GuestAgent:
 def _parsed(line: bytes) -> Mapping[str, object]:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AgentError(f"its answer is no JSON: {line[:40]!r}") from error
     if not isinstance(found, dict):
         raise AgentError(f"its answer is no object: {line[:40]!r}")
     return found
-
-
-async def _locked(path: str) -> int:
-    """Return a lock on the channel, held as long as the descriptor is open.
-
-    Raises:
-        OSError: there is no place for it.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    lock = os.open(f"{path}.lock", flags, 0o660)
-    try:
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return lock
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-    except BaseException:
-        os.close(lock)
-        raise
 
 
 async def _give_back(agent: GuestAgent | None, lock: int) -> None:

@@ -31,7 +31,7 @@ from virtsupd.machine.listening import Listener, MonitorLine
 from virtsupd.machine.reached import note_reached, rungs_reached
 from virtsupd.process.attempts import retry
 from virtsupd.process.clock import Clock
-from virtsupd.process.holders import holds, port_holders
+from virtsupd.process.holders import holder_of, holds, port_holders
 from virtsupd.process.probe_context import ProbeContext
 from virtsupd.process.wakeups import Pause
 
@@ -128,7 +128,17 @@ class Attendance:
         end = await self._listener.last_words()
         self._tell("status", "")
         done = self._descent.result if self._descent is not None else ""
-        return LastWords(end, done or str(end or ""))
+        return LastWords(end, done or str(end or "") or self._missed_port())
+
+    def _missed_port(self) -> str:
+        """Return which of its ports somebody else holds, if QEMU has ended without coming to its monitor."""
+        if self._listener.has_connected or self._subject.is_adopted:
+            return ""
+        for port in self._machine.ports:
+            if inodes := port_holders(port):
+                holder = holder_of(inodes) or "somebody else"
+                return f"could not have port {port}, which {holder} holds"
+        return ""
 
     async def end(self, steps: tuple[StopStep, ...], send_signal: Callable[[], None]) -> None:
         """Walk down the stop ladder, until cancelled or at its end."""
@@ -233,9 +243,24 @@ class Attendance:
 
     async def _shut_down(self) -> None:
         path = self._machine.agent
-        if path is None or self._listener.is_agent_there is False:
+        if path is None or not await self._may_have_agent(path):
             raise NotReadyError("there is no guest agent")
         await self._ports.shut_down(path)
+
+    async def _may_have_agent(self, path: str) -> bool:
+        """Whether the guest has opened the agent's channel, as far as QEMU tells.
+
+        It tells of each change, and a guest that never opens it changes nothing: so it is asked.
+        """
+        if self._listener.is_agent_there is not None:
+            return self._listener.is_agent_there
+        with suppress(VirtsupdError):
+            answer = await self._ask_monitor("query-chardev")
+            for channel in answer if isinstance(answer, list) else []:
+                found = channel if isinstance(channel, dict) else {}
+                if f"unix:{path}," in str(found.get("filename")):
+                    return found.get("frontend-open") is not False
+        return True
 
     async def _tell_monitor(self, command: str) -> None:
         await self._ask_monitor(command)

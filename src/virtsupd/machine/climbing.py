@@ -87,7 +87,7 @@ class Climb:
             spec.timeout_seconds, lambda: self._ways[spec.rung](note), self._clock
         )
         if in_time:
-            self._arrive(spec.rung)
+            self._arrive(spec)
         return in_time
 
     async def _reach_meanwhile(self, spec: RungSpec) -> None:
@@ -99,7 +99,7 @@ class Climb:
             if not await self._try(spec, note):
                 note(f"not within {spec.timeout_seconds:g} s")
                 await self._ways[spec.rung](lambda _: None)
-                self._arrive(spec.rung)
+                self._arrive(spec)
         except NotReadyError as error:
             note(str(error))
 
@@ -112,12 +112,16 @@ class Climb:
                 self._say()
 
         self._open[rung] = ""
+        if is_waited_for:
+            self._tell("waiting", str(rung))  # in place of what the rung below waited for
         return note
 
-    def _arrive(self, rung: Rung) -> None:
-        self._open.pop(rung, None)
-        self._reached.add(rung)
-        self._keep(rung)
+    def _arrive(self, spec: RungSpec) -> None:
+        self._open.pop(spec.rung, None)
+        self._reached.add(spec.rung)
+        self._keep(spec.rung)
+        if spec.counts:
+            self._tell("waiting", "")
         self._say()
 
     def _say(self) -> None:

@@ -52,6 +52,9 @@ class Descent:
                 in_time = await ends_within(step.seconds, self._ways[step.how], self._clock)
             except VirtsupdError:
                 continue
+            except Exception as error:  # noqa: BLE001 - a defect of one way must not keep from the harder ones
+                self._say(f"{step.how} could not be done, a defect of virtsupd: {error!r}")
+                continue
             if in_time:
                 self._done.append(step.how)
                 self._say(f"{_ASKED[step.how]}; {step.seconds:g} s for that")

@@ -139,13 +139,13 @@ def format_of(path: Path) -> str:
 def _denied(path: Path, account: Account, *, is_written: bool) -> str | None:
     """Ask as the account: modes, lists of access and directories above all have their say."""
     tests = ["-r", str(path), "-a", "-w", str(path)] if is_written else ["-r", str(path)]
-    if _as_account(["test", *tests], account).returncode == 0:
+    if as_account(["test", *tests], account).returncode == 0:
         return None
     how = "read and write" if is_written else "read"
     return f"{account.name}, who runs QEMU, may not {how} it; see namei -l {path}"
 
 
-def _as_account(command: list[str], account: Account) -> subprocess.CompletedProcess[bytes]:
+def as_account(command: list[str], account: Account) -> subprocess.CompletedProcess[bytes]:
     """Run a command with the rights of an account, if ours let us."""
     rights: dict[str, object] = {}
     if os.geteuid() == 0 and account.uid != 0:
@@ -172,7 +172,7 @@ def facts_of(path: Path, account: Account, qemu_img: str = "qemu-img") -> Facts:
     command = [qemu_img, "info", "-U", "--output=json"]
     try:
         command += ["-f", format_of(path), str(path)]
-        done = _as_account(command, account)
+        done = as_account(command, account)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnfitImageError(f"cannot ask what {path} is: {_words(error)}") from error
     if done.returncode != 0:

@@ -12,8 +12,9 @@ from typing import Final
 from virtsupd.errors import VirtsupdError
 from virtsupd.machine.image import Work, see_to
 from virtsupd.machine.image_report import Report
-from virtsupd.machine.image_settings import read_settings
+from virtsupd.machine.image_settings import Settings
 from virtsupd.process.own_notify import OwnNotify
+from virtsupd.process.settings_file import read_settings
 
 AGAIN: Final = "--again"
 """What is there already is fetched or built once more."""
@@ -24,7 +25,7 @@ def main(words: Sequence[str]) -> int:
     file, *others = words
     report = Report(OwnNotify())
     try:
-        done = see_to(Work(read_settings(Path(file)), report, is_again=AGAIN in others))
+        done = see_to(Work(read_settings(Path(file), Settings), report, is_again=AGAIN in others))
     except (VirtsupdError, OSError) as error:
         text = reason(error)
         report.log(text)

@@ -3,21 +3,13 @@
 Its lines are `key = value` with values of JSON, so that a changed key can be told from the others.
 """
 
-import json
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
-from virtsupd.errors import VirtsupdError
+from virtsupd.process.settings_file import settings_text
 
 IMAGE_TYPE: Final = "hurd-qcow2"
 """What `guix system image` makes of an operating system unless the table says another type."""
-
-
-class SettingsError(VirtsupdError):
-    """The file of settings cannot be understood; nothing was done."""
-
-    code = "bad-settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +45,4 @@ class Settings:
     @property
     def text(self) -> str:
         """The content of the file; what is None is left out."""
-        said = {key: value for key, value in asdict(self).items() if value is not None}
-        return "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
-
-    @classmethod
-    def key_names(cls) -> frozenset[str]:
-        """Return all keys that the file can have."""
-        return frozenset(field.name for field in fields(cls))
-
-
-def read_settings(path: Path) -> Settings:
-    """Return what a file says.
-
-    Raises:
-        SettingsError: it is damaged, or of another version.
-        OSError: it cannot be read.
-    """
-    try:
-        lines = (line.split(" = ", 1) for line in path.read_text(encoding="utf-8").splitlines())
-        return Settings(**{key: json.loads(value) for key, value in lines})
-    except (ValueError, TypeError) as error:
-        raise SettingsError(f"{path}: not settings of this version: {error}") from error
+        return settings_text(self)

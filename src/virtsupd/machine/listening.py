@@ -71,6 +71,8 @@ class Listener:
         """None while there is no connection."""
         self.why_not = "QEMU has not opened its monitor"
         """Why there is none."""
+        self.has_connected = False
+        """Whether there ever was one."""
         self.end: MachineEnd | None = None
         """Why the machine ends, once QEMU has said so."""
         self.is_agent_there: bool | None = None
@@ -86,6 +88,7 @@ class Listener:
                 self.why_not = str(error)
             else:
                 pause.reset()
+                self.has_connected = True
                 await self._listen(self.line)
             await self._clock.sleep(pause.take())
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Self
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import QMPClient, QMPError, Runstate
 
 from virtsupd.errors import VirtsupdError
+from virtsupd.machine.peer import connected
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 10.0
@@ -35,7 +36,8 @@ class Monitor:
         client = QMPClient()
         try:
             async with asyncio.timeout(timeout_seconds):
-                await client.connect(path)
+                peer = await connected(path)
+                await client.connect(peer)
         except TimeoutError as error:
             await _disconnect(client)
             text = f"{path} gives no greeting: another client is connected, or QEMU is stuck"
@@ -68,12 +70,28 @@ class Monitor:
             raise MonitorError(f"{command}: {_reason(error)}") from error
         return found
 
+    async def lend(self, descriptor: int) -> int:
+        """Give QEMU an opened file, which it then knows as /dev/fdset/N; return N.
+
+        Raises:
+            MonitorError: it does not take it.
+        """
+        try:
+            self._client.send_fd_scm(descriptor)
+        except (QMPError, OSError) as error:
+            raise MonitorError(f"cannot hand a file over: {_reason(error)}") from error
+        answer = await self.execute("add-fd")
+        number = answer.get("fdset-id") if isinstance(answer, Mapping) else None
+        if not isinstance(number, int):
+            raise MonitorError(f"add-fd has answered {answer!r}")
+        return number
+
     async def next_event(self) -> tuple[str, Mapping[str, object]] | None:
         """Return the next event, its name and its data; None once QEMU has closed the connection."""
         events = self._client.events
         if events.empty():
             told = asyncio.ensure_future(events.get())  # noqa: TID251 - two waits of one library
-            lost = asyncio.ensure_future(self._client.runstate_changed())  # noqa: TID251 - likewise
+            lost = asyncio.ensure_future(self._loss())  # noqa: TID251 - likewise
             try:
                 await asyncio.wait((told, lost), return_when=asyncio.FIRST_COMPLETED)
                 if told.done():
@@ -82,6 +100,11 @@ class Monitor:
                 told.cancel()
                 lost.cancel()
         return _event(await events.get()) if not events.empty() else None
+
+    async def _loss(self) -> None:
+        """Return once QEMU has closed the connection, perhaps before anybody waited for that."""
+        while self._client.runstate is Runstate.RUNNING:
+            await self._client.runstate_changed()
 
     async def close(self) -> None:
         """Close the connection; never raises."""

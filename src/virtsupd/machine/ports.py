@@ -3,13 +3,16 @@
 from collections.abc import Callable
 
 from virtsupd.core.machine import SecretsSpec
-from virtsupd.machine.agent import GuestAgent
+from virtsupd.machine.agent import SHORT_BYTES, GuestAgent
 from virtsupd.machine.listening import MonitorLine
 from virtsupd.machine.monitor import Monitor
-from virtsupd.machine.secrets import deliver, payload
+from virtsupd.machine.secrets import SecretsError, deliver, payload
+from virtsupd.process.aside import aside
 from virtsupd.process.clock import Clock
 
 _AGENT_SECONDS = 3.0
+_READING_SECONDS = 60.0
+"""What lies below a secret root is small, but may lie on a file server."""
 
 
 class MachinePorts:
@@ -24,12 +27,12 @@ class MachinePorts:
 
     async def ask_agent(self, path: str) -> None:
         """Return if the guest agent behind a socket answers, soon."""
-        agent = await GuestAgent.open(path, timeout_seconds=_AGENT_SECONDS)
+        agent = await _agent(path)
         await agent.close()
 
     async def shut_down(self, path: str) -> None:
         """Have the guest agent behind a socket begin to power its guest off."""
-        agent = await GuestAgent.open(path, timeout_seconds=_AGENT_SECONDS)
+        agent = await _agent(path)
         try:
             await agent.send("guest-shutdown", {"mode": "powerdown"})
         finally:
@@ -39,6 +42,13 @@ class MachinePorts:
         self, secrets: SecretsSpec, is_ours: Callable[[], bool], note: Callable[[str], None]
     ) -> None:
         """Return once the guest has its secrets, as they are when it is first asked for them."""
-        await deliver(
-            secrets.port, payload(secrets.root), is_ours=is_ours, clock=self._clock, note=note
-        )
+        try:
+            content = await aside(lambda: payload(secrets.root), _READING_SECONDS)
+        except TimeoutError:
+            text = f"cannot read {secrets.root} within {_READING_SECONDS:g} s"
+            raise SecretsError(text) from None
+        await deliver(secrets.port, content, is_ours=is_ours, clock=self._clock, note=note)
+
+
+async def _agent(path: str) -> GuestAgent:
+    return await GuestAgent.open(path, timeout_seconds=_AGENT_SECONDS, longest_bytes=SHORT_BYTES)

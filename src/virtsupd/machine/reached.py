@@ -4,10 +4,15 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from typing import Final
 
 from virtsupd.core.machine import Rung
+from virtsupd.errors import VirtsupdError
+from virtsupd.machine.channel import LOCK, make_locks
 
 _PREFIX = "rung-"
+_ALONE: Final = 0o700
+_WITH_GROUP: Final = 0o2750
 
 
 def rung_file(directory: str, rung: Rung) -> str:
@@ -21,6 +26,28 @@ def rungs_reached(directory: str) -> frozenset[Rung]:
         names = set(os.listdir(directory))  # noqa: PTH208 - no path is wanted of what is found
         return frozenset(rung for rung in Rung if f"{_PREFIX}{rung}" in names)
     return frozenset()
+
+
+class NotReachedError(VirtsupdError):
+    """A machine is not where it has to be for something; the message says how far it is."""
+
+    code = "not-reached"
+
+
+def require_reached(name: str, directory: str, rung: Rung) -> None:
+    """Check that a machine has reached a rung, where we may look.
+
+    Raises:
+        NotReachedError: it has not.
+    """
+    try:
+        there = rungs_reached(directory)
+    except PermissionError:
+        return
+    if rung not in there:
+        reached = ", ".join(each for each in Rung if each in there)
+        far = f"it has only reached {reached}" if reached else "it is not running"
+        raise NotReachedError(f"{far}; virtsupctl status {name}")
 
 
 def note_reached(directory: str, rung: Rung) -> None:
@@ -46,10 +73,13 @@ def forget_reached(directory: str) -> None:
                 os.unlink(f"{_PREFIX}{rung}", dir_fd=folder)
 
 
-def make_places(directory: str, uid: int, gid: int) -> None:
-    """Make the directory of a machine's sockets, for the account that QEMU runs as, or empty it of rungs.
+def make_places(directory: str, uid: int, gid: int | None) -> None:
+    """Make the directory of a machine's sockets and their locks, for the account that QEMU runs as.
 
-    The directory belongs to that account, its group may enter it and others may not.
+    One that is there is emptied of rungs.
+
+    The directory belongs to that account, and nobody else may enter it but a group, if one is named:
+    what QEMU makes there is that group's, too.
 
     Raises:
         OSError: it cannot be made, or is something else.
@@ -63,9 +93,11 @@ def make_places(directory: str, uid: int, gid: int) -> None:
         own = os.open(name, flags, dir_fd=folder)
         try:
             found = os.fstat(own)
-            if (found.st_uid, found.st_gid) != (uid, gid):
-                os.fchown(own, uid, gid)
-            os.fchmod(own, 0o750)
+            group = found.st_gid if gid is None else gid
+            if (found.st_uid, found.st_gid) != (uid, group):
+                os.fchown(own, uid, group)
+            os.fchmod(own, _ALONE if gid is None else _WITH_GROUP)
+            make_locks(own, uid, group)
         finally:
             os.close(own)
     forget_reached(directory)
@@ -80,13 +112,9 @@ def remove_places(directory: str) -> None:
         with _opened(directory) as folder:
             for name in os.listdir(folder):  # noqa: PTH208 - of a descriptor
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                if stat.S_ISSOCK(found.st_mode) or name.startswith(_PREFIX) or _is_lock(name):
+                if stat.S_ISSOCK(found.st_mode) or name.startswith(_PREFIX) or name.endswith(LOCK):
                     os.unlink(name, dir_fd=folder)
         os.rmdir(directory)  # noqa: PTH106 - a str is what there is
-
-
-def _is_lock(name: str) -> bool:
-    return name.endswith(".lock")
 
 
 @contextlib.contextmanager

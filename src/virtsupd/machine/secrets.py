@@ -26,9 +26,13 @@ _GREETING: Final = re.compile(
 )
 _LONGEST_GREETING_BYTES: Final = 256
 _LONGEST_FILE_BYTES: Final = 16 * 1024 * 1024
-_ATTEMPT_SECONDS = 30.0
+_MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of all files together, which are held in memory while the guest boots."""
+_SILENCE_SECONDS = 5.0
 """How long a connection may say nothing: a guest whose network is down when it is made never sees it,
-and QEMU's user network keeps it open for 80 s and more (7.2)."""
+and QEMU's user network (7.2) keeps it open for 80 s and more, and asks the guest again after 6 s, 18 s, 42 s."""
+_GREETING_SECONDS = 30.0
+"""How long a guest that has begun to greet may take."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _REGULAR_NAME: Final = re.compile(r"[\x20-\x7e]+\Z")
@@ -47,15 +51,20 @@ def payload(root: str | None) -> bytes:
     Links are sent as what they lead to.
 
     Raises:
-        SecretsError: a file is none that can be sent: no regular one, too long, or with a name that
-            is not printable ASCII, of which guests that have another locale would make something else.
+        SecretsError: there is too much, or a file is none that can be sent: no regular one, too long, or
+            with a name that is not printable ASCII, of which guests that have another locale would make
+            something else.
     """
     entries: list[str] = []
     contents: list[bytes] = []
+    left = _MOST_BYTES
     for name, path in _files(root):
         content, mode = _read(path)
         entries.append(f"({_string(name)} {len(content)} {mode})")
         contents.append(content)
+        left -= len(content)
+        if left < 0:
+            raise SecretsError(f"cannot send {root}: it has more than {_MOST_BYTES} bytes")
     datum = f"(secrets (version 0) (files ({' '.join(entries)})))"
     return datum.encode("ascii") + b"".join(contents)
 
@@ -140,8 +149,10 @@ async def _attempt(
     try:
         async with await anyio.connect_tcp("127.0.0.1", port) as stream:
             greeting = bytearray()
-            if not await ends_within(_ATTEMPT_SECONDS, lambda: _greet(stream, greeting), clock):
-                return "the guest has not greeted"
+            if not await ends_within(_SILENCE_SECONDS, lambda: _hear(stream, greeting), clock):
+                return "the guest has not asked for them yet"
+            if not await ends_within(_GREETING_SECONDS, lambda: _greet(stream, greeting), clock):
+                return "the guest has not greeted to the end"
             if not is_ours():
                 return f"port {port} has another owner now"
             await stream.send(content)
@@ -150,8 +161,17 @@ async def _attempt(
     return None
 
 
+async def _hear(stream: SocketStream, greeting: bytearray) -> None:
+    """Read the first piece of the greeting.
+
+    Raises:
+        EndOfStream: there was none.
+    """
+    greeting += await stream.receive(_LONGEST_GREETING_BYTES)
+
+
 async def _greet(stream: SocketStream, greeting: bytearray) -> None:
-    """Read until the greeting's parenthesis closes, however many pieces that takes.
+    """Read on until the greeting's parenthesis closes, however many pieces that takes.
 
     Raises:
         NotReadyError: it is none.

@@ -17,7 +17,7 @@ from virtsupd.machine.image_facts import account_of, facts_of
 from virtsupd.machine.image_locks import users_of
 from virtsupd.machine.image_record import Record, read_record
 from virtsupd.machine.image_report import Report, mib
-from virtsupd.machine.image_settings import Settings, read_settings
+from virtsupd.machine.image_settings import Settings
 from virtsupd.machine.image_source import (
     BuiltImage,
     ImageError,
@@ -27,7 +27,8 @@ from virtsupd.machine.image_source import (
     source_of,
 )
 from virtsupd.process.own_notify import OwnNotify
-from virtsupd.services.action_program import ActionParser, json_text, table_text, told
+from virtsupd.process.settings_file import read_settings
+from virtsupd.services.action_program import USAGE, ActionParser, json_text, table_text, told
 from virtsupd.times import stamp
 
 _TERMINAL: Final = 2
@@ -185,7 +186,10 @@ def main(words: Sequence[str]) -> int:
     """Print what came of it; return the exit code."""
     action, file, *added = words
     what, work = _ACTIONS[action]
-    return told(what, lambda: work(read_settings(Path(file)), added))
+    wrong_usage = USAGE if action == "fetch" else os.EX_USAGE  # the one that virtsupctl runs itself
+    return told(
+        what, lambda: work(read_settings(Path(file), Settings), added), wrong_usage=wrong_usage
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The image of a machine in the graph: a one-shot that the machine requires, and three actions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,14 @@ from virtsupd.machine.image_source import (
 )
 from virtsupd.services.package import SYSTEM_PATH, module
 
-_INFO_SECONDS: Final = 60.0
-_LONG_SECONDS: Final = 86400.0
-"""A build without substitutes takes hours."""
+_HOW: Final[Mapping[str, Mapping[str, object]]] = {
+    "info": {"timeout": 60.0},
+    "fetch": {
+        "interactive": True,
+        "admin": True,
+    },  # it shows how far it is, and Ctrl-C interrupts it
+    "build": {"timeout": 86400.0},  # without substitutes it takes hours
+}
 _GUIX_PATH: Final = (*SYSTEM_PATH, "/root/.config/guix/current/bin")
 _SAID: Final = {
     "info": "tell what its disk image is, where it comes from and who uses it; --json",
@@ -94,7 +99,7 @@ class ImageParts:
             f"image-{action}": {
                 "command": module("services.machine_image", action, str(self.file)),
                 "description": _SAID[action],
-                "timeout": _INFO_SECONDS if action == "info" else _LONG_SECONDS,
+                **_HOW[action],
             }
             for action in there
         }

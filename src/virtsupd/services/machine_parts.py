@@ -1,4 +1,4 @@
-"""What the kinds of machines have in common: sockets, rungs, actions, and the services around a machine."""
+"""What the kinds of machines have in common: sockets, rungs and actions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -7,10 +7,8 @@ from virtsupd.config.kinds import KindContext, UnitKeys
 from virtsupd.core.frozen import frozen
 from virtsupd.core.machine import Rung
 from virtsupd.machine.reached import rung_file
-from virtsupd.services.package import module
 
 _MONITOR_SECONDS = 30.0
-_SCREENSHOT_SECONDS = 60.0
 _AGENT_CHANNEL: Final = "org.qemu.guest_agent.0"
 _QMP, _MONITOR, _AGENT, _SERIAL = "qmp", "monitor", "agent", "serial"
 
@@ -91,6 +89,7 @@ class Parts:
     ssh_port: int | None
     has_agent: bool
     kvm: bool | Literal["auto"]
+    access_group: str | None
     ready_at: Rung
     """The rung at which it counts as running; the highest that it has, if it has not that one."""
     boot_seconds: float
@@ -125,6 +124,8 @@ class Parts:
             "kvm": self.kvm,
             "ports": list(self.ports),
         }
+        if self.access_group is not None:
+            found["access_group"] = self.access_group
         if self.has_agent:
             found["agent"] = places.agent
         if self.secrets_port is not None:
@@ -177,21 +178,3 @@ def rung_conditions(
                 "autostart": False,
             },
         )
-
-
-def shared_actions(places: Places) -> dict[str, object]:
-    """Return the actions that every machine has."""
-    actions: dict[str, object] = {
-        "qmp": {
-            "command": module("services.machine_qmp", places.monitor),
-            "description": "run a command of QEMU's monitor (QMP); --help says more",
-            "admin": True,  # QEMU can be told to open any file that its account may
-        },
-        "screenshot": {
-            "command": module("services.machine_screenshot", places.monitor),
-            "description": "write what its display shows into a PNG file",
-            "timeout": _SCREENSHOT_SECONDS,
-            "admin": True,  # the file is written by virtsupd
-        },
-    }
-    return actions

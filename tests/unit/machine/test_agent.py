@@ -132,3 +132,36 @@ async def test_two_do_not_speak_at_once(tmp_path: Path) -> None:
         await first.close()
         second = await GuestAgent.open(path)
         await second.close()
+
+
+async def test_an_answer_that_is_nested_without_end_is_no_defect_of_ours(tmp_path: Path) -> None:
+    deep = b'{"return": ' + b"[" * 200_000
+    async with channel(tmp_path, answers(deep)) as path:
+        agent = await GuestAgent.open(path)
+        with pytest.raises(AgentError, match="no JSON"):
+            await agent.execute("guest-ping")
+        await agent.close()
+
+
+async def test_a_flood_of_marks_holds_up_nobody_and_costs_no_more_than_its_time(
+    tmp_path: Path,
+) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"\xff\n" * 10_000)
+            await writer.drain()
+
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with channel(tmp_path, flood) as path:
+        counting = asyncio.create_task(count())
+        with pytest.raises(AgentError, match="no answer"):
+            await GuestAgent.open(path, timeout_seconds=SHORT)
+        counting.cancel()
+    assert turns > 100

@@ -1,5 +1,6 @@
 """Attending to a machine: up its rungs, down its stop ladder, and why it ended."""
 
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,6 +38,7 @@ class Scene:
     rungs: tuple[Rung, ...] = (Rung.MONITOR,)
     is_adopted: bool = False
     ssh_port: int | None = None
+    ports: tuple[int, ...] = ()
     qemu: HandMachine = field(default_factory=HandMachine)
     clock: HandClock = field(default_factory=HandClock)
     said: list[tuple[str, str]] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Scene:
             "/run/agent",
             SecretsSpec(11004),
             self.ssh_port,
+            self.ports,
         )
         subject = Subject(
             name=Name("hurd"),
@@ -154,6 +157,24 @@ async def test_a_stop_goes_down_the_ladder(scene: Scene) -> None:
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(
+    ("is_open", "asked"), [(False, "system_powerdown"), (True, "guest-shutdown")]
+)
+async def test_an_agent_whose_channel_the_guest_never_opened_is_not_asked(
+    scene: Scene, *, is_open: bool, asked: str
+) -> None:
+    where = "unix:/run/agent,server=on"
+    scene.qemu.channels = [
+        {"label": "serial", "filename": "disconnected:unix:/run/agent2,server=on"},
+        {"label": "a", "filename": f"disconnected:{where}", "frontend-open": is_open},
+    ]
+    async with scene.attended() as attendance, anyio.create_task_group() as tasks:
+        tasks.start_soon(attendance.end, STEPS, lambda: None)
+        await scene.clock.pass_time(0)
+        assert scene.qemu.told[-1] == asked
+        tasks.cancel_scope.cancel()
+
+
 async def test_without_agent_and_monitor_the_signal_comes_at_once(scene: Scene) -> None:
     signals: list[str] = []
     scene.qemu.has_monitor, scene.qemu.agent = False, "no answer"
@@ -181,3 +202,18 @@ async def test_an_end_of_its_own_is_told_as_such(scene: Scene) -> None:
         scene.qemu.lines[0].says(None)
         words = LastWords(MachineEnd.REBOOT, "its guest restarted itself")
         assert await attendance.last_words() == words
+
+
+async def test_a_qemu_that_never_came_to_its_monitor_since_a_port_is_taken_says_by_whom(
+    scene: Scene,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        scene.ports, scene.qemu.has_monitor = (port,), False
+        async with scene.attended() as attendance:
+            words = await attendance.last_words()
+        assert words.text.startswith(f"could not have port {port}, which pid {os.getpid()} (")
+        scene.qemu.has_monitor = True
+        async with scene.attended() as attendance:
+            scene.qemu.lines[0].says(None)
+            assert (await attendance.last_words()).text == "", "it ran: the port was its own"

@@ -107,7 +107,9 @@ async def test_each_rung_is_tried_once_the_one_below_is_reached(wall: Callable[[
 async def test_what_it_waits_for_is_told(wall: Callable[[], Wall]) -> None:
     it = wall()
     async with it.climbed():
+        it.notes[Rung.MONITOR]("no monitor")
         await it.lets(Rung.MONITOR)
+        assert [text for kind, text in it.said if kind == "waiting"][-1] == "secrets"
         it.notes[Rung.SECRETS]("nobody says a greeting")
         assert it.said[-1] == ("waiting", "secrets: nobody says a greeting")
         await it.lets(Rung.SECRETS)

@@ -24,6 +24,7 @@ class Steps:
         self.said: list[str] = []
         self.refused: set[MachineStopHow] = set()
         self.stuck: set[MachineStopHow] = set()
+        self.defective: set[MachineStopHow] = set()
         ways = {how: self._way(how) for how in MachineStopHow}
         self.descent = Descent(STEPS, ways, self.clock, self.said.append)
 
@@ -31,6 +32,8 @@ class Steps:
         async def take() -> None:
             if how in self.refused:
                 raise NotReadyError("nobody is there")
+            if how in self.defective:
+                raise RecursionError("too deep")
             self.done.append(how)
             if how in self.stuck:
                 await anyio.sleep_forever()
@@ -78,3 +81,16 @@ async def test_a_monitor_that_does_not_answer_does_not_hold_up_the_next_step() -
 
 def test_before_any_step_there_is_nothing_to_tell() -> None:
     assert Steps().descent.result == ""
+
+
+async def test_a_defect_of_one_way_does_not_keep_from_the_harder_ones() -> None:
+    it = Steps()
+    it.defective = {MachineStopHow.AGENT}
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(it.descent.run)
+        await it.clock.pass_time(1)
+        assert it.done == ["powerdown"]
+        assert it.said[0].startswith(
+            "agent could not be done, a defect of virtsupd: RecursionError"
+        )
+        tasks.cancel_scope.cancel()

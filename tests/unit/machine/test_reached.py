@@ -20,27 +20,40 @@ from virtsupd.machine.reached import (
 def test_rungs_are_kept_until_the_next_start(tmp_path: Path) -> None:
     directory = str(tmp_path / "machines" / "hurd")
     assert rungs_reached(directory) == frozenset()
-    make_places(directory, os.getuid(), os.getgid())
+    make_places(directory, os.getuid(), None)
     for rung in (Rung.MONITOR, Rung.SSH, Rung.SSH):
         note_reached(directory, rung)
     assert rungs_reached(directory) == {Rung.MONITOR, Rung.SSH}
     assert Path(rung_file(directory, Rung.SSH)).exists()
-    make_places(directory, os.getuid(), os.getgid())
+    make_places(directory, os.getuid(), None)
     assert rungs_reached(directory) == frozenset()
 
 
-def test_only_the_account_and_its_group_reach_the_sockets(tmp_path: Path) -> None:
+def test_only_the_account_reaches_the_sockets(tmp_path: Path) -> None:
     directory = tmp_path / "hurd"
     directory.mkdir(mode=0o777)
-    make_places(str(directory), os.getuid(), os.getgid())
+    make_places(str(directory), os.getuid(), None)
+    assert directory.stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a directory to another group")
+def test_a_group_that_is_named_reaches_the_sockets_that_qemu_makes(tmp_path: Path) -> None:
+    directory = tmp_path / "hurd"
+    make_places(str(directory), os.getuid(), 12345)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(directory / "qmp"))
+        assert (directory / "qmp").stat().st_gid == 12345
+    assert (directory / "agent.lock").stat().st_gid == 12345
     assert directory.stat().st_mode & 0o777 == 0o750
+    make_places(str(directory), os.getuid(), None)
+    assert directory.stat().st_mode & 0o7777 == 0o700
 
 
 def test_a_link_in_place_of_the_directory_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o755)
     (tmp_path / "hurd").symlink_to("elsewhere")
     with pytest.raises(OSError, match="hurd"):
-        make_places(str(tmp_path / "hurd"), os.getuid(), os.getgid())
+        make_places(str(tmp_path / "hurd"), os.getuid(), None)
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
 
 
@@ -59,7 +72,7 @@ def test_nothing_is_to_forget_where_nothing_is(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_a_machine_that_has_ended(tmp_path: Path) -> None:
     directory = tmp_path / "hurd"
-    make_places(str(directory), os.getuid(), os.getgid())
+    make_places(str(directory), os.getuid(), None)
     note_reached(str(directory), Rung.SSH)
     (directory / "agent.lock").touch()
     with socket.socket(socket.AF_UNIX) as killed:

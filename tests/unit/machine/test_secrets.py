@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
+from tests.support.hand_clock import HandClock
 
 from virtsupd.errors import NotReadyError
 from virtsupd.machine.secrets import SecretsError, deliver, payload
@@ -76,6 +78,12 @@ def _umlaut(root: Path) -> None:
     put(root, "schlüssel", b"")
 
 
+def _heavy(root: Path) -> None:
+    for name in "abcde":
+        (root / name).touch()
+        os.truncate(root / name, 16 * 1024 * 1024)
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -83,6 +91,7 @@ def _umlaut(root: Path) -> None:
         (_to_directory, "no regular file"),
         (_fifo, "no regular file"),
         (_umlaut, "not printable ASCII"),
+        (_heavy, "more than 67108864 bytes"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_by_name(
@@ -207,3 +216,40 @@ async def test_a_port_that_nobody_listens_on_is_not_the_end() -> None:
     with anyio.move_on_after(0.3):
         await deliver(port, CONTENT, is_ours=lambda: True, clock=SystemClock(), note=notes.append)
     assert notes
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds", "note"),
+    [
+        (b"", 5, "the guest has not asked for them yet"),
+        (GREETING[:1], 30, "the guest has not greeted to the end"),
+    ],
+)
+async def test_a_connection_that_says_no_more_is_made_anew(
+    said: bytes, seconds: float, note: str
+) -> None:
+    """QEMU has made it in the place of a guest that was not there, and tells that guest too late."""
+    taker, clock = Taker(), HandClock()
+    notes: list[str] = []
+    has_said = threading.Event()
+
+    def falls_silent(connection: socket.socket) -> None:
+        connection.send(said)
+        has_said.set()
+        connection.recv(100)
+
+    with guest(falls_silent, taker) as port:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                lambda: deliver(port, CONTENT, is_ours=lambda: True, clock=clock, note=notes.append)
+            )
+            with anyio.fail_after(SECONDS):
+                await anyio.to_thread.run_sync(has_said.wait)
+                for _ in range(10):  # what was sent is there, and is read now
+                    await anyio.lowlevel.checkpoint()
+                await clock.pass_time(seconds - 1)
+                assert notes == []
+                await clock.pass_time(2)
+                assert notes == [note]
+                await clock.pass_time(1)
+    assert taker.got == CONTENT

@@ -63,6 +63,45 @@ def test_its_processors_are_no_newer_than_its_date(
     assert (after(given, "-cpu"), after(given, "-rtc")) == (cpu, f"base={clock}")
 
 
+def test_its_image_and_its_secrets_are_seen_to_before_it_starts(folder: Folder) -> None:
+    url = 'image = "https://example.org/b.qcow2"\nchecksum = "sha256:' + "0" * 64 + '"\n'
+    loaded = folder.load(f"[[build_vm]]\n{url}")
+    vm = loaded.graph.spec_by_name[Name("build-vm")]
+    assert {"build-vm-prepare", "build-vm-image", "loopback"} <= set(vm.requires)
+    assert vm.process is not None
+    disk = after(list(vm.process.command), "--drive")
+    assert disk.startswith(f"file={loaded.host.state_dir}/images/b-0000")
+    assert {"image-info", "image-fetch", "configuration"} <= {a.name for a in vm.actions}
+    told = {file.path.name: file.content for file in loaded.generated}
+    root = "/etc/guix/virtual-build-machines/build-vm"
+    assert f'secret_root = "{root}"' in told["build-vm-prepare.conf"]
+    assert 'user = "build-vm"' in told["build-vm-prepare.conf"]
+
+
+def test_what_guix_builds_has_the_type_and_the_size_that_a_build_machine_has(
+    folder: Folder,
+) -> None:
+    loaded = folder.load('[[build_vm]]\nos = "/etc/build.scm"\n')
+    [told] = [file.content for file in loaded.generated if file.path.name == "build-vm-image.conf"]
+    assert 'image_type = "qcow2"' in told
+    assert f"size_bytes = {20 << 30}" in told
+
+
+def test_what_it_writes_is_lost_unless_it_is_stateful(folder: Folder) -> None:
+    assert "--snapshot" in command(folder, PLAIN)
+    assert "--snapshot" not in command(folder, f"{PLAIN}stateful = true\n")
+    given = command(folder, f'{PLAIN}options = ["--snapshot", "-k", "de"]\n')
+    assert after(given, "-k") == "de"
+
+
+def test_without_secrets_the_guest_is_sent_none(folder: Folder) -> None:
+    vm = folder.service(f'{PLAIN}secret_root = false\nuser = "somebody"\n', "build-vm")
+    assert vm.process is not None
+    assert vm.process.machine is not None
+    assert vm.process.machine.secrets == SecretsSpec(11044, None)
+    assert vm.process.user == "somebody"
+
+
 def test_processors_that_are_said_are_taken(folder: Folder) -> None:
     assert after(command(folder, f'{PLAIN}cpu = "host"\n'), "-cpu") == "host"
 
@@ -83,7 +122,10 @@ def test_another_name_is_another_account(folder: Folder) -> None:
     [
         ('port_forwardings = { "70000" = 22 }', "must be a port"),
         ('name = "Old"', "it names an account too"),
-        ('agent = false\nready_at = "agent"', "agent = false"),
+        ('agent = false\nready_at = "agent"', "this machine never reaches"),
+        ('checksum = "sha256:00"', "goes with an image that is a URL"),
+        ("stateful = true\noptions = ['--snapshot']", "has --snapshot"),
+        ("systems = []", "is empty"),
     ],
 )
 def test_what_is_wrong_is_said(folder: Folder, text: str, said: str) -> None:

@@ -95,7 +95,7 @@ def test_fetch_says_what_it_did(settings: Settings, capsys: pytest.CaptureFixtur
         ("fetch", (), 1, "cannot fetch the image: hurd has image = /"),
         ("build", (), 1, "cannot build the image: hurd has image = /"),
         ("info", ("--colour",), os.EX_USAGE, "virtsupctl image-info hurd --help"),
-        ("fetch", ("now",), os.EX_USAGE, "virtsupctl image-fetch hurd --help"),
+        ("fetch", ("now",), 2, "virtsupctl image-fetch hurd --help"),
     ],
 )
 def test_what_does_not_go_is_said_in_one_line(

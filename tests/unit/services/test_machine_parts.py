@@ -17,6 +17,7 @@ PARTS = Parts(
     ssh_port=11022,
     has_agent=True,
     kvm="auto",
+    access_group=None,
     ready_at=Rung.SECRETS,
     boot_seconds=60.0,
     ports=(11022,),
