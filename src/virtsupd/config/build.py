@@ -103,7 +103,7 @@ def service_problems(table: ServiceTable) -> Iterator[Fault]:
         yield ("reload",), "must have exactly one of signal and command"
     yield from _socket_faults(table.sockets)
     yield from _action_faults(table.actions)
-    for code in sorted(set(table.success_exit) & set(table.not_needed_exit)):
+    for code in sorted(set(_success_exit(table)) & set(table.not_needed_exit)):
         yield ("not_needed_exit",), f"{code} stands in success_exit too; it can mean one thing only"
 
 
@@ -139,10 +139,16 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         transient=table.transient,
         autostart=table.autostart,
         is_guest=table.guest or table.domain is not None or table.machine is not None,
-        success_exit=frozenset(table.success_exit),
+        success_exit=_success_exit(table),
         not_needed_exit=frozenset(table.not_needed_exit),
         actions=_actions(canonical, table),
     )
+
+
+def _success_exit(table: ServiceTable) -> frozenset[int]:
+    """Return the codes of a good end; 0 means that only if it does not say that it is not needed."""
+    is_said = table.says("success_exit")
+    return frozenset(table.success_exit).difference(() if is_said else table.not_needed_exit)
 
 
 def _actions(name: Name, table: ServiceTable) -> tuple[ActionSpec, ...]:

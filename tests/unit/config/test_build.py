@@ -190,6 +190,11 @@ def test_a_one_shot_is_ready_when_it_ends_and_is_not_respawned() -> None:
     assert made.respawn == spec.Respawn()
 
 
+def test_an_end_with_0_is_no_success_where_it_means_not_needed() -> None:
+    built = build({"command": ["x"], "not_needed_exit": [0]})
+    assert (built.success_exit, built.not_needed_exit) == (frozenset(), frozenset({0}))
+
+
 def test_respawn_can_be_switched_off() -> None:
     assert build({"command": ["x"], "respawn": False}).respawn is None
 
@@ -285,7 +290,11 @@ RUN: dict[str, object] = {"command": ["x"]}
             ("actions", "a", "timeout"),
             "means nothing for an interactive action",
         ),
-        (RUN | {"not_needed_exit": [0]}, ("not_needed_exit",), "0 stands in success_exit too"),
+        (
+            RUN | {"not_needed_exit": [0, 7], "success_exit": [0, 1]},
+            ("not_needed_exit",),
+            "0 stands in success_exit too",
+        ),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(
