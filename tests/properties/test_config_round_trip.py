@@ -47,6 +47,7 @@ probes = st.one_of(
     st.builds(spec.FdProbe, fd=st.none() | st.integers(5, 255), variable=st.none() | st.just("FD")),
     st.builds(spec.PidFileProbe, path=paths),
     st.builds(spec.SocketProbe, path=paths),
+    st.builds(spec.ListenProbe, on=st.just(("tcp:1", "/run/x")), pid_file=st.none() | paths),
     st.builds(spec.ExecProbe, command=commands),
     st.builds(spec.LogLineProbe, pattern=words),
 )

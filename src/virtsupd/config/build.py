@@ -30,6 +30,7 @@ from virtsupd.config.probes import (
     FdTable,
     HealthTable,
     HostTable,
+    ListenTable,
     LogLineTable,
     NotifyTable,
     ProbeTable,
@@ -202,6 +203,8 @@ def _probe_faults(probe: ProbeTable, keys: Keys) -> Iterator[Fault]:
             yield keys, "must have exactly one of port and path"
         elif probe.path is not None and "host" in probe.model_fields_set:
             yield (*keys, "host"), "goes with port, not with path"
+    if isinstance(probe, ListenTable) and not (probe.on or probe.pid_file):
+        yield keys, "must have on, pid_file, or both"
 
 
 def _ready_faults(table: ServiceTable, probe: ProbeTable) -> Iterator[Fault]:

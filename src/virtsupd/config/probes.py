@@ -18,6 +18,7 @@ from virtsupd.config.values import (
     Host,
     HttpUrl,
     NotEmpty,
+    OwnListener,
     Pattern,
     Port,
     PositiveCount,
@@ -26,6 +27,7 @@ from virtsupd.config.values import (
     SocketPath,
     Text,
     VariableName,
+    one_or_many,
 )
 from virtsupd.core import spec
 from virtsupd.core.machine import Rung, RungSpec
@@ -110,6 +112,18 @@ class SocketTable(ProbeTable):
     def probe(self) -> spec.Probe:
         """Return the probe."""
         return spec.SocketProbe(path=self.path)
+
+
+class ListenTable(ProbeTable):
+    """`listen`: the service's own processes listen, and a file has its pid; at least one of the keys."""
+
+    kind: Literal["listen"]
+    on: Annotated[tuple[OwnListener, ...], BeforeValidator(one_or_many)] = ()
+    pid_file: AbsolutePath | None = None
+
+    def probe(self) -> spec.Probe:
+        """Return the probe."""
+        return spec.ListenProbe(on=self.on, pid_file=self.pid_file)
 
 
 class TcpTable(ProbeTable):
@@ -276,6 +290,7 @@ AnyProbe = Annotated[
     | FdTable
     | PidFileTable
     | SocketTable
+    | ListenTable
     | TcpTable
     | BannerTable
     | HttpTable

@@ -18,6 +18,7 @@ from virtsupd.core.spec import (
     HostProbe,
     HttpProbe,
     Limit,
+    ListenProbe,
     LogLineProbe,
     LogSpec,
     MachineProbe,
@@ -49,6 +50,7 @@ _KINDS: Final[dict[type[Probe], str]] = {
     FdProbe: "fd",
     PidFileProbe: "pid-file",
     SocketProbe: "socket",
+    ListenProbe: "listen",
     TcpProbe: "tcp",
     BannerProbe: "banner",
     HttpProbe: "http",
@@ -63,6 +65,7 @@ _KINDS: Final[dict[type[Probe], str]] = {
 }
 _PROBE_KEYS: Final = (
     "fd variable url statuses command pattern expect port host path send file_system check status"
+    " on pid_file"
 )
 
 

@@ -239,6 +239,24 @@ def listen_address(value: object) -> str:
     return found
 
 
+def own_listener(value: object) -> str:
+    """Return where a service itself listens: /path, tcp:PORT, tcp:ADDRESS:PORT, udp:PORT, udp:ADDRESS:PORT."""
+    found = text(value)
+    if found.startswith("/"):
+        return socket_path(found)
+    protocol, _, place = found.partition(":")
+    host, colon, port = place.rpartition(":")
+    is_known = protocol in ("tcp", "udp") and _is_port(port)
+    if not is_known or (colon and not _is_address(host)):
+        raise ValueError('"/path", "tcp:PORT", "udp:PORT", or "tcp:ADDRESS:PORT", "tcp:[V6]:PORT"')
+    return found
+
+
+def _is_address(found: str) -> bool:
+    is_v4 = _is_host(found) and set(found) <= set("0123456789.")
+    return is_v4 or (found.startswith("[") and _is_host(found))
+
+
 def _abstract(found: str) -> str:
     if not 1 < len(found.encode()) <= MAX_SOCKET_PATH_BYTES:
         raise ValueError(f"a name of 1 to {MAX_SOCKET_PATH_BYTES - 1} bytes after the @")
@@ -355,6 +373,7 @@ LimitName = Annotated[str, PlainValidator(limit_name)]
 LimitPair = Annotated[tuple[int | None, int | None], PlainValidator(limit)]
 Capability = Annotated[str, PlainValidator(capability)]
 ListenAddress = Annotated[str, PlainValidator(listen_address)]
+OwnListener = Annotated[str, PlainValidator(own_listener)]
 Host = Annotated[str, PlainValidator(host)]
 HttpUrl = Annotated[str, PlainValidator(http_url)]
 DomainName = Annotated[str, PlainValidator(domain_name)]

@@ -67,6 +67,15 @@ class SocketProbe:
 
 
 @frozen
+class ListenProbe:
+    """Processes of this service itself listen in all these places, and a file has its leader's pid."""
+
+    on: tuple[str, ...] = ()
+    """"tcp:PORT", "tcp:ADDRESS:PORT", the same with udp, an IPv6 address in brackets; or a Unix socket's path."""
+    pid_file: str | None = None
+
+
+@frozen
 class TcpProbe:
     """A TCP connection is accepted."""
 
@@ -160,6 +169,7 @@ Probe = (
     | FdProbe
     | PidFileProbe
     | SocketProbe
+    | ListenProbe
     | TcpProbe
     | BannerProbe
     | HttpProbe

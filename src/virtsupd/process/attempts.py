@@ -2,7 +2,7 @@
 
 import anyio
 
-from virtsupd.core.spec import AgentProbe, BannerProbe, ExecProbe, HttpProbe, TcpProbe
+from virtsupd.core.spec import AgentProbe, BannerProbe, ExecProbe, HttpProbe, ListenProbe, TcpProbe
 from virtsupd.errors import NotReadyError, NoVerdictError, SpawnError
 from virtsupd.process.domains import DomainError
 from virtsupd.process.network import (
@@ -11,10 +11,11 @@ from virtsupd.process.network import (
     attempt_http,
     attempt_tcp,
 )
+from virtsupd.process.own_listeners import demand_listeners
 from virtsupd.process.probe_context import ProbeContext, only_news
 from virtsupd.process.wakeups import Pause
 
-Tried = TcpProbe | BannerProbe | HttpProbe | ExecProbe | AgentProbe
+Tried = TcpProbe | BannerProbe | HttpProbe | ExecProbe | AgentProbe | ListenProbe
 
 _NETWORK_PAUSE_SECONDS = 0.01
 _COMMAND_PAUSE_SECONDS = 0.1
@@ -65,6 +66,8 @@ async def attempt(probe: Tried, context: ProbeContext) -> None:
         return await _attempt_command(probe, context)
     if isinstance(probe, AgentProbe):
         return await _attempt_agent(context)
+    if isinstance(probe, ListenProbe):
+        return demand_listeners(probe, context)
     try:
         with anyio.fail_after(context.attempt_seconds):
             await _attempt_connection(probe)

@@ -6,6 +6,8 @@ Everything here is one look; what it saw may have changed when it returns.
 
 import contextlib
 import os
+import socket
+import struct
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from virtsupd.core.frozen import frozen
 _ACCEPTS = 0x10000  # __SO_ACCEPTCON in the flags column of /proc/net/unix: listen(2) was called
 _TCP_LISTEN = "0A"
 _UDP_UNCONNECTED = "07"
+_WILDCARDS = ("0" * 8, "0" * 32)
 
 
 @frozen
@@ -38,15 +41,29 @@ def unix_bound(path: str) -> frozenset[int]:
     return frozenset(inode for inode, _ in _at(path))
 
 
-def port_holders(port: int, *, is_datagram: bool = False) -> frozenset[int]:
-    """Return the inodes of the sockets that listen on a TCP port (hold a UDP port), on any address."""
+def port_holders(
+    port: int, *, is_datagram: bool = False, address: str | None = None
+) -> frozenset[int]:
+    """Return the inodes of the sockets that listen on a TCP port (hold a UDP port).
+
+    With an IP address, only those that hold the port there: on that address or on all of them.
+    """
     protocol, state = ("udp", _UDP_UNCONNECTED) if is_datagram else ("tcp", _TCP_LISTEN)
+    wanted = None if address is None else {_in_table(address), *_WILDCARDS}
     return frozenset(
         inode
         for table in (protocol, protocol + "6")
-        for inode, held, found in _inet_sockets(table)
-        if held == port and found == state
+        for inode, place, held, found in _inet_sockets(table)
+        if held == port and found == state and (wanted is None or place in wanted)
     )
+
+
+def _in_table(address: str) -> str:
+    """Return an address as the kernel's tables have it: each four bytes as a number of this host."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    packed = socket.inet_pton(family, address)
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return "".join(f"{word:08X}" for word in words)
 
 
 def holder_of(inodes: Collection[int]) -> Holder | None:
@@ -132,12 +149,13 @@ def _unix_sockets() -> Iterator[tuple[int, str, bool]]:
             yield int(columns[6]), columns[7], bool(int(columns[3], 16) & _ACCEPTS)
 
 
-def _inet_sockets(table: str) -> Iterator[tuple[int, int, str]]:
+def _inet_sockets(table: str) -> Iterator[tuple[int, str, int, str]]:
     for line in _table(table):
         # slot: local-address:port remote:port state queues timer retransmits uid timeout inode …
         columns = line.split()
         if len(columns) > 9:
-            yield int(columns[9]), int(columns[1].rpartition(":")[2], 16), columns[3]
+            place, _, port = columns[1].rpartition(":")
+            yield int(columns[9]), place, int(port, 16), columns[3]
 
 
 def _table(name: str) -> list[str]:

@@ -26,6 +26,7 @@ from virtsupd.core.spec import (
     HostCheck,
     HostProbe,
     HttpProbe,
+    ListenProbe,
     LogLineProbe,
     MachineProbe,
     MountProbe,
@@ -67,7 +68,7 @@ async def wait_ready(probe: Probe | None, context: ProbeContext) -> int | None:
             return await _wait_pid_file(path, context)
         case FdProbe() | LogLineProbe():
             await _wait_told(probe, context)
-        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe() | AgentProbe():
+        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe() | AgentProbe() | ListenProbe():
             await retry(probe, context)
         case SocketProbe() | MountProbe() | PathProbe() | HostProbe():
             await _wait_seen(probe, context)
@@ -90,7 +91,7 @@ async def check(probe: Probe, context: ProbeContext) -> None:
             `ExitProbe` and `MachineProbe`, which tell of a start and cannot be asked again.
     """
     match probe:
-        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe() | AgentProbe():
+        case TcpProbe() | BannerProbe() | HttpProbe() | ExecProbe() | AgentProbe() | ListenProbe():
             await attempt(probe, context)
         case SocketProbe() | MountProbe() | PathProbe() | HostProbe():
             _demand(_missing(probe, context))

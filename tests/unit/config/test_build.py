@@ -283,6 +283,7 @@ RUN: dict[str, object] = {"command": ["x"]}
             ("respawn", "max_delay"),
             "at least delay, 9 seconds",
         ),
+        (RUN | {"ready": {"kind": "listen"}}, ("ready",), "must have on, pid_file, or both"),
         (RUN | {"reload": {}}, ("reload",), "exactly one of signal and command"),
         (RUN | {"reload": {"signal": "HUP", "command": ["x"]}}, ("reload",), "exactly one"),
         (

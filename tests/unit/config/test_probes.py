@@ -25,6 +25,14 @@ def ready(value: object) -> spec.Probe | None:
         ({"kind": "fd", "fd": 3, "variable": "FD"}, spec.FdProbe(3, "FD")),
         ({"kind": "pid-file", "path": "/run/x.pid"}, spec.PidFileProbe("/run/x.pid")),
         ({"kind": "socket", "path": "/run/x"}, spec.SocketProbe("/run/x")),
+        (
+            {"kind": "listen", "on": "udp:[::1]:7", "pid_file": "/run/x.pid"},
+            spec.ListenProbe(("udp:[::1]:7",), "/run/x.pid"),
+        ),
+        (
+            {"kind": "listen", "on": ["tcp:192.0.2.1:7", "/run/x"]},
+            spec.ListenProbe(("tcp:192.0.2.1:7", "/run/x")),
+        ),
         ({"kind": "tcp", "port": 80}, spec.TcpProbe(80)),
         ({"kind": "banner", "port": 22, "expect": "^SSH"}, spec.BannerProbe("^SSH", 22)),
         (

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.support.checks import eventually
 
 from virtsupd.process.holders import (
@@ -49,6 +50,26 @@ def test_a_holder_of_a_port_is_found() -> None:
         receiver.bind(("127.0.0.1", 0))
         inodes = port_holders(receiver.getsockname()[1], is_datagram=True)
         assert inodes == {os.fstat(receiver.fileno()).st_ino}
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked", "is_there"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("0.0.0.0", "127.0.0.2", True),
+        ("::1", "::1", True),
+        ("::1", "127.0.0.1", False),
+        ("::", "127.0.0.1", True),
+    ],
+)
+def test_an_address_has_to_be_the_one_asked_for_or_all(
+    bound: str, asked: str, is_there: bool
+) -> None:
+    family = socket.AF_INET6 if ":" in bound else socket.AF_INET
+    with socket.create_server((bound, 0), family=family) as server:
+        inodes = port_holders(server.getsockname()[1], address=asked)
+        assert inodes == ({os.fstat(server.fileno()).st_ino} if is_there else set())
 
 
 def test_who_is_gone_holds_nothing() -> None:
