@@ -107,6 +107,20 @@ class StopGuard(Protocol):
         ...
 
 
+@frozen
+class Remark:
+    """What a kind knows of one of its services now, beside what the engine does."""
+
+    says: str = ""
+    """How it is, while it runs; why it does not, while it does not: "not the master; node1 is"."""
+    warnings: tuple[str, ...] = ()
+    """What is amiss with it, whether it runs or not."""
+
+
+def _nothing_remarkable() -> Mapping[Name, Remark]:
+    return {}
+
+
 def _no_faults() -> Iterable[Fault]:
     return ()
 
@@ -154,6 +168,9 @@ class Built:
     host_remarks: Callable[[Mapping[str, str]], Iterable[Fault]] = _no_remarks
     """What of this host is worth knowing to who checks the file, and refuses nothing. Given the
     `addresses` of all tables; asked when `host_faults` is."""
+    remarks: Callable[[], Mapping[Name, Remark]] = _nothing_remarkable
+    """By name of the service. Asked whenever somebody looks at any service, on the event loop: it may
+    read a few small files, waits for nothing and raises nothing."""
     guest_hosts: Mapping[Name, GuestHost] = field(default_factory=dict)
     """By name of the service that they run through, which stays up in a shutdown until they are gone."""
     accounts: frozenset[str] = frozenset()

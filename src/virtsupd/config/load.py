@@ -27,7 +27,7 @@ from virtsupd.config.drafts import (
 )
 from virtsupd.config.generated import reading
 from virtsupd.config.host import access_problems, access_settings, host_problems, host_settings
-from virtsupd.config.kinds import GuestHost, Registry
+from virtsupd.config.kinds import GuestHost, Registry, Remark
 from virtsupd.config.layers import below, combined
 from virtsupd.config.machines import machine_clashes
 from virtsupd.config.model import AccessTable, HostTable, ServiceTable
@@ -77,6 +77,8 @@ class Loaded:
     """Asks this host, as it is now, what makes programs of built-in kinds refuse their tables."""
     host_remarks: Callable[[], tuple[str, ...]]
     """Asks it for what is worth knowing and refuses nothing, a line each."""
+    remarks: Callable[[], Mapping[Name, Remark]]
+    """Asks built-in kinds what is worth knowing of their services now, by canonical name."""
 
 
 def load(path: Path, kinds: Registry) -> Loaded:
@@ -140,6 +142,12 @@ class _Loading:
             host_remarks=lambda: tuple(
                 remark for asked in self._findings.host_remarks for remark in asked(addresses)
             ),
+            remarks=lambda: {
+                graph.canonical[name]: remark
+                for built in on.built
+                for name, remark in built.remarks().items()
+                if name in graph.canonical
+            },
         )
 
     def _host(self, layers: Sequence[Layer]) -> HostSettings:

@@ -27,6 +27,7 @@ from virtsupd.daemon.ending import End
 from virtsupd.daemon.guarding import Guarding
 from virtsupd.daemon.reexecution import Reexecution
 from virtsupd.daemon.reloading import Configuration
+from virtsupd.daemon.remarks import Remarks, explained, remarked
 from virtsupd.errors import (
     ActionError,
     ArgumentsError,
@@ -108,16 +109,16 @@ class DaemonBackend:
 
     def snapshot(self, name: Name) -> ServiceSnapshot:
         """Return one service."""
-        return self._supervisor.engine.snapshot(name)
+        return remarked(self._supervisor.engine.snapshot(name), self._remarks())
 
     def snapshots(self) -> Sequence[ServiceSnapshot]:
         """Return all services, sorted by name."""
-        engine = self._supervisor.engine
-        return [engine.snapshot(name) for name in engine.names()]
+        engine, remarks = self._supervisor.engine, self._remarks()
+        return [remarked(engine.snapshot(name), remarks) for name in engine.names()]
 
     def why(self, name: Name) -> Explanation:
         """Return why a service is as it is, down to the causes."""
-        return self._supervisor.engine.why(name)
+        return explained(self._supervisor.engine.why(name), self._remarks())
 
     def would_touch(self, verb: Verb, names: Sequence[Name]) -> Touch:
         """Return what a command would stop and start now."""
@@ -223,6 +224,9 @@ class DaemonBackend:
     async def reexec(self, *, who: str) -> str:
         """Begin to become another program, and return its version."""
         return await self._reexecution.begin(who)
+
+    def _remarks(self) -> Remarks:
+        return self._configuration.loaded.remarks()
 
     def _phase(self) -> Literal["running", "shutting-down", "re-executing"]:
         if self._ending.how == "shutdown":
