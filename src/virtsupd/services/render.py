@@ -36,6 +36,10 @@ class Option:
     """The field is an option of the daemon's command line."""
 
     flag: str
+    with_it: str | None = None
+    """Another flag that the daemon wants beside it."""
+    if_false: bool = False
+    """Whether the flag turns off what the field turns on: it is there if the field is false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,12 @@ def options(table: BaseModel) -> tuple[str, ...]:
     found: list[str] = []
     for name, mark in marked(type(table), Option):
         value = getattr(table, name)
-        if value is True:
-            found.append(mark.flag)
-        elif value is not None and value is not False:
+        if isinstance(value, bool):
+            found += [mark.flag] if value is not mark.if_false else []
+        elif value is not None:
             found.append(f"{mark.flag}={value}")
+        if mark.with_it is not None and found[-1:] == [mark.flag]:
+            found.append(mark.with_it)
     return tuple(found)
 
 

@@ -27,6 +27,8 @@ class Toy(BaseModel):
     blank: Annotated[str, ConfKey()] = ""
     bind: Annotated[str | None, Option("--bind")] = None
     debug: Annotated[bool, Option("--debug")] = False
+    tls: Annotated[bool, Option("--no-tls", if_false=True)] = True
+    voting: Annotated[bool, Option("--no-voting", with_it="--yes-do-it")] = False
     old: Annotated[int, Gone("nobody reads it")] = 5
 
 
@@ -68,6 +70,8 @@ def test_one_table_serves_the_files_of_several_daemons() -> None:
 def test_fields_become_the_options_they_name() -> None:
     assert options(Toy()) == ()
     assert options(Toy(bind="::1", debug=True)) == ("--bind=::1", "--debug")
+    assert options(Toy(tls=False)) == ("--no-tls",)
+    assert options(Toy(voting=True)) == ("--no-voting", "--yes-do-it")
 
 
 def test_a_field_that_nothing_reads_is_named_when_it_says_something() -> None:
@@ -76,4 +80,4 @@ def test_a_field_that_nothing_reads_is_named_when_it_says_something() -> None:
 
 
 def test_marks_are_found_in_the_order_of_declaration() -> None:
-    assert [name for name, _ in marked(Toy, Option)] == ["bind", "debug"]
+    assert [name for name, _ in marked(Toy, Option)] == ["bind", "debug", "tls", "voting"]
