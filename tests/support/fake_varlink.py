@@ -139,6 +139,7 @@ def service(name: str, **facts: Any) -> dict[str, Any]:
         "failed": False,
         "done": False,
         "pid": 4711,
+        "once": [],
         "since": 1_000.0,
         "reason": None,
         "status_text": "",

@@ -95,6 +95,8 @@ class HandBackend:
 
     was_forced = False
     """Whether `ask` was told so last."""
+    given_once: tuple[str, ...] = ()
+    """What `ask` was told last."""
     held_until: float | None = None
     """What `ask` was told last."""
     phase: Literal["running", "shutting-down", "re-executing"] = "running"
@@ -193,8 +195,10 @@ class HandBackend:
         guests: bool = False,
         force: bool = False,
         until: float | None = None,
+        once: tuple[str, ...] = (),
     ) -> Answer:
         self.asked.append((verb, tuple(names), who, guests))
+        self.given_once = once
         self.was_forced = force
         self.held_until = until
         self.waiting += 1

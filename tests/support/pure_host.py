@@ -360,13 +360,16 @@ class PureHost:
             _rename(self.processes, name, heir)
             _rename(self.records, name, heir)
 
-    def ask(self, verb: Verb, *names: str, guests: bool = False) -> int:
+    def ask(self, verb: Verb, *names: str, guests: bool = False, once: tuple[str, ...] = ()) -> int:
         self.tickets += 1
-        self.post(Asked(self.tickets, verb, tuple(map(Name, names)), "tester", guests=guests))
+        asked = Asked(
+            self.tickets, verb, tuple(map(Name, names)), "tester", guests=guests, once=once
+        )
+        self.post(asked)
         return self.tickets
 
-    def start(self, *names: str) -> int:
-        return self.ask(Verb.START, *names)
+    def start(self, *names: str, once: tuple[str, ...] = ()) -> int:
+        return self.ask(Verb.START, *names, once=once)
 
     def stop(self, *names: str, guests: bool = False) -> int:
         return self.ask(Verb.STOP, *names, guests=guests)

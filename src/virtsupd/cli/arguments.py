@@ -51,6 +51,7 @@ class Request:
     seconds: float | None = None
     all = False
     restart = False
+    once: tuple[str, ...] = ()
 
     def __init__(self, verb: Verb, names: Sequence[str]) -> None:
         self.verb = verb
@@ -167,7 +168,8 @@ def parse(words: Sequence[str]) -> Request:
         request.action = word
     for option, value in reader.given:
         _check_allowed(option, request.verb)
-        setattr(request, option.field, value)
+        given = (*getattr(request, option.field), value) if option.is_repeated else value
+        setattr(request, option.field, given)
     if not (request.help or request.version):
         _check_count(request)
     return request

@@ -192,6 +192,8 @@ def _parameters(session: Session) -> dict[str, object]:
         parameters["guests"] = request.guests
     if verb in _WITH_FORCE:
         parameters["force"] = request.force
+    if request.once:
+        parameters["once"] = list(request.once)
     if verb == "wait":
         parameters["state"] = request.state
     if verb == "hold" and request.seconds is not None:

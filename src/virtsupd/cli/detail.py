@@ -84,6 +84,7 @@ def _state_rows(service: Service, now: float, style: Style) -> list[tuple[str, s
         ("Says", says(service, now)),
         ("Wanted", wanted_text(service, now)),
         ("Enabled", _enabled_text(service, style)),
+        ("Once", once_text(service)),
         ("Pending", _pending_text(service)),
     ]
 
@@ -113,6 +114,12 @@ def _enabled_text(service: Service, style: Style) -> str:
     if service["enabled"]:
         return "yes"
     return style.paint("yellow", f"no; allow it with: virtsupctl enable {service['name']}")
+
+
+def once_text(service: Service) -> str:
+    """Say what the process that runs was given for this run alone; "" if it was nothing."""
+    given = quoted(service["once"])
+    return f"this process was started with --once {given}; the next one is not" if given else ""
 
 
 def _pending_text(service: Service) -> str:

@@ -27,9 +27,12 @@ def _parse_state(text: str) -> str:
 
 
 class Option:
-    """One option: `field` of the request it sets, to True or to its parsed value."""
+    """One option: `field` of the request it sets, to True or to its parsed value.
 
-    __slots__ = ("field", "help", "metavar", "name", "parse", "short", "values")
+    One that `is_repeated` adds its value to the tuple of those before.
+    """
+
+    __slots__ = ("field", "help", "is_repeated", "metavar", "name", "parse", "short", "values")
 
     def __init__(  # noqa: PLR0913  a row of the table below, every column by its name
         self,
@@ -41,6 +44,7 @@ class Option:
         metavar: str = "",
         parse: Callable[[str], object] = str,
         values: tuple[str, ...] = (),
+        is_repeated: bool = False,
     ) -> None:
         self.name = name
         self.short = short
@@ -49,6 +53,7 @@ class Option:
         self.metavar = metavar
         self.parse = parse
         self.values = values
+        self.is_repeated = is_repeated
 
 
 class Verb:
@@ -136,7 +141,16 @@ VERBS = (
         "start services and what they need; wait until they are ready",
         text="What conflicts with them is stopped, unless a guest would end or lose something by it.",
         count=_ONE_OR_MORE,
-        options=(_GUESTS, _FORCE),
+        options=(
+            _GUESTS,
+            _FORCE,
+            Option(
+                "--once",
+                "give ARG to this run of one service, behind its command; may be repeated",
+                metavar="ARG",
+                is_repeated=True,
+            ),
+        ),
     ),
     Verb(
         "stop",

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from virtsupd.cli.detail import exit_text, labelled, log_lines, state_text, wanted_text
+from virtsupd.cli.detail import (
+    exit_text,
+    labelled,
+    log_lines,
+    once_text,
+    state_text,
+    wanted_text,
+)
 from virtsupd.cli.overview import MARKS, group_of
 from virtsupd.cli.style import harmless
 from virtsupd.times import ago, moment, until
@@ -51,6 +58,7 @@ def _link(link: Link, now: float, style: Style, *, is_asked: bool) -> list[str]:
     name = style.paint("bold", service["name"])
     rows = [
         ("Why", _why(link, now)),
+        ("Once", once_text(service)),
         ("Wanted", wanted_text(service, now) if is_asked else ""),
         ("Needed by", ", ".join(link["needed_by"]) if is_asked else ""),
         ("Last exit", _last_exit(link, now)),

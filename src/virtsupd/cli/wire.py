@@ -126,6 +126,7 @@ class Service(TypedDict):
     failed: bool
     done: bool
     pid: int | None
+    once: list[str]
     since: float
     reason: Reason | None
     status_text: str

@@ -100,7 +100,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def ask(
+    async def ask(  # noqa: PLR0913  what a command may say, each by its name
         self,
         verb: Verb,
         names: Sequence[Name],
@@ -109,10 +109,12 @@ class Backend(Protocol):
         guests: bool = False,
         force: bool = False,
         until: float | None = None,
+        once: tuple[str, ...] = (),
     ) -> Answer:
         """Carry out a command and wait for its end; `until`: how long to hold (wall clock).
 
-        `force`: also if guests that run on would lose something by it.
+        `force`: also if guests that run on would lose something by it. `once`: what the next process
+        of the service that is started gets behind its command; cancelling before that drops it.
         """
         ...
 

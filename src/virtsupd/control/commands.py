@@ -14,7 +14,7 @@ from virtsupd.core.effects import Answer, Report, Result
 from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import ServiceSnapshot, State
-from virtsupd.errors import ReexecutingError, UnknownServiceError, VirtsupdError
+from virtsupd.errors import ArgumentsError, ReexecutingError, UnknownServiceError, VirtsupdError
 
 NEEDED = {
     Verb.START: Role.OPERATOR,
@@ -85,6 +85,21 @@ def check(backend: Backend, grant: Grant, verb: Verb, names: Sequence[Name]) -> 
         grant.require(NEEDED[verb], f"{verb} would stop others and", also)
     if verb is not Verb.WAIT:
         check_phase(backend)
+
+
+def once(grant: Grant, arguments: Sequence[str] | None, names: Sequence[Name]) -> tuple[str, ...]:
+    """Return what a start gives to one run of a process; () for nothing.
+
+    Raises:
+        ArgumentsError: no process can be given such arguments.
+        PeerDeniedError: there are some, and the peer is no admin of the services: they may change
+            anything about what is run.
+    """
+    if arguments:
+        grant.require(Role.ADMIN, "start --once", names)
+    if any("\0" in argument for argument in arguments or ()):
+        raise ArgumentsError("--once: an argument holds a zero byte")
+    return tuple(arguments or ())
 
 
 def check_action(backend: Backend, grant: Grant, name: Name, action: str) -> None:

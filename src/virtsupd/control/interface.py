@@ -139,11 +139,12 @@ class _Supervisor:
             guests = bool(request.parameters.get("guests"))
             force = bool(request.parameters.get("force"))
             until = self._end_of(request)
+            once = commands.once(request.grant, request.parameters.get("once"), names)
 
             async def ask() -> Answer:
                 who = f"{request.grant.peer} via virtsupctl"
                 return await self._backend.ask(
-                    verb, names, who=who, guests=guests, force=force, until=until
+                    verb, names, who=who, guests=guests, force=force, until=until, once=once
                 )
 
             return await self._answered(request, ask)

@@ -29,6 +29,7 @@ def service_record(snapshot: ServiceSnapshot) -> dict[str, object]:
         "failed": snapshot.has_failed,
         "done": snapshot.is_done,
         "pid": snapshot.pid,
+        "once": snapshot.once,
         "since": snapshot.since,
         "reason": None if snapshot.reason is None else _reason(snapshot.reason),
         "status_text": snapshot.status_text,

@@ -60,6 +60,7 @@ def open_ticket(host: HostState, asked: Asked) -> Ticket:
     """Work out what a command touches; the ticket carries a refusal if it must not be done."""
     ticket = _touching(host, asked.verb, asked.names)
     ticket.refusal = _refusal(host, asked, ticket)
+    ticket.once = asked.once
     return ticket
 
 
@@ -115,6 +116,9 @@ def _displaced(host: HostState, names: Sequence[Name]) -> tuple[Name, ...]:
 def _refusal(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...] | None:
     if host.is_shutting_down and asked.verb in (Verb.START, Verb.RESTART, Verb.WAIT):
         return refused(asked.names, "virtsupd is shutting down")
+    unfit = _why_not_once(host, asked)
+    if unfit is not None:
+        return refused(asked.names, f"--once {unfit}")
     held = _disabled(host, asked, ticket)
     if held is not None:
         return held
@@ -131,15 +135,35 @@ def _refusal(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...
     return None
 
 
+def _why_not_once(host: HostState, asked: Asked) -> str | None:
+    """Say why arguments for one run cannot be given to what is named; None if they can, or there are none."""
+    if not asked.once:
+        return None
+    if len(asked.names) != 1:
+        return "is for one service at a time"
+    spec = host.services[asked.names[0]].spec
+    if spec.timer is not None:
+        return f"cannot be given to {spec.name}: it is a timer"
+    if spec.domain is not None:
+        return f"cannot be given to {spec.name}: libvirt starts it"
+    if spec.is_stage:
+        kind = "target" if spec.ready.probe is None else "condition"
+        return f"cannot be given to {spec.name}: it is a {kind}, and has no command"
+    return None
+
+
 def _disabled(host: HostState, asked: Asked, ticket: Ticket) -> tuple[Report, ...] | None:
     """Refuse to start what would stay down because it, or something it needs, is disabled."""
     if asked.verb not in (Verb.START, Verb.RESTART):
         return None
     reports = []
     for name in asked.names:
-        culprit = next(
-            (n for n in host.graph.needed_closure([name]) if _cannot_be_up(host, ticket, n)), None
+        needed = host.graph.needed_closure([name])
+        # With arguments for one run it is enabled by the command: only an admin may give them.
+        down = (
+            n for n in needed if _cannot_be_up(host, ticket, n) and not (asked.once and n == name)
         )
+        culprit = next(down, None)
         if culprit is not None:
             who = name if culprit == name else f"{name} needs {culprit}"
             reports.append(Report(name, Result.DISABLED, f"{who}: {IS_DISABLED}"))
@@ -190,9 +214,11 @@ def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Repo
     if service.state is State.STOPPED:
         return _why_not_started(host, ticket, service)
     if service.state is State.RUNNING and not service.view.must_stop:
+        # They are left over if its process had been made when they came.
+        unused = "; --once has no effect" if ticket.once else ""
         if ticket.verb is Verb.START and name in ticket.were_running:
-            return Report(name, Result.ALREADY, f"{name} is already running")
-        return Report(name, Result.DONE, f"{name} is running")
+            return Report(name, Result.ALREADY, f"{name} is already running{unused}")
+        return Report(name, Result.DONE, f"{name} is running{unused}")
     if _is_given_up(host, ticket, service):
         return _superseded(name, "stopped")
     overdue = _overdue(ticket, service)

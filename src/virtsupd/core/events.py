@@ -293,6 +293,8 @@ class Asked:
     """Guests may end as a side effect."""
     until: float | None = None
     """For HOLD: how long (wall clock); None until RELEASE."""
+    once: tuple[str, ...] = ()
+    """For START of one service: arguments behind the command of the next process made for it, and of that alone."""
 
 
 @frozen

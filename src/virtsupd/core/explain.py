@@ -260,6 +260,7 @@ def snapshot(host: HostState, name: Name) -> ServiceSnapshot:
         since=service.since,
         reason=reason(host, service),
         pid=service.pid,
+        once=service.once,
         status_text=service.status_text,
         status_since=(service.said_at or None) if service.status_text else None,
         note=service.note if service.is_up else None,

@@ -4,6 +4,7 @@ The first half is starting, the second ending. Every end comes to `_after_end`, 
 is left of the service: there it is decided whether it starts again by itself, rests, or vanishes.
 """
 
+from dataclasses import replace
 from typing import assert_never
 
 from virtsupd.core import lifecycle
@@ -75,7 +76,10 @@ def _spawn(host: HostState, service: Service) -> None:
     if spec.domain is not None:
         host.emit(StartDomain(spec.name, service.generation, spec.domain, spec.ready))
     elif spec.process is not None and spec.timer is None:
-        host.emit(Spawn(spec.name, service.generation, spec.process, spec.ready))
+        service.once = host.take_once(spec.name)
+        command = (*spec.process.command, *service.once)
+        process = replace(spec.process, command=command) if service.once else spec.process
+        host.emit(Spawn(spec.name, service.generation, process, spec.ready))
     elif spec.ready.probe is not None:
         host.emit(AwaitReady(spec.name, service.generation, spec.ready))
     else:

@@ -109,6 +109,8 @@ class Service:
     """What the last respawn is for."""
     death: Death | None = None
     pid: int | None = None
+    once: tuple[str, ...] = ()
+    """What its present process was given behind its command, for that run alone."""
     ready_at: float | None = None
     """Monotonic time at which it began to run."""
     respawn_record: RespawnRecord = field(default_factory=RespawnRecord)
@@ -338,6 +340,7 @@ class Service:
     def note_exit(self, record: ExitRecord) -> None:
         """Note the end of its leader."""
         self.pid = None
+        self.once = ()
         self.exits = (record, *self.exits)[:_EXITS_KEPT]
 
     def note_run(self, run: JobRun) -> None:
@@ -407,6 +410,7 @@ class Service:
         self.adopted_at = None
         self.due = None
         self.pid = None
+        self.once = ()
         self.job = None
 
     def begin_process(self, generation: int) -> None:

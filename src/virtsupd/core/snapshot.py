@@ -90,6 +90,8 @@ class ServiceSnapshot:
     """When it entered this state."""
     reason: Reason | None = None
     pid: int | None = None
+    once: tuple[str, ...] = ()
+    """What its process was given behind its command, for this run alone."""
     status_text: str = ""
     """The last STATUS= the service sent, or what is remarkable about a guest of libvirt's."""
     status_since: float | None = None

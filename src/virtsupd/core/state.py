@@ -78,6 +78,17 @@ class HostState:
             wanted = wanted or name in self.shutdown.raised
         return wanted and not service.is_removed
 
+    def take_once(self, name: Name) -> tuple[str, ...]:
+        """Return what the newest command that waits for a service gives the process to be made now.
+
+        No other process gets it, nor what older ones would have given this one.
+        """
+        waiting = [
+            ticket for ticket in self.tickets.values() if ticket.once and name in ticket.open
+        ]
+        given = [ticket.take_once() for ticket in waiting]
+        return given[-1] if given else ()
+
     def is_to_be_cleaned(self, service: Service) -> bool:
         """Whether it left something behind, and is not to be started again or was being cleaned up."""
         may_start = self.is_wanted(service) and service.enabled and service.rest is None

@@ -20,6 +20,10 @@ class Ticket:
     touched: tuple[Name, ...] = ()
     """What the command stops, as it was alive when it came."""
     were_running: frozenset[Name] = frozenset()
+    once: tuple[str, ...] = ()
+    """Arguments for the next process of its service; () as soon as one was made with them.
+
+    They are nowhere else before that: whatever closes the ticket, or drops it, has dropped them."""
     refusal: tuple[Report, ...] | None = None
     """Set if nothing was or will be done."""
     open: set[Name] = field(default_factory=set)
@@ -29,6 +33,11 @@ class Ticket:
         """Note what became of one of its services."""
         self.open.discard(report.name)
         self.closed[report.name] = report
+
+    def take_once(self) -> tuple[str, ...]:
+        """Return the arguments for a process that is made now; no other one gets them."""
+        taken, self.once = self.once, ()
+        return taken
 
     def reports(self) -> tuple[Report, ...]:
         """Return all reports, in the order asked."""

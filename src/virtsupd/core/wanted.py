@@ -44,6 +44,9 @@ def ask(host: HostState, event: Asked) -> None:
     if ticket.refusal is not None:
         host.emit(Answer(event.ticket, ticket.refusal))
         return
+    if event.verb in (Verb.STOP, Verb.RESTART):
+        for name in ticket.names:
+            host.take_once(name)  # what it was to be started with before
     host.tickets[event.ticket] = ticket
     _want_as_asked(host, event, ticket)
 
@@ -140,6 +143,10 @@ def _ask_up(host: HostState, event: Asked, ticket: Ticket) -> None:
             host.clear_failure(host.services[name])
     for name in ticket.names:
         host.services[name].death = None
+    if event.once:
+        off = [name for name in ticket.names if not host.services[name].is_up]
+        disabled = [name for name in off if not host.services[name].enabled]
+        _set_enabled(host, disabled, enabled=True)
     _change(host, ticket.displaced, wanted=False, who=event.who)
     _change(host, closure, wanted=True, who=event.who)
     _mark(host, ticket.cascade)

@@ -13,6 +13,7 @@ from virtsupd import __version__
 from virtsupd.config.kinds import Registry
 from virtsupd.config.load import Loaded
 from virtsupd.config.show import definition_text
+from virtsupd.config.toml_text import value_text
 from virtsupd.control.backend import DaemonFacts, JobOrder
 from virtsupd.control.plan import Plan
 from virtsupd.core.chain import Explanation
@@ -136,7 +137,7 @@ class DaemonBackend:
         """Return what guests that run on would lose by the end of each of these services."""
         return await self._guarding.harms(names)
 
-    async def ask(
+    async def ask(  # noqa: PLR0913  what a command may say, each by its name
         self,
         verb: Verb,
         names: Sequence[Name],
@@ -145,6 +146,7 @@ class DaemonBackend:
         guests: bool = False,
         force: bool = False,
         until: float | None = None,
+        once: tuple[str, ...] = (),
     ) -> Answer:
         """Carry out a command on the graph and wait for its end.
 
@@ -155,7 +157,9 @@ class DaemonBackend:
             return Answer(0, tuple(_unfit_report(name, unfit.get(name)) for name in names))
         if not force and (refusal := await self._guarding.refusal(verb, names)) is not None:
             return refusal
-        do = partial(self._supervisor.ask, verb, names, who=who, guests=guests, until=until)
+        do = partial(
+            self._supervisor.ask, verb, names, who=who, guests=guests, until=until, once=once
+        )
         answer = await (self._guarding.forced(verb, names, do) if force else do())
         return _annotated(answer, self._configuration.loaded) if verb is Verb.RELOAD else answer
 
@@ -219,7 +223,9 @@ class DaemonBackend:
     def definition(self, name: Name) -> str:
         """Return the definition in force as TOML."""
         sources = self._configuration.loaded.sources.get(name, ())
-        return definition_text(self._spec(name), sources)
+        once = self._supervisor.engine.service(name).once
+        note = f"# its process was started with --once, for that run alone: {value_text(once)}\n"
+        return definition_text(self._spec(name), sources) + (note if once else "")
 
     async def reexec(self, *, who: str) -> str:
         """Begin to become another program, and return its version."""

@@ -52,6 +52,7 @@ _PLAIN: Mapping[str, Callable[[Any], object]] = {
 }
 _LISTS: Mapping[str, Callable[[Any], object]] = {
     "warnings": str,
+    "once": str,
     "respawns": float,
     "start_failures": float,
 }

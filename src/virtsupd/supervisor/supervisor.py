@@ -161,8 +161,9 @@ class Supervisor:
         who: str,
         guests: bool = False,
         until: float | None = None,
+        once: tuple[str, ...] = (),
     ) -> Answer:
-        """Carry out a command and wait for its end; cancelling leaves it in force.
+        """Carry out a command and wait for its end; cancelling leaves it in force, without `once`.
 
         Raises:
             VirtsupdError: this program ceases to answer (`interrupt`).
@@ -174,7 +175,7 @@ class Supervisor:
         waiter = self._waiters[ticket] = _Waiter()
         try:
             asked = tuple(dict.fromkeys(names))
-            self.post(Asked(ticket, verb, asked, who, guests=guests, until=until))
+            self.post(Asked(ticket, verb, asked, who, guests=guests, until=until, once=once))
             await waiter.done.wait()
         finally:
             del self._waiters[ticket]

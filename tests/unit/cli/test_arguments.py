@@ -26,6 +26,15 @@ def test_short_options_can_be_bundled_and_hold_a_value() -> None:
     assert (request.follow, request.quiet, request.lines) == (True, True, 7)
 
 
+def test_an_option_that_may_be_repeated_keeps_what_was_given_in_order() -> None:
+    assert parse(["start", "a", "--once", "-f", "--once=", "--once", "--once"]).once == (
+        "-f",
+        "",
+        "--once",
+    )
+    assert parse(["start", "a"]).once == ()
+
+
 def test_two_dashes_end_the_options() -> None:
     assert parse(["start", "--", "-x", "--", "y"]).names == ["-x", "--", "y"]
 
@@ -44,6 +53,11 @@ def test_an_action_takes_what_follows_its_service_as_it_is() -> None:
 
 def test_two_dashes_before_the_arguments_of_an_action_are_its_own_end_of_options() -> None:
     assert parse(["console", "childhurd", "--", "-x"]).names == ["childhurd", "-x"]
+
+
+def test_only_start_takes_arguments_for_one_run() -> None:
+    with pytest.raises(UsageError, match="restart does not take --once"):
+        parse(["restart", "a", "--once", "x"])
 
 
 def test_help_needs_no_operands() -> None:

@@ -19,6 +19,11 @@ def hung_up() -> UnreachableError:
 
 CALLS: list[tuple[list[str], str, dict[str, Any]]] = [
     (["start", "a", "b"], "Start", {"names": ["a", "b"], "guests": False, "force": False}),
+    (
+        ["start", "a", "--once", "--no-voting", "--once=b c"],
+        "Start",
+        {"names": ["a"], "guests": False, "force": False, "once": ["--no-voting", "b c"]},
+    ),
     (["stop", "-g", "a"], "Stop", {"names": ["a"], "guests": True, "force": False}),
     (["restart", "--force", "a"], "Restart", {"names": ["a"], "guests": False, "force": True}),
     (["reload", "a"], "ReloadService", {"names": ["a"], "guests": False}),
@@ -33,6 +38,13 @@ def test_a_verb_is_one_call(words: list[str], method: str, parameters: dict[str,
     run = Run(words, {method: [reports(("a", "done", ""))]})
     assert commands.run(run.session) == 0
     assert run.client.calls == [(method, parameters)]
+
+
+def test_arguments_that_were_not_used_are_said_to_be_so_and_fail_nothing() -> None:
+    text = "a is already running; --once has no effect"
+    run = Run(["start", "a", "--once", "x"], {"Start": [reports(("a", "already", text))]})
+    assert commands.run(run.session) == 0
+    assert run.out == f"{text}\n"
 
 
 def test_one_reason_to_refuse_many_is_said_once() -> None:

@@ -77,6 +77,13 @@ def test_a_page_says_everything_about_a_service() -> None:
     ]
 
 
+def test_arguments_of_this_run_alone_are_shown() -> None:
+    lines = page(service("luxid", once=["--no-voting", "a\x1bb"]))
+    given = "  Once          this process was started with --once --no-voting 'a\\x1bb'; the next one is not"
+    assert given in lines
+    assert not any("--once" in line for line in page(service("luxid")))
+
+
 def test_what_lives_beside_a_service_is_counted() -> None:
     assert "  Beside it     1 process in its cgroup that its stop leaves alone" in page(
         service("libvirtd"), lives_beside=1

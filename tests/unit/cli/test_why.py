@@ -130,3 +130,10 @@ def test_json_is_the_reply_as_it_came() -> None:
 
 
 MANY = [crashed("db"), crashed("web")]
+
+
+def test_arguments_of_this_run_alone_are_told() -> None:
+    record = service("luxid", once=["--no-voting"])
+    lines = lines_of(link(record, "runs", next_of("stays", "goes on")))
+    given = "  Once          this process was started with --once --no-voting; the next one is not"
+    assert given in lines

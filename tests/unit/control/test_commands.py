@@ -16,7 +16,7 @@ from virtsupd.core.events import Verb
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import ActionSpec
-from virtsupd.errors import ActionError, PeerDeniedError, UnknownServiceError
+from virtsupd.errors import ActionError, ArgumentsError, PeerDeniedError, UnknownServiceError
 
 NET, WEB, FRONT, RIVAL = map(Name, ("net", "web", "front", "rival"))
 
@@ -59,6 +59,16 @@ def test_the_role_is_needed_for_the_named_and_for_all_that_would_be_stopped() ->
         )
     commands.check(daemon, grant(AccessRule("operator", uid=1000)), Verb.STOP, [NET])
     commands.check(daemon, grant(uid=0), Verb.STOP, [NET])
+
+
+def test_arguments_for_one_run_are_an_administrators_to_give() -> None:
+    operator = grant(AccessRule("operator", uid=1000))
+    assert commands.once(operator, None, [WEB]) == commands.once(operator, [], [WEB]) == ()
+    with pytest.raises(PeerDeniedError, match="start --once needs role admin for web"):
+        commands.once(operator, ["-x"], [WEB])
+    assert commands.once(grant(uid=0), ["-x", "a b"], [WEB]) == ("-x", "a b")
+    with pytest.raises(ArgumentsError, match="--once: an argument holds a zero byte"):
+        commands.once(grant(uid=0), ["a\0b"], [WEB])
 
 
 def test_an_action_may_need_the_role_of_an_administrator() -> None:

@@ -141,6 +141,22 @@ async def test_a_command_is_forced_only_where_that_was_said(
     assert daemon.was_forced is force
 
 
+async def test_arguments_for_one_run_are_passed_on(tmp_path: Path) -> None:
+    daemon = backend()
+    async with calling(daemon, tmp_path) as caller:
+        for parameters, given in (
+            ({"names": ["www"], "once": ["-x", "a b"]}, ("-x", "a b")),
+            ({"names": ["www"]}, ()),
+        ):
+            good("Start", await caller.call("Start", parameters))
+            assert daemon.given_once == given
+        bad = await caller.call("Start", {"names": ["www"], "once": ["a\0b"]})
+        other = await caller.call("Restart", {"names": ["www"], "once": ["a"]})
+    assert bad["error"] == f"{NAME}.BadArguments"
+    assert other["parameters"] == {"parameter": "once"}
+    assert len(daemon.asked) == 2
+
+
 async def test_with_more_a_command_tells_its_progress(tmp_path: Path) -> None:
     daemon = backend()
     daemon.holds = anyio.Event()

@@ -34,6 +34,19 @@ async def test_it_answers_for_everything_the_daemon_holds(tmp_path: Path) -> Non
             backend.resolve("wep")
 
 
+async def test_what_one_run_was_given_stands_beside_the_definition_not_in_it(
+    tmp_path: Path,
+) -> None:
+    async with whole_daemon(tmp_path) as backend:
+        before = backend.definition(WEB)
+        await backend.ask(Verb.STOP, [WEB], who="a test")
+        await backend.ask(Verb.START, [WEB], who="a test", once=("1", "2\n"))
+        note = '# its process was started with --once, for that run alone: ["1", "2\\n"]\n'
+        assert backend.definition(WEB) == before + note
+        await backend.ask(Verb.RESTART, [WEB], who="a test")
+        assert backend.definition(WEB) == before
+
+
 async def test_it_tells_that_virtsupd_shuts_down(tmp_path: Path) -> None:
     async with whole_daemon(tmp_path) as backend:
         backend.end("shutdown", who="one")

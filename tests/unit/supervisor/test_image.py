@@ -103,6 +103,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "rests_as": st.text(),
     "death": st.none() | st.builds(Death, st.text(), st.none() | rests),
     "pid": st.none() | counts,
+    "once": st.lists(st.text()).map(tuple),
     "ready_at": st.none() | times,
     "respawn_record": st.builds(RespawnRecord, st.lists(times).map(tuple), counts, counts),
     "restarts": counts,
