@@ -262,6 +262,7 @@ class Judge:
         self.crashes.append(self.world.now)
         if not is_same:
             self.forgive()
+            self._accept_other_wishes(virtsupd)
             return
         for name, service in virtsupd.engine._host.services.items():
             known = self.acknowledged.get(name)
@@ -270,6 +271,12 @@ class Judge:
             if service.wanted not in {known, *self.since.get(name, ())}:
                 raise Violation(f"{name}: wanted is {service.wanted}, and {known} was answered")
         self._demand_kept(virtsupd)
+
+    def _accept_other_wishes(self, virtsupd: Virtsupd) -> None:
+        """Another configuration may want something else: rivals that were none, or are none any more."""
+        for name, service in virtsupd.engine._host.services.items():
+            if self.acknowledged.get(name) is not service.wanted:
+                self.acknowledged.pop(name, None)
 
     def _demand_kept(self, virtsupd: Virtsupd) -> None:
         is_under_way = virtsupd.supervisor._is_scheduled or virtsupd.engine.is_shutting_down
