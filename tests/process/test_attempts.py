@@ -53,9 +53,9 @@ def test_one_that_does_not_end_is_killed_and_takes_no_other_along(tmp_path: Path
     told = tmp_path / "pid"
     hanging = f"#!/bin/sh\necho $$ >{told}\nexec sleep 1000\n".encode()
     begin = time.monotonic()
-    answers = carried_out({"hanging": hanging, "good": GOOD, "another": HANGING}, 0.5)
-    assert time.monotonic() - begin < 5
-    killed = "no end within 0.5 s: killed"
+    answers = carried_out({"hanging": hanging, "good": GOOD, "another": HANGING}, 2)
+    assert time.monotonic() - begin < 20
+    killed = "no end within 2 s: killed"
     assert answers == {"hanging": killed, "good": "", "another": killed}
     assert is_gone(int(told.read_text()))
 
