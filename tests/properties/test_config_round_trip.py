@@ -172,6 +172,7 @@ def services(draw: st.DrawFn) -> spec.ServiceSpec:
         reload=draw(
             st.none() | st.builds(spec.Reload, st.just("SIGHUP"), timeout_seconds=positive)
         ),
+        prepare=draw(st.none() | st.builds(spec.Prepare, st.just(("before",)), positive)),
         clean_up=draw(st.none() | st.builds(spec.CleanUp, st.just(("away",)), positive)),
         one_shot=one_shot,
         transient=draw(st.booleans()),

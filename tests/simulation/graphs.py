@@ -18,6 +18,7 @@ from virtsupd.core.spec import (
     LogSpec,
     NotifyProbe,
     PidFileProbe,
+    Prepare,
     ProcessSpec,
     Readiness,
     Reload,
@@ -48,6 +49,7 @@ def graph_of(number: int) -> ServiceGraph:
     names = NAMES[:count] if random.random() < 0.7 else sorted(random.sample(NAMES, count))
     specs = [_spec(random, name, names[:index]) for index, name in enumerate(names)]
     specs = _cleaned(Random(f"{number} clean-up"), specs)
+    specs = _prepared(Random(f"{number} preparation"), specs)
     try:
         return ServiceGraph.build(specs)
     except GraphError:
@@ -94,6 +96,17 @@ def _cleaned(random: Random, specs: list[ServiceSpec]) -> list[ServiceSpec]:
     likely = random.choice((0.0, 0.5))
     return [
         replace(spec, clean_up=CleanUp(("away",)))
+        if spec.process is not None and random.random() < likely
+        else spec
+        for spec in specs
+    ]
+
+
+def _prepared(random: Random, specs: list[ServiceSpec]) -> list[ServiceSpec]:
+    """Let something be run before some: drawn last, for the same reason."""
+    likely = random.choice((0.0, 0.3))
+    return [
+        replace(spec, prepare=Prepare(("before",)))
         if spec.process is not None and random.random() < likely
         else spec
         for spec in specs

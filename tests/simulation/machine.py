@@ -19,6 +19,7 @@ from virtsupd.core.effects import (
     AwaitReady,
     Kill,
     RunCleanUp,
+    RunPrepare,
     RunReload,
     Spawn,
     Terminate,
@@ -88,6 +89,9 @@ class SimMachine:
     _ready: dict[Name, tuple[int, Post]] = field(default_factory=dict)
     _waits: list[_Wait] = field(default_factory=list)
     _cleaning: set[Name] = field(default_factory=set)
+    _preparing: set[Name] = field(default_factory=set)
+    _prepared: dict[tuple[Name, int], bool] = field(default_factory=dict)
+    """By name and generation of the start: whether it leaves something behind, as was said when it began."""
     _spare: SpareCgroups = field(default_factory=SpareCgroups)
 
     def __post_init__(self) -> None:
@@ -153,7 +157,8 @@ class SimMachine:
         if behaviour.spawn != "works":
             is_permanent = behaviour.spawn == "never works"
             raise SpawnError("exec", "no such file", is_permanent=is_permanent)
-        if self.hooks.definition(name).clean_up is not None:
+        leaves = self.hooks.definition(name).clean_up is not None
+        if self._prepared.get((name, run.generation), leaves):
             self.world.remains.add(name)
         pid, started = self.world.new_pid()
         first = Process(
@@ -439,6 +444,31 @@ class SimMachine:
         self.power.strike()
 
     # All else
+
+    def run_prepare(
+        self, effect: RunPrepare, then: Callable[[str | None], None], post: Post
+    ) -> Callable[[], None]:
+        self.power.strike()
+        name = effect.name
+        self.hooks.watcher.stopped(name)
+        if name in self._preparing:
+            raise Violation(f"{name} is prepared twice at a time")
+        self._preparing.add(name)
+        why = "it failed" if self.hooks.behaviour(name).reload_fails else None
+
+        leaves = self.hooks.definition(name).clean_up is not None
+        is_open = [True]
+
+        def ended() -> None:
+            if is_open:
+                is_open.clear()
+                self._preparing.remove(name)
+                if why is None:
+                    self._prepared[name, effect.generation] = leaves
+                then(why)
+
+        self.world.at(0.3, ended, life=self.world.life)
+        return lambda: self.world.at(0.1, ended, life=self.world.life)
 
     def reload(self, run: Run, effect: RunReload, post: Post) -> None:
         self.power.strike()

@@ -34,6 +34,7 @@ from virtsupd.core.effects import (
     RememberShutdown,
     Report,
     RunCleanUp,
+    RunPrepare,
     RunReload,
     Spawn,
     StartDomain,
@@ -57,6 +58,7 @@ from virtsupd.core.events import (
     Instant,
     NeverMade,
     NeverReady,
+    Prepared,
     Reached,
     Reloaded,
     ReloadEnded,
@@ -220,6 +222,9 @@ class PureHost:
     """What reload commands end with."""
     held_reloads: bool = False
     """Reload commands do not end."""
+    prepare_fails: str | None = None
+    held_preparations: bool = False
+    """Whether those end only when the test says so."""
     clean_up_fails: str | None = None
     """What clean-up commands end with."""
     held_clean_ups: bool = False
@@ -518,13 +523,18 @@ class PureHost:
                 yield from self._touch_domain(effect)
             case AwaitReady():
                 self.conditions[effect.name] = effect.generation
-            case RunReload() | RunCleanUp():
+            case RunReload() | RunCleanUp() | RunPrepare():
                 yield from self._run(effect)
             case _:
                 self._note(effect)
 
-    def _run(self, effect: RunReload | RunCleanUp) -> Iterable[Event]:
+    def _run(self, effect: RunReload | RunCleanUp | RunPrepare) -> Iterable[Event]:
         name, generation = effect.name, effect.generation
+        if isinstance(effect, RunPrepare):
+            assert name not in self.processes, "it is there already"
+            if not self.held_preparations:
+                yield Prepared(name, generation, self.prepare_fails)
+            return
         if isinstance(effect, RunCleanUp):
             assert name not in self.processes, "its processes are not gone"
             if not self.held_clean_ups:

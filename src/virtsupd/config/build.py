@@ -19,6 +19,7 @@ from virtsupd.config.model import (
     ActionTable,
     CleanUpTable,
     LogTable,
+    PrepareTable,
     ReloadTable,
     RespawnTable,
     ServiceTable,
@@ -51,6 +52,7 @@ from virtsupd.core.spec import (
     Limit,
     LogSpec,
     MachineProbe,
+    Prepare,
     Probe,
     ProcessSpec,
     Readiness,
@@ -65,7 +67,7 @@ _PROCESS_KEYS = (
     "machine "
     "user group supplementary_groups directory umask environment environment_file limits "
     "capabilities no_new_privileges oom_score_adjust nice health respawn stop log one_shot "
-    "transient guest success_exit not_needed_exit sockets reload clean_up "
+    "transient guest success_exit not_needed_exit sockets reload prepare clean_up "
     "timer"
 )
 _NEEDS_COMMAND = tuple(_PROCESS_KEYS.split())
@@ -134,6 +136,7 @@ def build_service(name: Name, table: ServiceTable, host: HostSettings, source: s
         respawn=_respawn(table),
         stop=_stop(table, host),
         reload=_reload(table.reload),
+        prepare=_prepare(table.prepare),
         clean_up=_clean_up(table.clean_up),
         timer=timer_spec(table.timer, canonical) if table.timer is not None else None,
         one_shot=table.one_shot,
@@ -391,6 +394,10 @@ def _reload(table: ReloadTable | None) -> Reload | None:
     if table is None:
         return None
     return Reload(table.signal, table.command or (), table.timeout)
+
+
+def _prepare(table: PrepareTable | None) -> Prepare | None:
+    return Prepare(table.command, table.timeout) if table is not None else None
 
 
 def _clean_up(table: CleanUpTable | None) -> CleanUp | None:

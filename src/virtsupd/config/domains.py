@@ -32,6 +32,7 @@ _WHY_NOT = {
     "timer": "a guest is no job that ends",
     "one_shot": "a guest is not done when it has ended",
     "transient": "a guest stays, as its definition in libvirt does",
+    "prepare": "libvirt has hooks of its own for what comes before a guest",
     "clean_up": "libvirt takes away what it made for a guest",
     "reload": "a guest takes over what changed at its next start",
     "success_exit": _NO_EXIT_CODE,

@@ -151,6 +151,13 @@ class CleanUpTable(Table):
     timeout: PositiveSeconds = 30.0
 
 
+class PrepareTable(Table):
+    """`prepare`."""
+
+    command: Command
+    timeout: PositiveSeconds = 30.0
+
+
 class LogTable(Table):
     """`log`."""
 
@@ -252,6 +259,7 @@ class ServiceTable(Table):
     not_needed_exit: tuple[ExitCode, ...] = ()
     sockets: tuple[Annotated[SocketTable, _word_or_table("listen")], ...] = ()
     reload: Annotated[ReloadTable, _word_or_table("signal")] | None = None
+    prepare: Annotated[PrepareTable, _word_or_table("command", list)] | None = None
     clean_up: Annotated[CleanUpTable, _word_or_table("command", list)] | None = None
     timer: Timer | None = None
     actions: dict[ActionName, ActionTable] = Field(default_factory=dict)

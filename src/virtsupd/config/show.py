@@ -146,6 +146,9 @@ def _policies(spec: ServiceSpec) -> Iterator[Entry]:
     if spec.stop != Stop():
         yield "stop", dict(_stop(spec.stop))
     yield from _filled("reload", dict(_reload(spec.reload)) if spec.reload else {})
+    if spec.prepare is not None:
+        command, seconds = spec.prepare.command, spec.prepare.timeout_seconds
+        yield "prepare", {"command": command, "timeout": seconds}
     if spec.clean_up is not None:
         command, seconds = spec.clean_up.command, spec.clean_up.timeout_seconds
         yield "clean_up", {"command": command, "timeout": seconds}

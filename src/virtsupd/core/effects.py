@@ -14,7 +14,7 @@ from virtsupd.core.jobs import Firings
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.shutdown_policy import GuestEnd
-from virtsupd.core.spec import CleanUp, Health, ProcessSpec, Readiness, Reload, Stop
+from virtsupd.core.spec import CleanUp, Health, Prepare, ProcessSpec, Readiness, Reload, Stop
 
 
 @frozen
@@ -151,6 +151,15 @@ class RunReload:
     name: Name
     generation: int
     reload: Reload
+
+
+@frozen
+class RunPrepare:
+    """Run the command that prepares a process. Answer: Prepared; but Gone if Terminate or Kill ends it."""
+
+    name: Name
+    generation: int
+    prepare: Prepare
 
 
 @frozen
@@ -310,6 +319,7 @@ Effect = (
     | Terminate
     | Kill
     | RunReload
+    | RunPrepare
     | RunCleanUp
     | ArmTimer
     | CancelTimer

@@ -197,6 +197,16 @@ class Told:
 
 
 @frozen
+class Prepared:
+    """The command that prepares a process has ended."""
+
+    name: Name
+    generation: int
+    why: str | None = None
+    """Why it failed; None if it did not."""
+
+
+@frozen
 class CleanedUp:
     """The command that takes away what a service left has ended."""
 
@@ -321,6 +331,7 @@ Event = (
     | HealthChanged
     | Told
     | ReloadEnded
+    | Prepared
     | CleanedUp
     | OutputChanged
     | GuestsFound

@@ -17,6 +17,7 @@ from virtsupd.core.effects import (
     Kill,
     Release,
     RunCleanUp,
+    RunPrepare,
     RunReload,
     Spawn,
     StartDomain,
@@ -30,6 +31,7 @@ from virtsupd.core.lifecycle import Move, Step
 from virtsupd.core.restart import next_respawn
 from virtsupd.core.service import Death, Rest, RestKind, Service
 from virtsupd.core.snapshot import State
+from virtsupd.core.spec import ProcessSpec, Readiness
 from virtsupd.core.state import HostState
 
 _KILL_PATIENCE_SECONDS = 10.0
@@ -55,7 +57,7 @@ def _carry_out(host: HostState, service: Service, step: Step) -> None:
         case Step.SPAWN:
             _spawn(host, service)
         case Step.ARM_DEADLINE:
-            arm_deadline(host, service)
+            _time_start(host, service)
         case Step.BEGIN_RUN:
             _begin_run(host, service)
         case Step.END_WATCHES:
@@ -79,11 +81,32 @@ def _spawn(host: HostState, service: Service) -> None:
         service.once = host.take_once(spec.name)
         command = (*spec.process.command, *service.once)
         process = replace(spec.process, command=command) if service.once else spec.process
-        host.emit(Spawn(spec.name, service.generation, process, spec.ready))
+        _make(host, service, process, spec.ready)
     elif spec.ready.probe is not None:
         host.emit(AwaitReady(spec.name, service.generation, spec.ready))
     else:
         move(host, service, Move.READY)
+
+
+def _make(host: HostState, service: Service, process: ProcessSpec, ready: Readiness) -> None:
+    """Make a process, or first have run what prepares it."""
+    name, prepare = service.spec.name, service.spec.prepare
+    if prepare is None:
+        host.emit(Spawn(name, service.generation, process, ready))
+    else:
+        service.prepared_for = process, ready
+        host.emit(RunPrepare(name, service.generation, prepare))
+
+
+def make_prepared(host: HostState, service: Service) -> None:
+    """Make the process that was prepared; its time to become ready begins now."""
+    if service.prepared_for is None:
+        return
+    process, ready = service.prepared_for
+    service.prepared_for = None
+    host.emit(Spawn(service.spec.name, service.generation, process, ready))
+    if service.state is State.STARTING and ready.probe is not None and ready.timeout_seconds:
+        host.arm(service, Timer.START_DEADLINE, ready.timeout_seconds)
 
 
 def _pass_job(host: HostState, service: Service, step: Step) -> None:
@@ -92,12 +115,17 @@ def _pass_job(host: HostState, service: Service, step: Step) -> None:
     service.wakes_at = None
     if step is Step.SPAWN_JOB and spec.process is not None:
         service.begin_process(host.next_generation())
-        host.emit(Spawn(spec.name, service.generation, spec.process, spec.ready))
+        _make(host, service, spec.process, spec.ready)
         return
     service.forget_process(host.next_generation())
     host.cancel(spec.name, Timer.STOP_DELAY)
     if spec.transient:
         service.is_removed = True
+
+
+def _time_start(host: HostState, service: Service) -> None:
+    if service.prepared_for is None:  # else its time begins when its process is made
+        arm_deadline(host, service)
 
 
 def arm_deadline(host: HostState, service: Service) -> None:
@@ -156,6 +184,7 @@ def _end(host: HostState, service: Service, step: Step) -> None:
 
 
 def _terminate(host: HostState, service: Service) -> None:
+    service.prepared_for = None
     if not service.has_process:
         move(host, service, Move.GONE)
     elif service.job is None or service.job.phase is not Phase.ENDING:

@@ -22,6 +22,7 @@ from virtsupd.core.events import (
     HealthChanged,
     NeverMade,
     NeverReady,
+    Prepared,
     Reached,
     ReloadEnded,
     Spawned,
@@ -33,7 +34,7 @@ from virtsupd.core.events import (
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.jobs import Phase
 from virtsupd.core.lifecycle import Move
-from virtsupd.core.moves import move, time_end
+from virtsupd.core.moves import make_prepared, move, time_end
 from virtsupd.core.service import Death, Rest, RestKind, Service
 from virtsupd.core.snapshot import ExitRecord, State
 from virtsupd.core.state import HostState
@@ -57,18 +58,19 @@ ServiceEvent = (
     | Told
     | ReloadEnded
     | CleanedUp
+    | Prepared
 )
 
 
 def take(host: HostState, service: Service, event: ServiceEvent) -> None:
     """Take an event about the present generation of a service."""
     match event:
+        case Prepared():
+            _prepared(host, service, event)
         case Spawned() | SpawnFailed():
             _spawn_ended(host, service, event)
-        case Adopted() | NeverMade():
-            _looked_for(host, service, event)
-        case BecameReady() | NeverReady():
-            _probe_ended(host, service, event)
+        case Adopted() | NeverMade() | BecameReady() | NeverReady():
+            _found(host, service, event)
         case Exited():
             _exited(host, service, event)
         case Gone() | CleanedUp():
@@ -131,6 +133,25 @@ def _spawn_ended(host: HostState, service: Service, event: Spawned | SpawnFailed
     # One that was running could not be looked for; whatever is left of it is nobody's to end.
     is_running = service.state is State.RUNNING
     move(host, service, Move.DIED if is_running else Move.SPAWN_FAILED)
+
+
+def _prepared(host: HostState, service: Service, event: Prepared) -> None:
+    """Make a process once it is prepared; one that is to stop meanwhile is not made."""
+    if event.why is None:
+        make_prepared(host, service)
+    elif service.prepared_for is not None:
+        service.prepared_for = None
+        failed = SpawnFailed(event.name, event.generation, "prepare", event.why, is_permanent=False)
+        _spawn_ended(host, service, failed)
+
+
+def _found(
+    host: HostState, service: Service, event: Adopted | NeverMade | BecameReady | NeverReady
+) -> None:
+    if isinstance(event, Adopted | NeverMade):
+        _looked_for(host, service, event)
+    else:
+        _probe_ended(host, service, event)
 
 
 def _probe_ended(host: HostState, service: Service, event: BecameReady | NeverReady) -> None:

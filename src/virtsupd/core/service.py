@@ -10,7 +10,7 @@ from virtsupd.core.jobs import FRESH, Firings, Job, JobRun, Phase
 from virtsupd.core.made import LOST, Made, made_from
 from virtsupd.core.restart import RespawnRecord
 from virtsupd.core.snapshot import ExitRecord, State
-from virtsupd.core.spec import CleanUp, ServiceSpec, Stop, TimerSpec
+from virtsupd.core.spec import CleanUp, ProcessSpec, Readiness, ServiceSpec, Stop, TimerSpec
 
 
 class RestKind(StrEnum):
@@ -109,6 +109,8 @@ class Service:
     """What the last respawn is for."""
     death: Death | None = None
     pid: int | None = None
+    prepared_for: tuple[ProcessSpec, Readiness] | None = field(default=None, compare=False)
+    """What its process is to be, while that is being prepared. A successor begins anew."""
     once: tuple[str, ...] = ()
     """What its present process was given behind its command, for that run alone."""
     ready_at: float | None = None
@@ -411,6 +413,7 @@ class Service:
         self.due = None
         self.pid = None
         self.once = ()
+        self.prepared_for = None
         self.job = None
 
     def begin_process(self, generation: int) -> None:

@@ -2,8 +2,8 @@
 
 It starts a service that is wanted, enabled, not resting and not backing off, once all it needs are
 satisfied, nothing it conflicts with is alive, and nothing that comes earlier is still on its way.
-It stops a service that is not wanted, that a cascade has marked, or one of whose bonds fell; it
-lets those go down first that depend on it or come later, and what a shutdown wants gone before. The
+It stops a service that is not wanted, that a cascade has marked, one of whose bonds fell, or that lost
+what it needs before its process was made; it lets those go down first that depend on it or come later, and what a shutdown wants gone before. The
 two conditions exclude each other, and both read only what lies before (or behind) a service in an
 acyclic order, so the effects end. A one-shot that was done by an older definition runs again before
 something starts that needs it, unless a process relies on it.
@@ -72,12 +72,13 @@ def _refresh(host: HostState, service: Service) -> bool:
 def view_of(host: HostState, service: Service) -> View:
     """Work out what the neighbours of a service see of it now."""
     name = service.spec.name
+    needs = [host.services[need].view for need in host.graph.needs[name]]
     must_stop = service.is_up and (
         not host.is_wanted(service)
         or service.is_marked
         or any(not host.services[b].view.holds for b in host.graph.binds[name])
+        or (service.prepared_for is not None and any(not need.holds for need in needs))
     )
-    needs = [host.services[need].view for need in host.graph.needs[name]]
     runs = service.state is State.RUNNING and not must_stop
     rests = service.rest is not None and service.rest.kind is RestKind.NOT_NEEDED
     is_satisfied = runs or (rests and not service.is_alive)
@@ -114,7 +115,9 @@ def _is_coming(
 
 def _judge(host: HostState, service: Service) -> None:
     if service.is_up:
-        if service.view.must_stop and not stops_after(host, service):
+        # What is not made yet waits for nobody, and is not made any more.
+        is_free = service.prepared_for is not None or not stops_after(host, service)
+        if service.view.must_stop and is_free:
             move(host, service, Move.STOP)
         elif not service.view.must_stop:
             look(host, service)

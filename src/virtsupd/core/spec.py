@@ -248,6 +248,14 @@ class Reload:
 
 
 @frozen
+class Prepare:
+    """A command that is run before each process of a service is made, and has to end well."""
+
+    command: tuple[str, ...]
+    timeout_seconds: float = 30.0
+
+
+@frozen
 class CleanUp:
     """A command that takes away what a service leaves behind, run once it is down and stays so.
 
@@ -400,6 +408,7 @@ class ServiceSpec:
     """None: not started again by itself."""
     stop: Stop = Stop()
     reload: Reload | None = None
+    prepare: Prepare | None = None
     clean_up: CleanUp | None = None
     timer: TimerSpec | None = None
     """Not None: `process` is a job that runs when the timer fires, never twice at a time."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from virtsupd.core.names import Name
-from virtsupd.core.spec import CleanUp, Reload, ServiceSpec
+from virtsupd.core.spec import CleanUp, Prepare, Reload, ServiceSpec
 from virtsupd.errors import SpawnError, VirtsupdError
 from virtsupd.process.command import TIED, CommandOutcome, run_command
 from virtsupd.process.plan import SpawnPlan
@@ -146,17 +146,30 @@ class Commands:
             return str(error)
         return _failure(outcome, reload.timeout_seconds)
 
+    async def prepare(self, name: Name, prepare: Prepare) -> str | None:
+        """Run the command that prepares a start, as virtsupd is; return as `reload`."""
+        what = f"preparation of {name}"
+        return await self._run_tied(what, prepare.command, prepare.timeout_seconds)
+
     async def clean_up(self, name: Name, clean_up: CleanUp) -> str | None:
         """Run the clean-up command of a service that is down, as virtsupd is; return as `reload`."""
+        return await self._run_tied(
+            f"clean-up of {name}", clean_up.command, clean_up.timeout_seconds
+        )
+
+    async def _run_tied(
+        self, what: str, command: tuple[str, ...], timeout_seconds: float
+    ) -> str | None:
+        """Run a command that ends with virtsupd; return why it failed, None if it did not."""
         await self._permitted()
         try:
-            with self._at_work(f"clean-up of {name}"):
+            with self._at_work(what):
                 tie = (sys.executable, "-I", "-S", TIED, str(os.getpid()))
-                plan = self._launcher.plan_own((*tie, *clean_up.command))
-                outcome = await self._run(plan, clean_up.timeout_seconds)
+                plan = self._launcher.plan_own((*tie, *command))
+                outcome = await self._run(plan, timeout_seconds)
         except SpawnError as error:
             return str(error)
-        return _failure(outcome, clean_up.timeout_seconds)
+        return _failure(outcome, timeout_seconds)
 
     async def _run(
         self, plan: SpawnPlan, timeout_seconds: float, output_limit: int = _OUTPUT_BYTES

@@ -32,6 +32,7 @@ from virtsupd.core.effects import (
     RememberFirings,
     RememberShutdown,
     RunCleanUp,
+    RunPrepare,
     RunReload,
     Spawn,
     Terminate,
@@ -45,6 +46,7 @@ from virtsupd.core.events import (
     Gone,
     NeverMade,
     NeverReady,
+    Prepared,
     ReloadEnded,
     Spawned,
     SpawnFailed,
@@ -92,6 +94,10 @@ class Interpreter:
         self.domains: DomainWork = NoDomains()
         """Put there before the first service stands for a domain."""
         self._runs: dict[Name, Run] = {}
+        self._preparing: dict[Name, Callable[[], None]] = {}
+        """What cuts short what prepares a start."""
+        self._cut: set[Name] = set()
+        """Starts that are being prepared and are not to come any more."""
         self._unseen = Unseen(self._adopt)
         self.post: Callable[[Event], None] = _nowhere
         self.flush: Callable[[], None] = records.flush
@@ -106,7 +112,7 @@ class Interpreter:
             touch_guests(effect, self._guests, self.domains, self.post)
             return
         match effect:
-            case Spawn() | Adopt() | Terminate() | Kill() | RunReload():
+            case RunPrepare() | Spawn() | Adopt() | Terminate() | Kill() | RunReload():
                 self._touch_process(effect)
             case AwaitReady() | WatchHealth() | EndWatches():
                 self._watch(effect)
@@ -150,8 +156,12 @@ class Interpreter:
         for run in self._runs.values():
             self._machine.leave(run)
 
-    def _touch_process(self, effect: Spawn | Adopt | Terminate | Kill | RunReload) -> None:
+    def _touch_process(
+        self, effect: RunPrepare | Spawn | Adopt | Terminate | Kill | RunReload
+    ) -> None:
         match effect:
+            case RunPrepare():
+                self._prepare(effect)
             case Spawn():
                 self._spawn(effect)
             case Adopt():
@@ -212,6 +222,20 @@ class Interpreter:
                 self.forgot(effect.name)
 
     # Starting
+
+    def _prepare(self, effect: RunPrepare) -> None:
+        self.flush()
+        self._preparing[effect.name] = self._machine.run_prepare(
+            effect, lambda why: self._prepared(effect, why), self.post
+        )
+
+    def _prepared(self, effect: RunPrepare, why: str | None) -> None:
+        """Post how a preparation has ended, or that nothing is left of one that was cut short."""
+        name, generation = effect.name, effect.generation
+        del self._preparing[name]
+        was_cut = name in self._cut
+        self._cut.discard(name)
+        self.post(Gone(name, generation) if was_cut else Prepared(name, generation, why))
 
     def _spawn(self, effect: Spawn) -> None:
         name, generation = effect.name, effect.generation
@@ -351,6 +375,10 @@ class Interpreter:
     def _end(self, effect: Terminate | Kill) -> None:
         if self._unseen.is_still(effect.name):  # its Gone comes once it was found
             self.post(Told(effect.name, effect.generation, "denied", "it cannot be looked for"))
+            return
+        if effect.name in self._preparing:  # its Gone comes once nothing of that is left
+            self._cut.add(effect.name)
+            self._preparing[effect.name]()
             return
         run = self._runs.get(effect.name)
         if run is None or run.generation != effect.generation:

@@ -15,6 +15,7 @@ from virtsupd.core.effects import (
     AwaitReady,
     Kill,
     RunCleanUp,
+    RunPrepare,
     RunReload,
     Spawn,
     Terminate,
@@ -132,6 +133,26 @@ class LinuxMachine:
         self._launcher.status_path(run.name).unlink(missing_ok=True)
         if run.cgroup is not None:
             run.cgroup.remove()
+
+    def run_prepare(
+        self, effect: RunPrepare, then: Callable[[str | None], None], post: Post
+    ) -> Callable[[], None]:
+        """Run what prepares a start; return what cuts it short.
+
+        `then` is told once nothing is left of it, in a later turn: why it failed, None if it did not.
+        """
+        name, prepare, scope = effect.name, effect.prepare, anyio.CancelScope()
+
+        async def ask() -> None:
+            why = None
+            with scope:
+                why = await self.commands.prepare(name, prepare)
+            then(why)
+
+        text = f"{' '.join(prepare.command)} prepares it"
+        post(Told(name, effect.generation, "waiting", text))
+        self._start(ask, name, then)
+        return scope.cancel
 
     def adopt(self, effect: Adopt, record: Record) -> Found | None:
         """Look for what a recorded start made; None: nothing, and nothing can come of it any more.

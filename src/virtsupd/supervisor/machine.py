@@ -13,6 +13,7 @@ from virtsupd.core.effects import (
     AwaitReady,
     Kill,
     RunCleanUp,
+    RunPrepare,
     RunReload,
     Spawn,
     Terminate,
@@ -148,6 +149,15 @@ class Machine(Protocol):
 
     def reload(self, run: Run, effect: RunReload, post: Post) -> None:
         """Tell a running service to reload; ReloadEnded is posted."""
+        ...
+
+    def run_prepare(
+        self, effect: RunPrepare, then: Callable[[str | None], None], post: Post
+    ) -> Callable[[], None]:
+        """Run what prepares a start; return what cuts it short.
+
+        `then` is told once nothing is left of it, in a later turn: why it failed, None if it did not.
+        """
         ...
 
     def clean_up(self, effect: RunCleanUp, post: Post) -> None:

@@ -50,6 +50,7 @@ def test_every_key_reaches_the_definition() -> None:
             "respawn": {"delay": 1, "factor": 3, "max_delay": 4, "limit": 5, "window": 6},
             "stop": {"signal": "INT", "delay": 7, "mode": "process"},
             "reload": {"command": ["r"], "timeout": 8},
+            "prepare": {"command": ["p"], "timeout": 20},
             "clean_up": {"command": ["u"], "timeout": 10},
             "transient": True,
             "autostart": False,
@@ -78,6 +79,7 @@ def test_every_key_reaches_the_definition() -> None:
         respawn=spec.Respawn(1, 3, 4, 5, 6),
         stop=spec.Stop("SIGINT", 7, spec.StopMode.PROCESS),
         reload=spec.Reload(None, ("r",), 8),
+        prepare=spec.Prepare(("p",), 20),
         clean_up=spec.CleanUp(("u",), 10),
         transient=True,
         autostart=False,
@@ -165,7 +167,8 @@ def test_log_false_keeps_nothing() -> None:
     assert process({"log": {}}).log.file == "/log/web.log"
 
 
-def test_a_list_alone_is_the_clean_up_command() -> None:
+def test_a_list_alone_is_the_command_before_or_after() -> None:
+    assert build(RUN | {"prepare": ["before"]}).prepare == spec.Prepare(("before",), 30)
     assert build(RUN | {"clean_up": ["away"]}).clean_up == spec.CleanUp(("away",), 30)
 
 

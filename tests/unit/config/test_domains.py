@@ -130,6 +130,7 @@ OTHERS = {
     "not_needed_exit": [1],
     "sockets": ["/x"],
     "reload": "HUP",
+    "prepare": ["before"],
     "clean_up": ["away"],
     "timer": "daily",
 }

@@ -1,0 +1,82 @@
+"""What prepares a process comes before it, and a start that is prepared is a start."""
+
+from tests.support.pure_host import NOTIFY, PureHost, service
+
+from virtsupd.core.effects import ArmTimer, RunPrepare, Spawn
+from virtsupd.core.events import Prepared, Timer
+from virtsupd.core.names import Name
+from virtsupd.core.snapshot import State
+from virtsupd.core.spec import Prepare, Respawn, ServiceSpec
+
+BEFORE = Prepare(("before",), 5.0)
+
+
+def held(*specs: ServiceSpec) -> PureHost:
+    """A host on which preparations end only when a test says so, with `web` being prepared."""
+    host = PureHost.of()
+    host.held_preparations = True
+    host.reload(*specs)
+    return host
+
+
+def ends(host: PureHost, why: str | None = None) -> None:
+    host.post(Prepared(Name("web"), host.service("web").generation, why))
+
+
+def test_nothing_is_made_before_it_is_prepared_and_its_time_begins_then() -> None:
+    host = held(service("web", prepare=BEFORE, ready=NOTIFY))
+    assert [type(effect) for effect in host.take(RunPrepare, Spawn, ArmTimer)] == [RunPrepare]
+    assert host.state("web") is State.STARTING
+    ends(host)
+    spawn, timer = host.take(Spawn, ArmTimer)
+    assert isinstance(spawn, Spawn)
+    assert isinstance(timer, ArmTimer)
+    assert timer.timer is Timer.START_DEADLINE
+    host.ready("web")
+    assert host.state("web") is State.RUNNING
+
+
+def test_each_respawn_is_prepared_anew() -> None:
+    host = PureHost.of(service("web", prepare=BEFORE, respawn=Respawn(delay_seconds=0.0)))
+    assert len(host.take(RunPrepare)) == 1
+    host.exits("web")
+    assert len(host.take(RunPrepare)) == 1
+    assert host.state("web") is State.RUNNING
+
+
+def test_a_preparation_that_fails_is_a_start_that_failed() -> None:
+    host = held(service("web", prepare=BEFORE, respawn=None))
+    ends(host, "exited with code 3: no room")
+    assert host.reason("web") == "failed: prepare: exited with code 3: no room"
+    assert not host.take(Spawn)
+
+
+def test_what_is_to_stop_meanwhile_is_not_made() -> None:
+    host = held(service("web", prepare=BEFORE))
+    host.stop("web")
+    assert host.state("web") is State.STOPPED
+    ends(host)
+    assert not host.take(Spawn)
+
+
+def test_who_loses_what_it_needs_meanwhile_waits_for_it_again() -> None:
+    db = service("db", ready=NOTIFY, respawn=Respawn(delay_seconds=1.0))
+    host = held(db, service("web", requires=["db"], prepare=BEFORE))
+    host.ready("db")
+    assert host.state("web") is State.STARTING
+    host.exits("db")
+    assert host.state("web") is State.STOPPED
+    host.pass_time(1.0)
+    host.ready("db")
+    ends(host)
+    assert host.state("web") is State.RUNNING
+
+
+def test_a_definition_that_changes_meanwhile_is_taken_by_the_next_start() -> None:
+    before = service("web", prepare=BEFORE, ready=NOTIFY)
+    host = held(before)
+    host.reload(service("web", ready=NOTIFY, autostart=False))
+    ends(host)
+    [spawn] = host.take(Spawn)
+    assert isinstance(spawn, Spawn)
+    assert spawn.process == before.process
