@@ -127,7 +127,7 @@ def quoted(value: str) -> str:
 
 def packages(extra: tuple[str, ...], arch: str | None) -> tuple[str, ...]:
     """Return the packages for an architecture; None is the host's. Only the default ones follow it."""
-    arch = arch or host_architecture()
+    arch = arch or architecture_of(os.uname().machine)
     if extra != DEFAULT_DEBOOTSTRAP_EXTRA_PKGS or arch == "amd64":
         return extra
     kernel = f"linux-image-{_KERNELS.get(arch, arch)}"
@@ -135,9 +135,8 @@ def packages(extra: tuple[str, ...], arch: str | None) -> tuple[str, ...]:
     return tuple(name for name in named if name != "grub-pc" or arch in _OF_PC)
 
 
-def host_architecture() -> str:
-    """Return Debian's name of this host's architecture."""
-    machine = os.uname().machine
+def architecture_of(machine: str) -> str:
+    """Return Debian's name of an architecture that the kernel calls `machine`."""
     return _ARCHITECTURES.get(machine, machine)
 
 

@@ -31,7 +31,7 @@ fi
 mounted=
 undo() {
   for directory in $mounted; do
-    umount "$TARGET/$directory"
+    umount "$TARGET/$directory" || true
   done
 }
 trap undo EXIT

@@ -10,8 +10,8 @@ from virtsupd.ganeti.debootstrap import (
     DEFAULT_DEBOOTSTRAP_EXTRA_PKGS,
     DebootstrapConfiguration,
     GanetiOsError,
+    architecture_of,
     configuration_faults,
-    host_architecture,
     packages,
     quoted,
     variant_text,
@@ -133,7 +133,14 @@ def test_packages_that_were_said_stay_as_they_are() -> None:
     assert packages(("linux-image-amd64",), "armhf") == ("linux-image-amd64",)
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="this host is another machine")
-def test_without_an_architecture_it_is_the_hosts() -> None:
-    assert host_architecture() == "amd64"
-    assert "linux-image-amd64" in packages(DEFAULT_DEBOOTSTRAP_EXTRA_PKGS, None)
+@pytest.mark.parametrize(
+    ("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("riscv64", "riscv64")]
+)
+def test_without_an_architecture_it_is_the_hosts(machine: str, arch: str) -> None:
+    assert architecture_of(machine) == arch
+    own = packages(DEFAULT_DEBOOTSTRAP_EXTRA_PKGS, architecture_of(os.uname().machine))
+    assert packages(DEFAULT_DEBOOTSTRAP_EXTRA_PKGS, None) == own
+
+
+def test_no_packages_are_none_whatever_the_providers_default_is() -> None:
+    assert "EXTRA_PKGS=''\n" in variant_text(DebootstrapConfiguration(extra_pkgs=()), None)
