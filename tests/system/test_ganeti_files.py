@@ -74,3 +74,13 @@ def test_a_file_that_somebody_changed_is_left_and_the_stop_says_so() -> None:
         assert f"left {changed}, which somebody has changed" in text
         assert changed.read_text() == "edited"
         assert daemon.ask("Stop", "ganeti-configuration")[0] == "done"
+
+
+def test_a_file_in_the_way_fails_the_start_with_its_name_and_is_as_it_was() -> None:
+    with running() as (daemon, etc):
+        theirs = etc.put("instance-custom/variants/bar.conf", "theirs")
+        write(daemon.host, etc, bar="ours")
+        assert daemon.ask("Restart", "ganeti-configuration")[0] == "failed"
+        daemon.host.await_log("ganeti-configuration", f"{theirs} is there")
+        assert theirs.read_text() == "theirs"
+        assert (etc.ganeti / LIST).read_text() == "default\n"

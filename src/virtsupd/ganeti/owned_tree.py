@@ -53,6 +53,15 @@ class _Step:
     """Fingerprint of what is there before."""
 
 
+@frozen
+class _Taken:
+    """What became of a path that was to be taken away."""
+
+    says: str
+    is_left: bool = False
+    """Whether it is still there, since somebody has changed it."""
+
+
 class OwnedTree:
     """The files of one record, whose lock is held."""
 
@@ -80,7 +89,7 @@ class OwnedTree:
             _carry_out(step)
             yield f"{'made' if step.how == 'make' else 'changed'} {step.path}"
         for path in _from_the_inside(stale):
-            yield from self._take_away(path)
+            yield from (taken.says for taken in self._take_away(path))
         for path in self._owned.keys() & wanted.keys():
             self._owned[path] = Owned((wanted[path].fingerprint,), self._owned[path].saved)
         self._record.save(self._owned)
@@ -94,7 +103,7 @@ class OwnedTree:
         """
         self._sweep()
         for path in _from_the_inside(self._owned):
-            yield from (line for line in self._take_away(path) if line.startswith("left"))
+            yield from (taken.says for taken in self._take_away(path) if taken.is_left)
         self._record.save(self._owned)
 
     def plan(self, wanted: Mapping[str, Thing]) -> list[_Step]:
@@ -153,23 +162,22 @@ class OwnedTree:
         for path in self._owned:
             sweep(Path(path))
 
-    def _take_away(self, name: str) -> Iterator[str]:
+    def _take_away(self, name: str) -> Iterator[_Taken]:
         owned, path = self._owned[name], Path(name)
         found, saved = fingerprint_at(path), _saved(path)
         has_saved = owned.saved is not None and os.path.lexists(saved)
         is_ours = found is None or found in owned.made
         if found is not None and found == owned.saved:
-            saved.unlink(
-                missing_ok=True
-            )  # we were killed before it was replaced, or after it was back
+            # We were killed before it was replaced, or after it was back.
+            saved.unlink(missing_ok=True)
         elif has_saved and is_ours:
             rename(saved, path)
-            yield f"put back {path}"
+            yield _Taken(f"put back {path}")
         elif not is_ours:
             hint = f", and what was there before as {saved}" if has_saved else ""
-            yield f"left {path}, which somebody has changed{hint}"
+            yield _Taken(f"left {path}, which somebody has changed{hint}", is_left=True)
         elif found is not None and remove(path):
-            yield f"removed {path}"
+            yield _Taken(f"removed {path}")
         del self._owned[name]
 
 
