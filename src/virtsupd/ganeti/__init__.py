@@ -1,4 +1,4 @@
-"""Ganeti on this host: what its daemons and OS providers find below /etc/ganeti."""
+"""Ganeti on this host: what its daemons and OS providers find below /etc/ganeti, and what its own programs are answered."""
 
 from virtsupd.ganeti.debootstrap import (
     DEFAULT_DEBOOTSTRAP_EXTRA_PKGS,

@@ -1,0 +1,55 @@
+"""A conversation with virtsupd: replies in pieces, and ends in the middle."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from virtsupd.ganeti.asking import AgainError, Conversation, FailedError, Virtsupd
+
+
+@pytest.fixture(name="listener")
+def make_listener(tmp_path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    return listener
+
+
+def test_a_reply_may_come_byte_by_byte_and_be_looked_for_meanwhile(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    text = b'{"parameters":{"reports":[{"name":"\\u00e4\\ud83d\\ude00","at":1.5e3}]}}\0'
+    with listener, Conversation(str(tmp_path / "s")) as conversation:
+        peer, _ = listener.accept()
+        with peer:
+            conversation.ask("Start", '{"names":["x"]}')
+            call = peer.recv(1000)
+            assert call == (
+                b'{"method":"org.virtsupd.Supervisor.Start","parameters":{"names":["x"]}}\0'
+            )
+            for byte in text[:-1]:
+                peer.sendall(bytes([byte]))
+                assert conversation.answer(0.001) is None
+            peer.sendall(text[-1:])
+            found = conversation.answer(10)
+    assert found == {"reports": [{"name": "ä😀", "at": 1500.0}]}
+
+
+def test_an_end_in_the_middle_of_a_reply_is_one_to_ask_again_after(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    with listener, Conversation(str(tmp_path / "s")) as conversation:
+        peer, _ = listener.accept()
+        peer.sendall(b'{"parameters":')
+        peer.close()
+        with pytest.raises(AgainError, match="virtsupd ended while it was asked at"):
+            conversation.answer(10)
+        with pytest.raises(AgainError):
+            conversation.ask("Start", "{}")
+
+
+def test_one_that_nobody_listens_at_is_named(listener: socket.socket, tmp_path: Path) -> None:
+    listener.close()
+    with pytest.raises(FailedError, match=f"reached at {tmp_path}/s: Connection refused; nothing"):
+        Virtsupd(str(tmp_path / "s")).status("x")
