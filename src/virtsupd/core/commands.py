@@ -214,8 +214,9 @@ def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Repo
     if service.state is State.STOPPED:
         return _why_not_started(host, ticket, service)
     if service.state is State.RUNNING and not service.view.must_stop:
-        # They are left over if its process had been made when they came.
-        unused = "; --once has no effect" if ticket.once else ""
+        # They are left over if its process had been made when they came; with the same ones if
+        # virtsupd became another program meanwhile, and was asked again.
+        unused = "; --once has no effect" if ticket.once not in ((), service.once) else ""
         if ticket.verb is Verb.START and name in ticket.were_running:
             return Report(name, Result.ALREADY, f"{name} is already running{unused}")
         return Report(name, Result.DONE, f"{name} is running{unused}")

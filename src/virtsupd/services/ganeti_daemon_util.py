@@ -10,7 +10,7 @@ from pathlib import Path
 
 from virtsupd.ganeti.installing import install, is_installed, remove
 from virtsupd.ganeti.rendering import rendering
-from virtsupd.services.action_program import ActionParser, told
+from virtsupd.services.action_program import ActionParser, UsageError, told
 
 _PATH = Path("/usr/lib/ganeti/daemon-util")
 """As Ganeti has it compiled in (3.0)."""
@@ -34,6 +34,8 @@ def _carry_out(words: Sequence[str]) -> str:
     parser.add_argument("--ssh", default="", metavar="NAME", help="service of the SSH server")
     parser.add_argument("--path", type=Path, default=_PATH, help="Ganeti's daemon-util")
     found = parser.parse_args(words)
+    if not (found.path.is_absolute() and Path(found.socket).is_absolute()):
+        raise UsageError("--socket and --path must be absolute paths")
     if found.verb == "remove":
         remove(found.path)
         return f"{found.path} is Ganeti's own"

@@ -65,6 +65,18 @@ def test_one_that_was_on_its_way_comes_without_them_and_the_answer_says_so() -> 
     assert host.reports(ticket)[0].message == "luxid is running; --once has no effect"
 
 
+def test_one_that_has_them_already_was_not_asked_in_vain() -> None:
+    """As after virtsupd became another program while the start was waited for."""
+    host = luxid(autostart=False, ready=NOTIFY)
+    host.start("luxid", once=ONCE)
+    heir = host.successor()
+    ticket = heir.start("luxid", once=ONCE)
+    heir.ready("luxid")
+    assert heir.reports(ticket)[0].message == "luxid is running"
+    other = heir.start("luxid", once=("else",))
+    assert heir.reports(other)[0].message == "luxid is already running; --once has no effect"
+
+
 def test_one_that_dies_before_it_is_ready_is_tried_again_without_them() -> None:
     host = luxid(autostart=False, ready=NOTIFY, respawn=SLOW)
     ticket = host.start("luxid", once=ONCE)

@@ -30,7 +30,16 @@ def test_it_is_installed_and_removed_and_says_so(
     ]
 
 
-@pytest.mark.parametrize("words", [[], ["install"], ["upgrade", "--socket", "/s"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["install"],
+        ["upgrade", "--socket", "/s"],
+        ["install", "--socket", "s"],
+        ["remove", "--socket", "/s", "--path", "daemon-util"],
+    ],
+)
 def test_other_words_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 64
     assert capsys.readouterr().err.startswith("cannot change Ganeti's daemon-util: ")
