@@ -152,10 +152,11 @@ def _names(words: "Sequence[str]") -> str:
 
 
 class Virtsupd:
-    """What is asked of virtsupd, at its socket."""
+    """What is asked of virtsupd, at its socket; a question is answered within `answer_seconds`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._path = path
+        self._answer_seconds = answer_seconds
 
     def status(self, name: str) -> "Mapping[str, Any]":
         """Return what virtsupd knows of a service.
@@ -198,7 +199,7 @@ class Virtsupd:
     def _call(self, method: str, name: str) -> "Mapping[str, Any]":
         with Conversation(self._path) as conversation:
             conversation.ask(method, f'{{"names":{_names([name])}}}')
-            while (reply := conversation.answer(_ANSWER_SECONDS)) is None:
+            while (reply := conversation.answer(self._answer_seconds)) is None:
                 if method == "Status":
                     raise FailedError(f"virtsupd does not answer at {self._path}")
             return reply

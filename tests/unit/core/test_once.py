@@ -185,6 +185,18 @@ def test_nothing_is_enabled_for_its_sake_but_itself() -> None:
     assert not host.service("net").enabled
 
 
+def test_one_that_is_still_going_down_comes_back_with_them() -> None:
+    host = luxid(respawn=SLOW)
+    host.stubborn.add("luxid")
+    host.ask(Verb.DISABLE, "luxid")
+    host.stop("luxid")
+    ticket = host.start("luxid", once=ONCE)
+    host.take()
+    host.lets_go("luxid")
+    assert commands(host) == [("luxid", "-f", *ONCE)]
+    assert (host.result(ticket), host.service("luxid").enabled) == ("done", True)
+
+
 def test_one_that_runs_though_it_is_disabled_stays_so() -> None:
     host = luxid()
     host.ask(Verb.DISABLE, "luxid")

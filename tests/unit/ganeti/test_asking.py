@@ -1,9 +1,12 @@
 """A conversation with virtsupd: replies in pieces, and ends in the middle."""
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.support.fake_varlink import SILENCE, fake_supervisor, reports
 
 from virtsupd.ganeti.asking import AgainError, Conversation, FailedError, Virtsupd
 
@@ -53,3 +56,45 @@ def test_one_that_nobody_listens_at_is_named(listener: socket.socket, tmp_path: 
     listener.close()
     with pytest.raises(FailedError, match=f"reached at {tmp_path}/s: Connection refused; nothing"):
         Virtsupd(str(tmp_path / "s")).status("x")
+
+
+def test_a_question_that_is_not_answered_is_given_up_and_a_command_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    with fake_supervisor(tmp_path / "s") as fake:
+        virtsupd = Virtsupd(str(fake.path), answer_seconds=0.01)
+        fake.answers["Status"] = [SILENCE]
+        with pytest.raises(FailedError, match=f"virtsupd does not answer at {tmp_path}/s"):
+            virtsupd.status("x")
+
+        def once_it_was_waited_for(_: dict[str, Any]) -> Iterator[dict[str, Any]]:
+            fake.called.clear()
+            fake.called.wait(0.05)
+            yield reports(("x", "done", "x has been stopped"))
+
+        fake.answers["Stop"] = once_it_was_waited_for
+        assert virtsupd.command("Stop", "x") == ("done", "x has been stopped")
+
+
+def test_a_connection_that_is_reset_is_one_to_ask_again_after(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    with listener, Conversation(str(tmp_path / "s")) as conversation:
+        peer, _ = listener.accept()
+        conversation.ask("Start", "{}")
+        peer.close()  # what it has not read resets the connection
+        with pytest.raises(AgainError):
+            conversation.answer(10)
+
+
+def test_the_end_of_a_program_that_becomes_another_may_be_a_reset(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        with Conversation(str(tmp_path / "s")) as conversation:
+            peer, _ = listener.accept()
+            conversation.ask("Start", "{}")
+            peer.sendall(b'{"error":"org.virtsupd.Supervisor.Reexecuting"}\0')
+            peer.close()
+            with pytest.raises(AgainError):
+                conversation.answer(10)
