@@ -45,7 +45,7 @@ def test_every_unit_file_loads(file: Path, tmp_path: Path) -> None:
     unit = file.stem.replace("%2F", "/")
     host = tmp_path / "host.toml"
     tables = (
-        "[virtlog]\n[virtlock]\n[libvirt]\n[qemu_binfmt]\n[qemu_guest_agent]\n"
+        "[virtlog]\n[virtlock]\n[libvirt]\n[qemu_binfmt]\n[qemu_guest_agent]\n[ganeti]\n"
         '[hurd_vm]\nimage = "/hurd.img"\n[build_vm]\nimage = "/build.img"\n'
     )
     host.write_text(f'{tables}[service.asker]\ncommand = ["/bin/true"]\nwants = ["{unit}"]\n')

@@ -54,6 +54,12 @@ def _guest_agent() -> KindParts:
     return GUEST_AGENT
 
 
+def _ganeti() -> KindParts:
+    from virtsupd.services.ganeti import GANETI  # noqa: PLC0415 - see above
+
+    return GANETI
+
+
 KINDS: Registry = {
     "virtlog": Kind(("virtlogd",), _virtlog),
     "virtlock": Kind(("virtlockd",), _virtlock),
@@ -62,5 +68,23 @@ KINDS: Registry = {
     "hurd_vm": Kind(("hurd-vm",), _hurd_vm, is_array=True, may_be_one=True),
     "build_vm": Kind(("build-vm",), _build_vm, is_array=True, may_be_one=True),
     "qemu_guest_agent": Kind(("qemu-guest-agent",), _guest_agent),
+    "ganeti": Kind(
+        (
+            "ganeti",
+            "ganeti-configuration",
+            "ganeti-noded",
+            "ganeti-confd",
+            "ganeti-wconfd",
+            "ganeti-rapi",
+            "ganeti-luxid",
+            "ganeti-kvmd",
+            "ganeti-mond",
+            "ganeti-metad",
+            "ganeti-watcher",
+            "ganeti-cleaner-master",
+            "ganeti-cleaner-node",
+        ),
+        _ganeti,
+    ),
     "guest": Kind((), _guest, is_array=True),
 }

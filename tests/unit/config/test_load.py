@@ -191,7 +191,7 @@ def test_access_names_services_by_any_provision(folder: Folder) -> None:
     [
         ("[servce.x]\n", "host.toml: servce: unknown table; did you mean [service.NAME]?"),
         ('[[guests]]\ndomain = "db1"\n', "host.toml: guests: unknown table; did you mean [[guest]]?"),
-        ("zzz = 1\n[host]\n", "host.toml: zzz: unknown table; known here: [host], [access], [service.NAME], [virtlog], [virtlock], [libvirt], [qemu_binfmt], [hurd_vm], [build_vm], [qemu_guest_agent], [[guest]]"),
+        ("zzz = 1\n[host]\n", "host.toml: zzz: unknown table; known here: [host], [access], [service.NAME], [virtlog], [virtlock], [libvirt], [qemu_binfmt], [hurd_vm], [build_vm], [qemu_guest_agent], [ganeti], [[guest]]"),
         ("service = 1\n[host]\n", "host.toml: service: found 1, must be a table: [service]"),
         ("[service]\nweb = 1\n", "host.toml: service.web: found 1, must be a table: [service.web]"),
         ('[service."a b"]\n', 'host.toml: service."a b": \'a b\' is not a service name: letters, digits and any of _ . @ : + / - (not first), at most 128 bytes'),
