@@ -110,7 +110,7 @@ def test_new_certificates_are_made_with_all_daemons_stopped_and_started(one: Lab
     one.on(NODE, *VERIFY)
 
 
-def test_an_instance_outlives_every_daemon_and_virtsupd(one: Lab) -> None:
+def test_an_instance_outlives_every_daemon_and_virtsupd_and_ends_with_the_host(one: Lab) -> None:
     provide(one)
     words = "gnt-instance add --ignore-ipolicy -t file -o custom+foo -H kvm -n node1.ganeti.lab"
     one.on(
@@ -132,6 +132,16 @@ def test_an_instance_outlives_every_daemon_and_virtsupd(one: Lab) -> None:
     one.crash_virtsupd(NODE)
     is_whole(one)
     assert instance_pid(one) == qemu
+    before = one.virtsupd(NODE)
+    one.on(NODE, "virtsupctl", "shutdown")
+    eventually(lambda: one.virtsupd(NODE) not in (None, before), "the next boot", seconds=60)
+    told = one.on(NODE, "cat", "/run/virtsupd.log").splitlines()
+    found, asked, *_, ended = (place for place, line in enumerate(told) if "web.ganeti.lab" in line)
+    assert '"how": "shutdown"' in told[asked], "it is asked before it is killed: it has no system"
+    assert not [line for line in told[found:ended] if "service stopped" in line]
+    assert [line for line in told[ended:] if "ganeti-noded" in line and "service stopped" in line]
+    assert one.shell(NODE, f"test -e /proc/{qemu}; echo $?").strip() == "1"
+    is_whole(one)
     one.on(NODE, "gnt-instance", "remove", "-f", "--shutdown-timeout=0", "web.ganeti.lab")
 
 
@@ -147,6 +157,8 @@ chmod 755 create import export rename verify
 ln -sf /etc/ganeti/instance-custom/variants.list variants.list
 mkdir -p /etc/virtsupd/host.toml.d
 cat > /etc/virtsupd/host.toml.d/os.toml <<END
+[host]
+guest_timeout = "3s"
 [[ganeti.os]]
 name = "custom"
 variants = [{ name = "foo", configuration = "this is fine" }]
