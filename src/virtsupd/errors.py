@@ -142,3 +142,10 @@ class AlreadyRunningError(VirtsupdError):
     """Another virtsupd holds the run directory or the socket."""
 
     code = "already-running"
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what an error says, in one line, with the file that one of the system is about."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {(error.strerror or str(error)).lower()}"
+    return " ".join(str(error).split())

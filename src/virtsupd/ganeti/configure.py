@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from virtsupd.errors import VirtsupdError
+from virtsupd.errors import VirtsupdError, in_one_line
 from virtsupd.ganeti.configuration_record import RecordFile, locked_record
 from virtsupd.ganeti.configuration_settings import DPKG_STATUS, ConfigurationSettings
 from virtsupd.ganeti.owned_tree import OwnedTree
@@ -43,7 +43,7 @@ def obstacles(settings: ConfigurationSettings) -> Iterator[str]:
     except PermissionError:
         return
     except (VirtsupdError, OSError) as error:
-        yield _reason(error)
+        yield in_one_line(error)
 
 
 def take_away(record: Path) -> Iterator[str]:
@@ -87,15 +87,9 @@ def main(words: Sequence[str], say: Callable[[str], object] = print) -> int:
         for done in configure(read_settings(Path(words[0]), ConfigurationSettings)):
             say(done)
     except (VirtsupdError, OSError) as error:
-        say(_reason(error))
+        say(in_one_line(error))
         return 1
     return 0
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.filename or 'system'}: {(error.strerror or str(error)).lower()}"
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

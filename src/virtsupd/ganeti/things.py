@@ -4,13 +4,12 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from virtsupd.core.frozen import frozen
-from virtsupd.process.files import open_own
+from virtsupd.process.files import opened_own
 
 DIRECTORY: Final = "directory"
 """The fingerprint of every directory."""
@@ -88,10 +87,10 @@ def put(path: Path, thing: Thing, *, is_new: bool) -> None:
         UnsafeDirectoryError: somebody else could put files into its directory.
         OSError: it is as it was; what a killed call leaves, `sweep` removes.
     """
-    with _opened(path.parent) as directory:
+    with opened_own(path.parent) as directory:
         if thing.fingerprint == DIRECTORY:
             os.mkdir(path.name, _DIRECTORY_MODE, dir_fd=directory)
-            with _opened(path) as made:
+            with opened_own(path) as made:
                 os.fchmod(made, _DIRECTORY_MODE)  # whatever the umask is
         else:
             _put_file(path.name, thing, directory, is_new=is_new)
@@ -132,7 +131,7 @@ def remove(path: Path) -> bool:
         UnsafeDirectoryError: somebody else could put files into its directory.
         OSError: it cannot be removed; of a directory that is not empty, nothing is said.
     """
-    with _opened(path.parent) as directory:
+    with opened_own(path.parent) as directory:
         try:
             if fingerprint_at(path) == DIRECTORY:
                 os.rmdir(path.name, dir_fd=directory)
@@ -153,7 +152,7 @@ def rename(old: Path, new: Path) -> None:
         UnsafeDirectoryError: somebody else could put files into the directory.
         OSError: it has its old name.
     """
-    with _opened(new.parent) as directory:
+    with opened_own(new.parent) as directory:
         os.replace(old.name, new.name, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
 
@@ -165,7 +164,7 @@ def sweep(path: Path) -> None:
         UnsafeDirectoryError: somebody else could put files into its directory.
         OSError: it cannot be removed.
     """
-    with suppress(FileNotFoundError), _opened(path.parent) as directory:
+    with suppress(FileNotFoundError), opened_own(path.parent) as directory:
         _sweep(path.name, directory)
 
 
@@ -177,12 +176,3 @@ def _sweep(name: str, directory: int) -> None:
 def _temporary(name: str) -> str:
     """Return a name that neither run-parts nor a provider looks at, the same after a crash."""
     return f".{name}.virtsupd-new"
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = open_own(path)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from virtsupd.errors import VirtsupdError
+from virtsupd.errors import VirtsupdError, in_one_line
 from virtsupd.machine.image import Work, see_to
 from virtsupd.machine.image_report import Report
 from virtsupd.machine.image_settings import Settings
@@ -27,20 +27,13 @@ def main(words: Sequence[str]) -> int:
     try:
         done = see_to(Work(read_settings(Path(file), Settings), report, is_again=AGAIN in others))
     except (VirtsupdError, OSError) as error:
-        text = reason(error)
+        text = in_one_line(error)
         report.log(text)
         report.status(text)
         return 1
     report.log(done)
     report.status(done)
     return 0
-
-
-def reason(error: Exception) -> str:
-    """Return what an error says, in one line, with the file that one of the system is about."""
-    if isinstance(error, OSError):
-        return f"{error.filename or 'system'}: {(error.strerror or str(error)).lower()}"
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from virtsupd.errors import VirtsupdError
+from virtsupd.errors import VirtsupdError, in_one_line
 from virtsupd.machine.account import see_to_account
 from virtsupd.machine.acl import EMPTY, authorized
 from virtsupd.machine.image_facts import account_of, as_account
@@ -136,15 +136,9 @@ def main(words: Sequence[str], say: Callable[[str], object] = print) -> int:
         for done in prepare(read_settings(Path(file), PrepareSettings)):
             say(done)
     except (VirtsupdError, OSError) as error:
-        say(_reason(error))
+        say(in_one_line(error))
         return 1
     return 0
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.filename or 'system'}: {(error.strerror or str(error)).lower()}"
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

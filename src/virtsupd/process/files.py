@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from virtsupd.errors import VirtsupdError
@@ -206,6 +207,16 @@ def open_own(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+@contextlib.contextmanager
+def opened_own(path: Path) -> Iterator[int]:
+    """Give such a directory's descriptor to the body, and close it then. Raises as `open_own`."""
+    descriptor = open_own(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def no_directory(path: Path, key: str) -> str:

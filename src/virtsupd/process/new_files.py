@@ -10,7 +10,7 @@ from pathlib import Path
 
 from virtsupd.core.frozen import frozen
 from virtsupd.errors import VirtsupdError
-from virtsupd.process.files import open_own
+from virtsupd.process.files import opened_own
 
 
 class LeftBehindError(VirtsupdError):
@@ -57,7 +57,7 @@ class NewFiles:
         missing = [place for place in (path, *path.parents) if not os.path.lexists(place)]
         for place in reversed(missing):
             self._make_directory(place, mode if place == path else 0o755)
-        self._directories[path] = self._opened.enter_context(_opened(path))
+        self._directories[path] = self._opened.enter_context(opened_own(path))
 
     def wait_for_turn(self, path: Path) -> None:
         """Return once nobody else's set of files has the turn at a directory that was added.
@@ -78,7 +78,7 @@ class NewFiles:
         except FileExistsError:
             return  # somebody else was faster; what it is shows when it is opened
         self._made_directories.append(path)
-        with _opened(path) as descriptor:
+        with opened_own(path) as descriptor:
             os.fchmod(descriptor, mode)  # whatever the umask is
 
     def add(self, path: Path, content: bytes, *, mode: int) -> None:
@@ -118,15 +118,6 @@ class NewFiles:
         for path in reversed(self._made_directories):
             with suppress(OSError):  # not empty: somebody else uses it by now
                 path.rmdir()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = open_own(path)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
