@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -70,6 +71,31 @@ def test_the_watcher_starts_what_was_stopped_and_nothing_beside_virtsupd(one: La
     eventually(lambda: one.service(NODE, "ganeti-watcher")["timer"]["runs"], "its end", seconds=30)
     [run, *_] = one.service(NODE, "ganeti-watcher")["timer"]["runs"]
     assert run["code"] == 0
+    is_whole(one)
+
+
+def test_daemons_that_answer_are_well_and_one_that_hangs_is_started_again(one: Lab) -> None:
+    asked = ("noded", "mond", "wconfd", "luxid")
+    keys = "".join(f"[ganeti.{short}]\nhealth = true\n" for short in asked)
+    often = '[service.ganeti-luxid.health]\ninterval = "1s"\ntimeout = "2s"\nfailures = 2\n'
+    often += '[service.ganeti-luxid.stop]\ndelay = "1s"\nmode = "process"\n'
+    write = 'mkdir -p /etc/virtsupd/host.toml.d; printf "%s" "$0" > /etc/virtsupd/host.toml.d/health.toml'
+    one.on(NODE, "sh", "-c", write, keys + often)
+    one.on(NODE, "virtsupctl", "reload")
+    for words in (("confd", "1814"), ("rapi", "5080")):
+        command = f"{sys.executable} -m virtsupd.ganeti.health {words[0]} 127.0.0.1 {words[1]}"
+        assert one.on(NODE, *command.split()) == ""
+    before = one.pid(NODE, "ganeti-luxid")
+    one.on(NODE, "kill", "-STOP", str(before))
+    eventually(
+        lambda: one.service(NODE, "ganeti-luxid")["pid"] not in (None, before),
+        "another luxid",
+        seconds=60,
+    )
+    last = one.service(NODE, "ganeti-luxid")
+    assert last["restarts"] >= 1
+    one.on(NODE, "rm", "/etc/virtsupd/host.toml.d/health.toml")
+    one.on(NODE, "virtsupctl", "reload")
     is_whole(one)
 
 

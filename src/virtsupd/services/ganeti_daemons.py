@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from virtsupd.services.ganeti_accounts import account_keys, are_split
+from virtsupd.services.ganeti_health import RUN, SOCKETS, health_keys
 from virtsupd.services.ganeti_tables import (
     ANY,
     PARTS,
@@ -15,12 +16,9 @@ from virtsupd.services.ganeti_tables import (
 from virtsupd.services.package import program, search_path
 from virtsupd.services.render import options
 
-RUN: Final = "/var/run/ganeti"
-"""As Ganeti calls it, and binds its sockets."""
 DAEMONS: Final = {f"ganeti-{short}": short for short in PARTS[:8]}
 """By name of the service, which is the program's: the name of its table. In the order of their start."""
 
-_SOCKETS: Final = {"wconfd": f"{RUN}/socket/ganeti-wconfd", "luxid": f"{RUN}/socket/ganeti-query"}
 _UDP: Final = ("confd",)
 _READY_SECONDS: Final = {"wconfd": "90s", "luxid": "90s"}
 """They ask the other nodes for a minute who is master, and longer if those do not answer at once."""
@@ -42,6 +40,7 @@ def daemon_keys(name: str, node: GanetiTable, short: str) -> dict[str, object]:
             "pid_file": f"{RUN}/{name}.pid",
             "timeout": _READY_SECONDS.get(short, "30s"),
         },
+        **health_keys(table, short),
         "autostart": node.autostart and table.autostart,
     }
 
@@ -58,8 +57,8 @@ def _effective(table: DaemonTable) -> DaemonTable:
 
 
 def _listens_on(table: DaemonTable, short: str) -> list[str]:
-    if short in _SOCKETS:
-        return [_SOCKETS[short]]
+    if short in SOCKETS:
+        return [SOCKETS[short]]
     if not isinstance(table, ListeningTable):
         return []
     kind = "udp" if short in _UDP else "tcp"

@@ -39,7 +39,15 @@ class LoggingTable(DaemonTable):
     """"yes": also to syslog, "only": not to its own log file."""
 
 
-class ListeningTable(DaemonTable):
+class AskedTable(DaemonTable):
+    """A daemon that can be asked whether it is well."""
+
+    health: Flag = False
+    """Whether it is asked every 30 s, in its own protocol, whether it is well, and started again after three times
+    without an answer; else it is well as long as it runs."""
+
+
+class ListeningTable(AskedTable):
     """A daemon with a port."""
 
     port: ListenPort
@@ -84,7 +92,7 @@ class ConfdTable(ListeningTable, LoggingTable):
     """UDP."""
 
 
-class WconfdTable(LoggingTable):
+class WconfdTable(AskedTable, LoggingTable):
     """`[ganeti.wconfd]`: the keeper of the cluster's configuration, on the master."""
 
     no_voting: Voting = False
@@ -92,7 +100,7 @@ class WconfdTable(LoggingTable):
     time destroy the cluster's configuration."""
 
 
-class LuxidTable(LoggingTable):
+class LuxidTable(AskedTable, LoggingTable):
     """`[ganeti.luxid]`: takes jobs and queries, on the master."""
 
     no_voting: Voting = False
