@@ -223,8 +223,22 @@ def test_three_nodes_and_masters_that_come_and_go() -> None:
             made.await_all(node, *OF_ALL)
             why = made.on(node, "virtsupctl", "why", "ganeti-luxid")
             assert "not the master; node1.ganeti.lab is" in why
+        tell_apart(made)
         fail_over(made)
         lose_the_master(made)
+
+
+def tell_apart(made: Lab) -> None:
+    """What has to be equal on all nodes is, until it is not."""
+    assert "alike in all" in made.on(NODE, "virtsupctl", "check", "ganeti")
+    made.shell(
+        "node3",
+        "cp /etc/ganeti/file-storage-paths /tmp/kept; echo /srv/x >> /etc/ganeti/file-storage-paths",
+    )
+    [line] = made.on(NODE, "virtsupctl", "check", "ganeti", expect=1).splitlines()
+    assert line.startswith("/etc/ganeti/file-storage-paths: ")
+    assert line.endswith(" on node3.ganeti.lab")
+    made.shell("node3", "cat /tmp/kept > /etc/ganeti/file-storage-paths")
 
 
 def fail_over(made: Lab) -> None:

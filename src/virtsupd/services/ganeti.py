@@ -1,5 +1,6 @@
 """`[ganeti]`: all that runs on a node of a Ganeti cluster, as parts of the target `ganeti`."""
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,13 @@ from virtsupd.services.package import module, program, search_path
 UNIT: Final = "ganeti"
 _WATCHER: Final = "ganeti-watcher"
 _CLEANERS: Final = ("ganeti-cleaner-master", "ganeti-cleaner-node")
+_SHARED: Final = {
+    "noded": ("port", "ssl"),
+    "confd": ("port",),
+    "mond": ("port",),
+    "rapi": ("port", "ssl", "require_authentication"),
+}
+"""Fields by which nodes find and trust each other, and that a new master should have like the old one."""
 _OF_MASTER: Final = ("ganeti-wconfd", "ganeti-rapi", "ganeti-luxid")
 _LOCAL: Final = ("127.", "::1", "localhost")
 _UTIL_SECONDS: Final = 120.0
@@ -78,7 +86,7 @@ def _actions(table: GanetiTable, control: str) -> dict[str, object]:
     }
     ssh = ["--ssh", table.ssh] if table.ssh is not None else []
     where = ["--socket", control, *ssh, "--path", helper("daemon-util", table.ganeti)]
-    return {
+    actions: dict[str, object] = {
         action: {
             "command": module("services.ganeti_daemon_util", action.partition("-")[0], *where),
             "description": description,
@@ -87,6 +95,24 @@ def _actions(table: GanetiTable, control: str) -> dict[str, object]:
         }
         for action, description in said.items()
     }
+    actions["check"] = {
+        "command": module("services.ganeti_check", control),
+        "description": "say what differs between the nodes and should not; --json",
+        "interactive": True,
+    }
+    actions["facts"] = {
+        "command": module("ganeti.facts", json.dumps(dict(_shared(table)))),
+        "description": "print what check compares, as JSON",
+    }
+    return actions
+
+
+def _shared(table: GanetiTable) -> Iterator[tuple[str, str]]:
+    """Yield what the tables of all nodes have to say alike."""
+    for short, keys in _SHARED.items():
+        for key in keys:
+            yield f"{short}.{key}", str(getattr(getattr(table, short), key))
+    yield "file_storage_paths", ", ".join(table.file_storage_paths)
 
 
 def _path(path: str) -> dict[str, object]:

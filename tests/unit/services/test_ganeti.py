@@ -31,6 +31,8 @@ def test_one_table_turns_on_all_but_metad(folder: Folder) -> None:
     target = folder.service(QUIET, "ganeti")
     assert set(target.wants) == DAEMONS | JOBS
     assert {action.name for action in target.actions} == {
+        "check",
+        "facts",
         "install-daemon-util",
         "remove-daemon-util",
     }

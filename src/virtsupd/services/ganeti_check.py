@@ -1,0 +1,102 @@
+"""`virtsupctl check ganeti`: whether all nodes of the cluster have what has to be equal on all of them.
+
+Run on the master. Each node is asked over SSH by Ganeti itself (`gnt-cluster command`), where its own
+virtsupd answers with what `virtsupd.ganeti.facts` finds.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from virtsupd.errors import VirtsupdError
+from virtsupd.ganeti.facts import MISSING
+from virtsupd.process.question import asked
+from virtsupd.services.action_program import USAGE, ActionParser, json_text, told
+
+Facts = Mapping[str, str]
+
+_ABOUT: Final = (
+    "Compare what has to be equal on all nodes of the cluster: what their names mean, OS providers and"
+    " their variants, where disks may lie, and what virtsupd's own [ganeti] says. Run it on the master."
+    " Ends with 1 if something differs."
+)
+_NODE: Final = re.compile(r"^-+\nnode: (\S+)\n(.*?)^return code = (\d+)$", re.MULTILINE | re.DOTALL)
+"""One node in the output of `gnt-cluster command` (Ganeti 3.0)."""
+_SECONDS: Final = 120.0
+
+
+class CheckError(VirtsupdError):
+    """The nodes could not be compared; the message says why."""
+
+    code = "check"
+
+
+def main(words: Sequence[str]) -> int:
+    """Compare the nodes; `words` are the control socket and what was asked."""
+    control, *asked_words = words
+    found: list[str] = []
+    code = told("check the nodes", lambda: _check(control, asked_words, found), wrong_usage=USAGE)
+    return code or int(bool(found))
+
+
+def _check(control: str, words: Sequence[str], found: list[str]) -> str:
+    """Return what is said of the nodes, and note what differs."""
+    parser = ActionParser("virtsupctl check ganeti", _ABOUT)
+    parser.add_argument("--json", action="store_true", help="print the facts of all nodes as JSON")
+    options = parser.parse_args(words)
+    output = asked(("gnt-cluster", "command", _command(control)), timeout_seconds=_SECONDS)
+    nodes = by_node(output)
+    if options.json:
+        return json_text(nodes)
+    found += differences(nodes)
+    if found:
+        return "\n".join(found)
+    compared = len(next(iter(nodes.values())))
+    return f"{', '.join(sorted(nodes))}: alike in all {compared} things that were compared"
+
+
+def _command(control: str) -> str:
+    """Return what each node runs: its virtsupctl, sought where this host has it, too."""
+    own = str(Path(sys.executable).parent)
+    return f'PATH="$PATH:{own}" virtsupctl --socket {control} facts ganeti'
+
+
+def by_node(output: str) -> dict[str, Facts]:
+    """Return the facts of each node.
+
+    Raises:
+        CheckError: a node has none to tell, and why; nothing is compared then.
+    """
+    found: dict[str, Facts] = {}
+    silent = []
+    for name, text, code in _NODE.findall(output):
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            found[name] = json.loads(lines[-1]) if code == "0" else {}
+        except (ValueError, IndexError):
+            found[name] = {}
+        if not found[name]:
+            silent.append(f"{name}: {lines[-1] if lines else f'exit status {code}'}")
+    if silent or not found:
+        raise CheckError("; ".join(silent) or "Ganeti names no node")
+    return found
+
+
+def differences(nodes: Mapping[str, Facts]) -> Iterator[str]:
+    """Yield a line for each fact that is not the same everywhere, with who has what."""
+    for key in dict.fromkeys(key for found in nodes.values() for key in found):
+        holders: dict[str, list[str]] = {}
+        for name in sorted(nodes):
+            holders.setdefault(nodes[name].get(key, MISSING), []).append(name)
+        if len(holders) > 1:
+            told_by = (f"{value} on {', '.join(names)}" for value, names in holders.items())
+            yield f"{key}: {'; '.join(told_by)}"
+
+
+if __name__ == "__main__":
+    os.chdir("/")
+    sys.exit(main(sys.argv[1:]))
