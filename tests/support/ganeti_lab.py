@@ -110,8 +110,8 @@ class Lab:
 def lab(count: int) -> Iterator[Lab]:
     """Make a verified cluster of so many nodes; nothing is left of it."""
     made = Lab(f"test-{os.getpid()}-{count}")
-    made.do("up", str(count))
     try:
+        made.do("up", str(count))
         yield made
     finally:
         made.do("down")
