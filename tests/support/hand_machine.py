@@ -37,6 +37,8 @@ class HandLine:
             return {"running": self.machine.runs, "status": self.machine.status}
         if command == "query-chardev":
             return self.machine.channels
+        if command == "query-kvm":
+            return {"enabled": self.machine.has_kvm, "present": True}
         return {}
 
     async def next_event(self) -> tuple[str, Mapping[str, object]] | None:
@@ -56,6 +58,7 @@ class HandMachine:
     runs: bool = True
     status: str = "running"
     has_monitor: bool = True
+    has_kvm: bool = False
     channels: list[Mapping[str, object]] = field(default_factory=list)
     """What the monitor tells of them."""
     agent: str | None = None

@@ -104,7 +104,8 @@ class MachineSpec:
     ports: tuple[int, ...] = ()
     """The TCP ports of this host that it takes, those above among them."""
     kvm: bool | Literal["auto"] = "auto"
-    """Whether `--enable-kvm` is added at a start; "auto": if QEMU's account can open /dev/kvm then."""
+    """Whether `--enable-kvm` is added at a start; "auto": if QEMU's account can open /dev/kvm then,
+    and KVM has not failed to run a guest under this virtsupd."""
     access_group: str | None = None
     """Whose members may speak with its sockets, and so do anything with it; None: only root may, and
     QEMU's account."""

@@ -27,6 +27,7 @@ from virtsupd.errors import NotReadyError, VirtsupdError
 from virtsupd.machine.climbing import Climb, Note, Tell
 from virtsupd.machine.deadline import first_of
 from virtsupd.machine.descending import Descent
+from virtsupd.machine.kvm import distrust_kvm
 from virtsupd.machine.listening import Listener, MonitorLine
 from virtsupd.machine.reached import note_reached, rungs_reached
 from virtsupd.process.attempts import retry
@@ -38,6 +39,8 @@ from virtsupd.process.wakeups import Pause
 _BANNER_PAUSE_SECONDS = 0.25
 _MONITOR_SECONDS = 5.0
 """What one command of the monitor may take: a QEMU that takes longer is stuck."""
+_HALTED = "internal-error"
+"""The state of a machine that QEMU or KVM could not go on with (RunState in qapi/run-state.json)."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -82,6 +85,10 @@ class Subject:
     """An earlier virtsupd started it: it has reached the rungs that its files tell."""
 
 
+class HaltedError(NotReadyError):
+    """QEMU has stopped the guest's processors for a fault, and only a new QEMU helps."""
+
+
 class Attendance:
     """What virtsupd does for one run of a machine, from its spawn or adoption on."""
 
@@ -93,6 +100,7 @@ class Attendance:
         self._tell = subject.tell
         self._listener = Listener(subject.machine.qmp, ports.connect, clock)
         self._descent: Descent | None = None
+        self._is_halted = False
         self._climbing = anyio.CancelScope()
         self._climb = Climb(
             subject.rungs,
@@ -112,6 +120,7 @@ class Attendance:
         """Attend to it until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listener.run)
+            tasks.start_soon(self._watch_processors)
             with self._climbing:
                 await self._climb.run()
 
@@ -148,7 +157,7 @@ class Attendance:
 
         ways = {
             MachineStopHow.AGENT: self._shut_down,
-            MachineStopHow.POWERDOWN: lambda: self._tell_monitor("system_powerdown"),
+            MachineStopHow.POWERDOWN: self._press_button,
             MachineStopHow.QUIT: lambda: self._tell_monitor("quit"),
             MachineStopHow.SIGNAL: signal,
         }
@@ -172,6 +181,8 @@ class Attendance:
                 await self._listener.until(lambda: self._listener.line is not None)
             try:
                 await self._demand_running()
+            except HaltedError:
+                raise
             except VirtsupdError as error:
                 note(str(error))
                 await self._clock.sleep(pause.take())
@@ -182,13 +193,41 @@ class Attendance:
         """Return if the guest's processors run.
 
         Raises:
+            HaltedError: they never will again.
             NotReadyError: they do not.
             VirtsupdError: QEMU does not answer.
         """
         answer = await self._ask_monitor("query-status")
-        if not isinstance(answer, dict) or answer.get("running") is not True:
-            status = answer.get("status") if isinstance(answer, dict) else answer
-            raise NotReadyError(f"QEMU says that the machine is {status!r}")
+        if isinstance(answer, dict) and answer.get("running") is True:
+            return
+        status = answer.get("status") if isinstance(answer, dict) else answer
+        if status == _HALTED:
+            self._is_halted = True
+            raise HaltedError(await self._why_halted())
+        raise NotReadyError(f"QEMU says that the machine is {status!r}")
+
+    async def _why_halted(self) -> str:
+        """Return why its processors were stopped; KVM is not tried again where it is for virtsupd to choose."""
+        text = "QEMU has stopped its processors for a fault (internal-error)"
+        answer = await self._ask_monitor("query-kvm")
+        if not (isinstance(answer, dict) and answer.get("enabled") is True):
+            return text
+        if self._machine.kvm == "auto":
+            distrust_kvm()
+            return f"{text}: KVM cannot run it on this host; it is started without"
+        return f"{text}: KVM cannot run it on this host; say kvm = false"
+
+    async def _watch_processors(self) -> None:
+        """See when QEMU stops the guest's processors for a fault, however far it has come."""
+        while not self._is_halted:
+            await self._listener.until(lambda: self._listener.has_stopped)
+            try:
+                await self._demand_running()
+            except HaltedError as error:
+                self._climb.give_up(str(error))
+                self._tell("status", str(error))
+            except VirtsupdError:
+                await self._listener.until(lambda: not self._listener.has_stopped)
 
     async def _reach_secrets(self, note: Note) -> None:
         """Deliver the secrets; a guest that went on to its SSH server had them from an earlier virtsupd."""
@@ -241,7 +280,16 @@ class Attendance:
 
     # Down
 
+    async def _press_button(self) -> None:
+        self._demand_not_halted()
+        await self._tell_monitor("system_powerdown")
+
+    def _demand_not_halted(self) -> None:
+        if self._is_halted:
+            raise NotReadyError("its processors are stopped")
+
     async def _shut_down(self) -> None:
+        self._demand_not_halted()
         path = self._machine.agent
         if path is None or not await self._may_have_agent(path):
             raise NotReadyError("there is no guest agent")

@@ -68,6 +68,11 @@ class Climb:
         if self._failure is not None:
             raise self._failure
 
+    def give_up(self, why: str) -> None:
+        """Let it fail, unless it has come to its end before."""
+        if not self._done.is_set():
+            self._fail(why)
+
     async def _reach(self, spec: RungSpec) -> bool:
         if spec.rung in self._reached:
             return True

@@ -17,6 +17,20 @@ _USER, _OWNING_GROUP, _GROUP, _MASK = 0x02, 0x04, 0x08, 0x10
 """Tags of entries, as <linux/posix_acl.h> has them."""
 
 
+class _Trust:
+    """Whether KVM is taken to run guests on this host."""
+
+    is_lost = False
+
+
+def distrust_kvm() -> None:
+    """Let `kvm = "auto"` go without KVM from now on, for as long as this virtsupd lives.
+
+    That the device opens says little where the host is a virtual machine itself.
+    """
+    _Trust.is_lost = True
+
+
 def with_kvm(
     command: tuple[str, ...],
     *,
@@ -30,7 +44,7 @@ def with_kvm(
     Raises:
         SpawnError: KVM is demanded, and cannot be had (stage "kvm").
     """
-    if kvm is False:
+    if kvm is False or (kvm == "auto" and _Trust.is_lost):
         return command
     why_not = kvm_denied(*account)
     if why_not is None:

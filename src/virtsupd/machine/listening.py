@@ -77,6 +77,8 @@ class Listener:
         """Why the machine ends, once QEMU has said so."""
         self.is_agent_there: bool | None = None
         """Whether the guest has opened the agent's channel; None: QEMU has not told."""
+        self.has_stopped = False
+        """Whether QEMU has stopped the guest's processors, for whatever reason."""
 
     async def run(self) -> None:
         """Connect, and connect again if the connection is lost; until cancelled."""
@@ -108,6 +110,8 @@ class Listener:
             self.end = _ENDS.get(str(facts.get("reason")), MachineEnd.ERROR)
         elif name == "VSERPORT_CHANGE":
             self.is_agent_there = facts.get("open") is True
+        elif name in ("STOP", "RESUME"):
+            self.has_stopped = name == "STOP"
         self._tell()
 
     def _tell(self) -> None:

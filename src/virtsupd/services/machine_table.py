@@ -55,7 +55,7 @@ class MachineTable(KindTable):
     """Whose members may use its console, monitor and agent as root may, `qmp` among them: they can do
     whatever QEMU's account can, and in the guest whatever root can."""
     kvm: bool | Literal["auto"] = "auto"
-    """Whether QEMU uses KVM; "auto": if its account can open /dev/kvm."""
+    """Whether QEMU uses KVM; "auto": if its account can open /dev/kvm, until a guest does not run with it."""
     agent: Flag = True
     """Whether it has a channel for a guest agent; that nobody answers on it does no harm."""
     ready_at: Literal["monitor", "secrets", "agent", "ssh"] = "ssh"

@@ -24,7 +24,9 @@ from virtsupd.core.machine import (
 )
 from virtsupd.core.names import Name
 from virtsupd.errors import NotReadyError
+from virtsupd.machine import kvm
 from virtsupd.machine.attendance import Attendance, Subject
+from virtsupd.machine.kvm import with_kvm
 from virtsupd.machine.reached import make_places, note_reached, rungs_reached
 
 STEPS = tuple(StopStep(how, 10) for how in MachineStopHow)
@@ -87,6 +89,52 @@ async def test_the_monitor_is_reached_when_the_processors_run(scene: Scene) -> N
         await scene.clock.pass_time(1)
         await attendance.climbed()
     assert scene.reached() == {Rung.MONITOR}
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """KVM is trusted at first, and again after the test."""
+    monkeypatch.setattr(kvm._Trust, "is_lost", False)
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_guest_that_kvm_cannot_run_fails_and_is_started_without(scene: Scene) -> None:
+    scene.rungs = (Rung.MONITOR, Rung.SECRETS)
+    scene.qemu.has_kvm = True
+    async with scene.attended() as attendance:
+        await anyio.wait_all_tasks_blocked()
+        scene.qemu.runs, scene.qemu.status = False, "internal-error"
+        scene.qemu.lines[-1].says(("STOP", {}))
+        with pytest.raises(NotReadyError, match=r"internal-error.*it is started without"):
+            await attendance.climbed()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attendance.end, STEPS[:3], lambda: None)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert scene.qemu.told[-1] == "quit"
+    assert not {"system_powerdown", "guest-shutdown"} & set(scene.qemu.told), "nobody there to hear"
+    assert with_kvm(("qemu",), kvm="auto", account=(0, frozenset())) == ("qemu",)
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_one_that_was_halted_before_anybody_listened_is_told_too(scene: Scene) -> None:
+    scene.qemu.runs, scene.qemu.status = False, "internal-error"
+    async with scene.attended() as attendance:
+        with pytest.raises(NotReadyError, match=r"for a fault \(internal-error\)$"):
+            await attendance.climbed()
+    assert not kvm._Trust.is_lost, "it had none"
+
+
+async def test_one_that_somebody_has_paused_is_waited_for(scene: Scene) -> None:
+    scene.rungs = (Rung.MONITOR, Rung.SECRETS)
+    async with scene.attended() as attendance:
+        scene.qemu.runs, scene.qemu.status = False, "paused"
+        scene.qemu.lines[-1].says(("STOP", {}))
+        await anyio.wait_all_tasks_blocked()
+        scene.qemu.runs, scene.qemu.status = True, "running"
+        scene.qemu.lines[-1].says(("RESUME", {}))
+        scene.qemu.secrets.set()
+        await attendance.climbed()
 
 
 async def test_secrets_that_the_guest_cannot_take_end_the_start(scene: Scene) -> None:
