@@ -78,10 +78,7 @@ def _spawn(host: HostState, service: Service) -> None:
     if spec.domain is not None:
         host.emit(StartDomain(spec.name, service.generation, spec.domain, spec.ready))
     elif spec.process is not None and spec.timer is None:
-        service.once = host.take_once(spec.name)
-        command = (*spec.process.command, *service.once)
-        process = replace(spec.process, command=command) if service.once else spec.process
-        _make(host, service, process, spec.ready)
+        _make(host, service, spec.process, spec.ready)
     elif spec.ready.probe is not None:
         host.emit(AwaitReady(spec.name, service.generation, spec.ready))
     else:
@@ -92,7 +89,7 @@ def _make(host: HostState, service: Service, process: ProcessSpec, ready: Readin
     """Make a process, or first have run what prepares it."""
     name, prepare = service.spec.name, service.spec.prepare
     if prepare is None:
-        host.emit(Spawn(name, service.generation, process, ready))
+        _emit_spawn(host, service, process, ready)
     else:
         service.prepared_for = process, ready
         host.emit(RunPrepare(name, service.generation, prepare))
@@ -104,9 +101,17 @@ def make_prepared(host: HostState, service: Service) -> None:
         return
     process, ready = service.prepared_for
     service.prepared_for = None
-    host.emit(Spawn(service.spec.name, service.generation, process, ready))
+    _emit_spawn(host, service, process, ready)
     if service.state is State.STARTING and ready.probe is not None and ready.timeout_seconds:
         host.arm(service, Timer.START_DEADLINE, ready.timeout_seconds)
+
+
+def _emit_spawn(host: HostState, service: Service, process: ProcessSpec, ready: Readiness) -> None:
+    """Have a process made now, with what the newest command that still waits for it gives this one run."""
+    service.once = host.take_once(service.spec.name)
+    if service.once:
+        process = replace(process, command=(*process.command, *service.once))
+    host.emit(Spawn(service.spec.name, service.generation, process, ready))
 
 
 def _pass_job(host: HostState, service: Service, step: Step) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
+import structlog
 from anyio.abc import ObjectReceiveStream
 
 from virtsupd import __version__
@@ -41,6 +42,8 @@ from virtsupd.supervisor.commands import last_line
 from virtsupd.supervisor.interpreter import Interpreter
 from virtsupd.supervisor.linux import LinuxMachine
 from virtsupd.supervisor.supervisor import Supervisor
+
+log = structlog.get_logger()
 
 _WRONG_USAGE = 64
 """EX_USAGE of sysexits.h: an action's way to say that its arguments are wrong. 2 says too much else."""
@@ -232,7 +235,11 @@ class DaemonBackend:
         return await self._reexecution.begin(who)
 
     def _remarks(self) -> Remarks:
-        return self._configuration.loaded.remarks()
+        try:
+            return self._configuration.loaded.remarks()
+        except Exception:
+            log.exception("a kind cannot say what is remarkable about its services")
+            return {}
 
     def _phase(self) -> Literal["running", "shutting-down", "re-executing"]:
         if self._ending.how == "shutdown":

@@ -24,7 +24,7 @@ class ConfigurationSettings:
     links: Mapping[str, str] = field(default_factory=dict)
     """By path: what it leads to."""
     executables: Sequence[str] = ()
-    """The files of mode 0755; others have 0644."""
+    """The files of mode 0755; lists have 0644, and all others 0600."""
     dpkg_status: str = DPKG_STATUS
     """Where dpkg says what its packages' configuration files are like."""
 

@@ -17,7 +17,9 @@ from virtsupd.ganeti.things import Thing, directory_thing, file_thing, link_thin
 from virtsupd.process.settings_file import read_settings
 
 _REMOVE: Final = "--remove"
-_PLAIN, _EXECUTABLE = 0o644, 0o755
+_PLAIN, _SECRET, _EXECUTABLE = 0o644, 0o600, 0o755
+_PUBLIC: Final = ("variants.list", "file-storage-paths")
+"""Files that also Ganeti's daemons without root's rights read; variants may hold passwords, and root sources them."""
 
 
 def configure(settings: ConfigurationSettings) -> Iterator[str]:
@@ -69,11 +71,17 @@ def things(settings: ConfigurationSettings) -> dict[str, Thing]:
     return {
         **dict.fromkeys(settings.directories, directory_thing()),
         **{
-            path: file_thing(content, mode=_EXECUTABLE if path in settings.executables else _PLAIN)
+            path: file_thing(content, mode=_mode(path, settings))
             for path, content in contents.items()
         },
         **{path: link_thing(target) for path, target in settings.links.items()},
     }
+
+
+def _mode(path: str, settings: ConfigurationSettings) -> int:
+    if path in settings.executables:
+        return _EXECUTABLE
+    return _PLAIN if Path(path).name in _PUBLIC else _SECRET
 
 
 def main(words: Sequence[str], say: Callable[[str], object] = print) -> int:

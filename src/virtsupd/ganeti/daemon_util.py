@@ -95,7 +95,14 @@ class DaemonUtil:
 
     def stop_several(self, names: "Sequence[str]") -> int:
         """Stop daemons one after another, also if one refuses."""
-        return max([self.stop(f"ganeti-{name}") for name in names])
+        return max([self._stop_if_it_can(f"ganeti-{name}") for name in names])
+
+    def _stop_if_it_can(self, name: str) -> int:
+        try:
+            return self.stop(name)
+        except FailedError as error:
+            _complain(str(error))
+            return 1
 
     def start_all(self) -> int:
         """Start all daemons but those on demand; that this is not the master is no error."""

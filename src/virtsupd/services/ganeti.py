@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +11,14 @@ from virtsupd.config.kinds import Built, GuestHost, KindContext, KindParts, Rema
 from virtsupd.config.problems import Fault
 from virtsupd.core.names import Name
 from virtsupd.core.shutdown_policy import GuestEnd
+from virtsupd.errors import VirtsupdError, in_one_line
 from virtsupd.ganeti.installing import is_installed
 from virtsupd.ganeti.rendering import rendering
 from virtsupd.ganeti.role import Role, standing
 from virtsupd.services.ganeti_accounts import account_keys, are_split, missing_accounts
 from virtsupd.services.ganeti_daemons import DAEMONS, daemon_keys, helper
 from virtsupd.services.ganeti_guests import GanetiGuests
+from virtsupd.services.ganeti_health import why_not_asked
 from virtsupd.services.ganeti_os import ganeti_configuration
 from virtsupd.services.ganeti_tables import ANY, LIBRARY, GanetiTable, TlsTable
 from virtsupd.services.package import module, program, search_path
@@ -31,7 +34,6 @@ _SHARED: Final = {
 }
 """Fields by which nodes find and trust each other, and that a new master should have like the old one."""
 _OF_MASTER: Final = ("ganeti-wconfd", "ganeti-rapi", "ganeti-luxid")
-_LOCAL: Final = ("127.", "::1", "localhost")
 _UTIL_SECONDS: Final = 120.0
 """For dpkg, which may be at work."""
 
@@ -167,10 +169,12 @@ def _problems(table: GanetiTable) -> Iterator[Fault]:
         if found.interface is not None and "address" in found.model_fields_set:
             text = "does not go with interface: Ganeti takes one of them; leave one out"
             yield (short, "address"), text
-    ports = {"noded": "tcp", "rapi": "tcp", "mond": "tcp", "metad": "tcp"}
     taken: dict[int, str] = {}
-    for short in ports:
-        port = getattr(table, short).port
+    for short in ("noded", "rapi", "mond", "metad"):
+        found = getattr(table, short)
+        if not found.autostart:
+            continue
+        port = found.port
         if port in taken:
             yield (short, "port"), f"{port} is the port of [ganeti.{taken[port]}] already"
         taken.setdefault(port, short)
@@ -186,8 +190,16 @@ def _warnings(table: GanetiTable) -> Iterator[Fault]:
     for short in ("noded", "rapi"):
         if not getattr(table, short).ssl:
             yield (short, "ssl"), "without TLS anybody on the way can read along and command"
+    for short in ("confd", "rapi"):
+        why_not = why_not_asked(short, split=are_split(table.accounts))
+        if getattr(table, short).health and why_not is not None:
+            yield (short, "health"), why_not
+    yield from _rapi_warnings(table)
+
+
+def _rapi_warnings(table: GanetiTable) -> Iterator[Fault]:
     rapi = table.rapi
-    is_local = (rapi.listens_at or "").startswith(_LOCAL)
+    is_local = ip_address(rapi.listens_at or ANY).is_loopback
     if rapi.autostart and not rapi.require_authentication and not is_local:
         text = "whoever reaches the remote API reads all about the cluster without a password"
         yield ("rapi",), f'{text}: say require_authentication = true, or address = "127.0.0.1"'
@@ -217,7 +229,12 @@ def _remarks(table: GanetiTable, control: str) -> Mapping[Name, Remark]:
 
 def _util_warnings(table: GanetiTable, control: str) -> Iterator[str]:
     path = Path(helper("daemon-util", table.ganeti))
-    if not is_installed(path, rendering(control, table.ssh or "")):
+    try:
+        is_ours = is_installed(path, rendering(control, table.ssh or ""))
+    except (OSError, VirtsupdError) as error:
+        yield f"whether {path} is virtsupd's cannot be told: {in_one_line(error)}"
+        return
+    if not is_ours:
         text = f"{path} is not virtsupd's: Ganeti's tools would start daemons beside it"
         yield f"{text}; virtsupctl install-daemon-util ganeti"
 

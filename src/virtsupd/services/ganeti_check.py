@@ -7,6 +7,7 @@ virtsupd answers with what `virtsupd.ganeti.facts` finds.
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -61,8 +62,8 @@ def _check(control: str, words: Sequence[str], found: list[str]) -> str:
 
 def _command(control: str) -> str:
     """Return what each node runs: its virtsupctl, sought where this host has it, too."""
-    own = str(Path(sys.executable).parent)
-    return f'PATH="$PATH:{own}" virtsupctl --socket {control} facts ganeti'
+    own = shlex.quote(str(Path(sys.executable).parent))
+    return f'PATH="$PATH":{own} virtsupctl --socket {shlex.quote(control)} facts ganeti'
 
 
 def by_node(output: str) -> dict[str, Facts]:

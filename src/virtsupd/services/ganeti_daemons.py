@@ -40,7 +40,7 @@ def daemon_keys(name: str, node: GanetiTable, short: str) -> dict[str, object]:
             "pid_file": f"{RUN}/{name}.pid",
             "timeout": _READY_SECONDS.get(short, "30s"),
         },
-        **health_keys(table, short),
+        **health_keys(table, short, split=are_split(node.accounts)),
         "autostart": node.autostart and table.autostart,
     }
 

@@ -20,6 +20,7 @@ from virtsupd.machine.monitor import Monitor, MonitorError
 from virtsupd.process.lives import Life, life_of
 
 KVM: Final = Path("/var/run/ganeti/kvm-hypervisor")
+_LAST_SECONDS: Final = 0.5
 _FIRST_ASK_SECONDS: Final = 10.0
 """Then twice as long each time: one in its firmware or boot loader does not hear the first request."""
 
@@ -71,7 +72,7 @@ class GanetiGuests:
             try:
                 await self._tell(guest, command)
             except MonitorError as error:
-                with anyio.move_on_after(0):
+                with anyio.move_on_after(_LAST_SECONDS):  # it may just be ending
                     await anyio.wait_readable(ended)
                     return
                 raise GuestError(str(error)) from error

@@ -1,5 +1,7 @@
 """How a daemon of Ganeti's is asked whether it is well, where somebody wants that: by its own protocol."""
 
+import sys
+from pathlib import Path
 from typing import Final
 
 from virtsupd.services.ganeti_tables import ANY, DaemonTable, ListeningTable, TlsTable
@@ -14,14 +16,33 @@ _QUESTIONS: Final = {
     "wconfd": '{"method": "echo", "args": [""]}\x03',
     "luxid": '{"method": "QueryClusterInfo", "args": []}\x03',
 }
+_BY_PROGRAM: Final = ("confd", "rapi")
 _EVERY: Final = {"interval": "30s", "timeout": "30s"}
 
 
-def health_keys(table: DaemonTable, short: str) -> dict[str, object]:
-    """Return `health` of a daemon, or nothing."""
-    if not getattr(table, "health", False):
+def health_keys(table: DaemonTable, short: str, *, split: bool) -> dict[str, object]:
+    """Return `health` of a daemon, or nothing; `split`: it runs as an account of its own."""
+    if not getattr(table, "health", False) or why_not_asked(short, split=split) is not None:
         return {}
     return {"health": {**_probe(table, short), **_EVERY}}
+
+
+def why_not_asked(short: str, *, split: bool, interpreter: str = sys.executable) -> str | None:
+    """Return why a daemon cannot be asked: by a program that its account may not run, it would never be well."""
+    if short not in _BY_PROGRAM or not split or _may_be_run_by_all(Path(interpreter)):
+        return None
+    return f"its account may not run {interpreter}, which would ask: it is not asked"
+
+
+def _may_be_run_by_all(program: Path) -> bool:
+    """Whether every account may run a program; a link is followed, and the directories on the way count."""
+    try:
+        places = (program, program.resolve(strict=True))
+        above = {folder for place in places for folder in place.parents}
+        modes = [place.stat().st_mode for place in (*above, places[1])]
+    except OSError:
+        return False
+    return all(mode & 0o1 for mode in modes)
 
 
 def _probe(table: DaemonTable, short: str) -> dict[str, object]:

@@ -71,7 +71,7 @@ def ganeti_configuration(
     path = context.host.generated_dir / _KIND / f"{UNIT}.conf"
     return GanetiConfiguration(
         {UNIT: _keys(path, settings)},
-        files=(GeneratedFile(path, 0o644, settings.text, Name(UNIT), refusals=faults),),
+        files=(GeneratedFile(path, 0o600, settings.text, Name(UNIT), refusals=faults),),
         warnings=tuple(_warnings(tables or ())),
         host_faults=faults,
     )

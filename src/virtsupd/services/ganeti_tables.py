@@ -4,13 +4,14 @@ Flags are those of Ganeti 3.0.2 (`--help` of each daemon). Of the watcher's and 
 kind makes the command itself.
 """
 
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from virtsupd.config.model import KindTable
 from virtsupd.config.timer import Timer, TimerTable
-from virtsupd.config.values import AbsolutePath, Flag, Host, PositiveCount, ServiceName, Text
+from virtsupd.config.values import AbsolutePath, Flag, PositiveCount, ServiceName, Text
 from virtsupd.services.ganeti_accounts import AccountsOf
 from virtsupd.services.ganeti_os_table import OsTable
 from virtsupd.services.render import Option
@@ -19,6 +20,16 @@ ANY: str = "0.0.0.0"  # noqa: S104 - the specification's default, which the manu
 LIBRARY = "/var/lib/ganeti"
 
 Syslog = Annotated[Literal["no", "yes", "only"] | None, Option("--syslog")]
+
+
+def _ip(value: object) -> str:
+    try:
+        return str(ip_address(str(value)))
+    except ValueError as error:
+        raise ValueError('an IP address, such as "192.0.2.1" or "2001:db8::1"') from error
+
+
+IpAddress = Annotated[str, PlainValidator(_ip)]
 ListenPort = Annotated[int, Field(strict=True, ge=1, le=65535), Option("--port")]
 Voting = Annotated[Flag, Option("--no-voting", with_it="--yes-do-it")]
 
@@ -51,7 +62,7 @@ class ListeningTable(AskedTable):
     """A daemon with a port."""
 
     port: ListenPort
-    address: Annotated[Host | None, Option("--bind")] = ANY
+    address: Annotated[IpAddress | None, Option("--bind")] = ANY
     """Where it listens: an IP address of this host."""
 
 
@@ -78,7 +89,7 @@ class NodedTable(TlsTable):
     port: ListenPort = 1811
     """TCP; the same on all nodes (and in /etc/services, where the other nodes look it up)."""
     ssl_key: Annotated[AbsolutePath, Option("--ssl-key")] = f"{LIBRARY}/server.pem"
-    """Private key. It starts once this file is there."""
+    """Private key, most often in the same file as the certificate."""
     ssl_cert: Annotated[AbsolutePath, Option("--ssl-cert")] = f"{LIBRARY}/server.pem"
     """Certificate of the cluster. It starts once this file is there."""
     mlock: Annotated[Flag, Option("--no-mlock", if_false=True)] = True
@@ -115,7 +126,7 @@ class RapiTable(TlsTable):
     port: ListenPort = 5080
     """TCP."""
     ssl_key: Annotated[AbsolutePath, Option("--ssl-key")] = f"{LIBRARY}/rapi.pem"
-    """Private key, readable for gnt-rapi. It starts once this file is there."""
+    """Private key, readable for gnt-rapi, most often in the same file as the certificate."""
     ssl_cert: Annotated[AbsolutePath, Option("--ssl-cert")] = f"{LIBRARY}/rapi.pem"
     """Certificate. It starts once this file is there."""
 
@@ -138,7 +149,7 @@ class MetadTable(ListeningTable):
     """Whether it starts with the others; else when Ganeti asks for it."""
     port: ListenPort = 80
     """TCP; 80 is what instances expect."""
-    address: Annotated[Host | None, Option("--bind")] = None
+    address: Annotated[IpAddress | None, Option("--bind")] = None
     """Where it listens; default: everywhere."""
 
 
@@ -154,7 +165,7 @@ class WatcherTable(JobTable):
 
     schedule: Timer = TimerTable(cron=("*/5 * * * *",))
     """When it runs; never twice at a time, and not while virtsupd shuts down."""
-    rapi_ip: Host | None = None
+    rapi_ip: IpAddress | None = None
     """Where it asks rapi; default: where rapi listens, by its table."""
     job_age: PositiveCount = 21600
     """Seconds after which a finished job is archived."""

@@ -1,9 +1,9 @@
 """What prepares a process comes before it, and a start that is prepared is a start."""
 
-from tests.support.pure_host import NOTIFY, PureHost, service
+from tests.support.pure_host import NOTIFY, PureHost, process, service
 
 from virtsupd.core.effects import ArmTimer, RunPrepare, Spawn
-from virtsupd.core.events import Prepared, Timer
+from virtsupd.core.events import Hung, Prepared, Timer
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
 from virtsupd.core.spec import Prepare, Respawn, ServiceSpec
@@ -80,3 +80,37 @@ def test_a_definition_that_changes_meanwhile_is_taken_by_the_next_start() -> Non
     [spawn] = host.take(Spawn)
     assert isinstance(spawn, Spawn)
     assert spawn.process == before.process
+
+
+def preparing_with(*arguments: str) -> tuple[PureHost, int]:
+    """A host on which `web` is being prepared, started by a command with arguments for one run."""
+    host = PureHost.of(service("web", process=process("web"), prepare=BEFORE, autostart=False))
+    host.held_preparations = True
+    return host, host.start("web", once=arguments)
+
+
+def made(host: PureHost) -> list[tuple[str, ...]]:
+    return [effect.process.command for effect in host.take(Spawn) if isinstance(effect, Spawn)]
+
+
+def test_arguments_for_one_run_are_taken_back_by_who_hangs_up_meanwhile() -> None:
+    host, ticket = preparing_with("--no-voting")
+    host.post(Hung(ticket))
+    ends(host)
+    assert made(host) == [("web",)], "nobody is there any more who knows of them"
+
+
+def test_the_newest_arguments_for_one_run_are_given() -> None:
+    host, _ = preparing_with("--no-voting")
+    host.start("web", once=("--careful",))
+    ends(host)
+    assert made(host) == [("web", "--careful")]
+    assert host.service("web").once == ("--careful",)
+
+
+def test_a_stop_meanwhile_drops_them() -> None:
+    host, _ = preparing_with("--no-voting")
+    host.stop("web")
+    host.start("web")
+    ends(host)
+    assert made(host) == [("web",)]

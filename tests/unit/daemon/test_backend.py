@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.whole_daemon import SERVICE, WEB, whole_daemon
 
-from virtsupd.config.kinds import Built, Kind, KindParts
+from virtsupd.config.kinds import Built, Kind, KindParts, Remark
 from virtsupd.config.model import KindTable
 from virtsupd.config.settings import GeneratedFile
 from virtsupd.core.events import Verb
@@ -111,3 +111,22 @@ async def test_a_reload_says_what_it_does_not_do(tmp_path: Path) -> None:
         await backend.ask(Verb.STOP, [WEB], who="a test")
         [report] = (await backend.ask(Verb.RELOAD, [WEB], who="a test")).reports
         assert "front.conf" not in report.message
+
+
+class OddTable(KindTable):
+    """A kind that has nothing to say, and says it badly."""
+
+
+def odd_remarks() -> dict[Name, Remark]:
+    raise FileNotFoundError("gone")
+
+
+async def test_a_kind_that_cannot_say_what_is_remarkable_costs_nobody_his_status(
+    tmp_path: Path,
+) -> None:
+    built = Built({}, remarks=odd_remarks)
+    kinds = {"odd": Kind((), lambda: KindParts(OddTable, lambda *_: built))}
+    async with whole_daemon(tmp_path, f"{SERVICE}[odd]\n", kinds) as backend:
+        assert backend.snapshot(WEB).state is State.RUNNING
+        assert [found.spec.name for found in backend.snapshots()] == [WEB]
+        assert backend.why(WEB).links[0].name == WEB

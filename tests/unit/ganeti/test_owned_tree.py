@@ -26,7 +26,7 @@ def test_the_files_are_there_and_go_again_without_a_trace(etc: Etc) -> None:
         "instance-custom": (0o755, ""),
         LIST: (0o644, "foo\n"),
         "instance-custom/variants": (0o755, ""),
-        FOO: (0o644, "this is fine"),
+        FOO: (0o600, "this is fine"),
         "instance-custom/variants/variants.list": (0o644, "foo\n"),
     }
     assert etc.remove() == []
@@ -67,7 +67,7 @@ def test_a_mode_that_somebody_changed_is_set_again(etc: Etc) -> None:
     etc.configure(custom(foo="a"))
     (etc.ganeti / FOO).chmod(0o666)
     etc.configure(custom(foo="a"))
-    assert tree_of(etc.ganeti)[FOO] == (0o644, "a")
+    assert tree_of(etc.ganeti)[FOO] == (0o600, "a")
 
 
 # Of others
@@ -116,10 +116,10 @@ def test_a_directory_that_others_can_write_to_ends_it(etc: Etc) -> None:
 
 
 def test_a_file_that_says_the_same_stays_somebody_elses(etc: Etc) -> None:
-    etc.put(FOO, "same").chmod(0o644)
+    etc.put(FOO, "same").chmod(0o600)
     etc.configure(custom(foo="same"))
     etc.remove()
-    assert tree_of(etc.ganeti)[FOO] == (0o644, "same")
+    assert tree_of(etc.ganeti)[FOO] == (0o600, "same")
     assert LIST not in tree_of(etc.ganeti)
 
 

@@ -95,6 +95,8 @@ def test_watcher_and_cleaner_run_at_their_times_as_the_right_accounts(folder: Fo
             "ganeti.noded.address: does not go with interface",
         ),
         ("[ganeti.mond]\nport = 1811", "ganeti.mond.port: 1811 is the port of [ganeti.noded]"),
+        ('[ganeti.rapi]\naddress = "localhost"', "ganeti.rapi.address: "),
+        ('[ganeti.watcher]\nrapi_ip = "here"', "ganeti.watcher.rapi_ip: "),
         ("[ganeti.nodd]", "ganeti.nodd"),
         ('[ganeti.watcher]\nschedule = "sometimes"', "ganeti.watcher.schedule"),
         ("[ganeti.noded]\nmax_client = 3", "max_clients"),
@@ -132,3 +134,11 @@ def test_what_is_missing_for_ganetis_own_tools_is_told_where_one_looks(folder: F
     remarks = folder.load(f'{TABLE}ganeti = "/nowhere"\n').remarks()
     [warning] = remarks[Name("ganeti")].warnings
     assert warning.endswith("virtsupctl install-daemon-util ganeti")
+
+
+def test_a_port_of_a_daemon_that_is_off_is_free(folder: Folder) -> None:
+    folder.load(f"{TABLE}[ganeti.rapi]\nport = 80\n")
+    [problem] = folder.problems(
+        f"{TABLE}[ganeti.rapi]\nport = 80\n[ganeti.metad]\nautostart = true\n"
+    )
+    assert "80 is the port of" in problem

@@ -14,6 +14,7 @@ from virtsupd.core.spec import (
     Probe,
     TcpProbe,
 )
+from virtsupd.services.ganeti_health import why_not_asked
 
 SOCKETS = "/var/run/ganeti/socket"
 
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def health(folder: Folder, short: str, keys: str = "") -> Health | None:
-    text = f"[ganeti]\nos = []\n[ganeti.{short}]\nhealth = true\n{keys}\n"
+    text = f'[ganeti]\naccounts = "root"\nos = []\n[ganeti.{short}]\nhealth = true\n{keys}\n'
     return folder.service(text, f"ganeti-{short}").health
 
 
@@ -74,3 +75,17 @@ def test_those_that_sign_or_encrypt_are_asked_by_a_program(
 def test_nobody_is_asked_unless_it_is_said(folder: Folder) -> None:
     loaded = folder.load("[ganeti]\nos = []\n")
     assert not [spec.name for spec in loaded.specs if spec.health is not None]
+
+
+def test_who_may_not_run_the_program_that_asks_is_not_asked(tmp_path: Path) -> None:
+    program = tmp_path / "open" / "python"
+    program.parent.mkdir()
+    program.write_text("")
+    program.chmod(0o755)
+    tmp_path.chmod(0o700)
+    why = why_not_asked("rapi", split=True, interpreter=str(program))
+    assert why == f"its account may not run {program}, which would ask: it is not asked"
+    assert why_not_asked("rapi", split=False, interpreter=str(program)) is None
+    assert why_not_asked("luxid", split=True, interpreter=str(program)) is None
+    assert why_not_asked("rapi", split=True, interpreter="/bin/sh") is None
+    assert why_not_asked("confd", split=True, interpreter=str(tmp_path / "missing"))

@@ -41,7 +41,7 @@ def test_the_files_are_made_by_a_one_shot_that_takes_them_away_again() -> None:
     assert command[-2:] == ["virtsupd.ganeti.configure", str(file.path)]
     record = "/var/lib/virtsupd/ganeti-configuration.json"  # outlives a boot, as the files do
     assert clean_up[-3:] == ["virtsupd.ganeti.configure", "--remove", record]
-    assert (file.reader, file.mode) == ("ganeti-configuration", 0o644)
+    assert (file.reader, file.mode) == ("ganeti-configuration", 0o600)
 
 
 def test_storage_paths_and_hooks_go_along(tmp_path: Path) -> None:
