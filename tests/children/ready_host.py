@@ -38,8 +38,8 @@ def carry_out(command: str) -> None:
 
 
 async def main() -> None:
+    noted, notes = anyio.create_memory_object_stream[str](100)
     async with anyio.create_task_group() as tasks:
-        noted, notes = anyio.create_memory_object_stream[str](100)
 
         async def act() -> None:
             async for note in notes:
@@ -53,9 +53,9 @@ async def main() -> None:
         with anyio.fail_after(10):
             await wait_ready(probe, context)
         os.write(1, b"ready\n")
-        noted.close()
         tasks.cancel_scope.cancel()
-        notes.close()
+    noted.close()
+    notes.close()
 
 
 anyio.run(main)
