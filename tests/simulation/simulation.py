@@ -306,6 +306,9 @@ class Simulation:
             return  # it was struck before it had written down what it was asked
         if not virtsupd.supervisor.finished.is_set():
             raise Violation("the shutdown does not end")
+        # What cannot be killed is not cleaned up either: the host goes down.
+        services = virtsupd.engine._host.services.values()
+        self.world.remains -= {service.spec.name for service in services if service.is_stuck}
         self._let_go([p for living in self.world.by_name.values() for p in tuple(living)])
         self._let_pass(math.inf)
         virtsupd.power = type(virtsupd.power)()
