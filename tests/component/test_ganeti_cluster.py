@@ -225,6 +225,11 @@ def test_a_cluster_is_destroyed_and_made_again(one: Lab) -> None:
     assert found["ganeti"]["status_text"] == "in no cluster"
     assert not any(found[name]["failed"] for name in (*OF_ALL, *OF_MASTER))
     assert one.shell(NODE, "pgrep -c 'ganeti-' || true").strip() == "0"
+    tried = one.shell(NODE, "/usr/lib/ganeti/daemon-util start-all 2>&1", expect=1)
+    assert "waits for ganeti-certificate" in tried
+    found = one.services(NODE)
+    assert all(found[name]["state"] == "stopped" for name in (*OF_ALL, *OF_MASTER))
+    assert not any(found[name]["failed"] for name in (*OF_ALL, *OF_MASTER))
     one.on(NODE, *INIT)
     is_whole(one)
 

@@ -17,6 +17,7 @@ from virtsupd.core.spec import (
     HostProbe,
     LogSpec,
     NotifyProbe,
+    PathProbe,
     PidFileProbe,
     Prepare,
     ProcessSpec,
@@ -50,6 +51,7 @@ def graph_of(number: int) -> ServiceGraph:
     specs = [_spec(random, name, names[:index]) for index, name in enumerate(names)]
     specs = _cleaned(Random(f"{number} clean-up"), specs)
     specs = _prepared(Random(f"{number} preparation"), specs)
+    specs = _lasting(Random(f"{number} conditions"), specs)
     try:
         return ServiceGraph.build(specs)
     except GraphError:
@@ -108,6 +110,16 @@ def _prepared(random: Random, specs: list[ServiceSpec]) -> list[ServiceSpec]:
     return [
         replace(spec, prepare=Prepare(("before",)))
         if spec.process is not None and random.random() < likely
+        else spec
+        for spec in specs
+    ]
+
+
+def _lasting(random: Random, specs: list[ServiceSpec]) -> list[ServiceSpec]:
+    """Let most conditions be of a kind that may cease to hold."""
+    return [
+        replace(spec, ready=replace(spec.ready, probe=PathProbe("/there")))
+        if isinstance(spec.ready.probe, HostProbe) and random.random() < 0.7
         else spec
         for spec in specs
     ]

@@ -23,12 +23,14 @@ from virtsupd.core.effects import (
     RunReload,
     Spawn,
     Terminate,
+    WatchCondition,
     WatchHealth,
 )
 from virtsupd.core.events import (
     BecameReady,
     CleanedUp,
     Event,
+    Fell,
     HealthChanged,
     NeverReady,
     ReloadEnded,
@@ -87,6 +89,8 @@ class SimMachine:
     adoptions: int = 0
     spawns: int = 0
     _ready: dict[Name, tuple[int, Post]] = field(default_factory=dict)
+    _holding: dict[Name, tuple[int, Post]] = field(default_factory=dict)
+    """Conditions that hold, and are watched."""
     _waits: list[_Wait] = field(default_factory=list)
     _cleaning: set[Name] = field(default_factory=set)
     _preparing: set[Name] = field(default_factory=set)
@@ -319,9 +323,16 @@ class SimMachine:
         for leader in leads:
             self._is_ready(leader, is_news=False)
 
+    def watch_condition(self, effect: WatchCondition, post: Post) -> None:
+        self.power.strike()
+        self._holding[effect.name] = (effect.generation, post)
+
     def fails(self, name: Name) -> None:
-        """The readiness probe of a service is found never to hold."""
-        watch = self._ready.pop(name, None)
+        """The readiness probe of a service is found never to hold, or not to hold any more."""
+        held = self._holding.pop(name, None)
+        if held is not None:
+            held[1](Fell(name, held[0], "it does not"))
+        watch = self._ready.pop(name, None) if held is None else None
         if watch is not None:
             watch[1](NeverReady(name, watch[0], "it cannot"))
 
@@ -366,6 +377,7 @@ class SimMachine:
     def end_watches(self, run: Run | None, name: Name) -> None:
         self.power.strike()
         self._ready.pop(name, None)
+        self._holding.pop(name, None)
         self.health.pop(name, None)
 
     # Ending

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -225,5 +226,17 @@ requires = ["web"]
             daemon.await_state("site", "running")
             found = daemon.await_status("never", lambda s: s["failed"], "its failure")
             assert "not ready within 0.05 s" in found["reason"]["text"]
+            before = daemon.status("web")["pid"]
+            (made.root / "disk").unlink()
+            daemon.await_state("disk", "starting")
+            assert daemon.status("web")["pid"] == before
+            daemon.await_status("web", lambda s: s["reason"], "that it runs without what it needs")
+            os.kill(before, signal.SIGKILL)
+            daemon.await_state("web", "stopped")
+            daemon.await_status(
+                "web", lambda s: "disk (starting)" in s["reason"]["text"], "that it waits"
+            )
+            (made.root / "disk").touch()
+            daemon.await_state("site", "running")
             assert daemon.ctl("stop", "site", "disk").returncode == 0
             assert daemon.state("web") == "running"

@@ -14,7 +14,17 @@ from virtsupd.core.jobs import Firings
 from virtsupd.core.names import Name
 from virtsupd.core.service import Service
 from virtsupd.core.shutdown_policy import GuestEnd
-from virtsupd.core.spec import CleanUp, Health, Prepare, ProcessSpec, Readiness, Reload, Stop
+from virtsupd.core.spec import (
+    CleanUp,
+    Health,
+    MountProbe,
+    PathProbe,
+    Prepare,
+    ProcessSpec,
+    Readiness,
+    Reload,
+    Stop,
+)
 
 
 @frozen
@@ -105,6 +115,15 @@ class AwaitReady:
     name: Name
     generation: int
     ready: Readiness
+
+
+@frozen
+class WatchCondition:
+    """Watch a condition that holds, until EndWatches. Answer: Fell once it does not."""
+
+    name: Name
+    generation: int
+    probe: PathProbe | MountProbe
 
 
 @frozen
@@ -314,6 +333,7 @@ Effect = (
     | EndDomain
     | Keep
     | AwaitReady
+    | WatchCondition
     | WatchHealth
     | EndWatches
     | Terminate

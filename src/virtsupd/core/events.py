@@ -134,6 +134,15 @@ class NeverReady:
 
 
 @frozen
+class Fell:
+    """A condition that held does not hold any more, and why."""
+
+    name: Name
+    generation: int
+    why: str
+
+
+@frozen
 class Exited:
     """The leader is gone and reaped."""
 
@@ -324,6 +333,7 @@ Event = (
     | NeverMade
     | BecameReady
     | NeverReady
+    | Fell
     | Exited
     | Gone
     | Reached

@@ -39,6 +39,8 @@ class Move(StrEnum):
     READY = "ready"
     NEVER_READY = "never ready"
     """The probe cannot hold any more, or its deadline passed."""
+    FELL = "fell"
+    """A condition that held does not hold any more: it is waited for again."""
     HANDED_OVER = "handed over"
     """The first process of a forking service ended well; the real one goes on."""
     COMPLETED = "completed"
@@ -96,6 +98,7 @@ TABLE: Mapping[State, Mapping[Move, Transition]] = {
     State.RUNNING: {
         Move.READY: (State.RUNNING, ()),
         Move.NEVER_READY: (State.RUNNING, ()),
+        Move.FELL: (State.STARTING, (Step.END_WATCHES, Step.SPAWN, Step.ARM_DEADLINE)),
         Move.RUN_JOB: (State.RUNNING, (Step.SPAWN_JOB,)),
         Move.SPAWNED: (State.RUNNING, ()),
         Move.SPAWN_FAILED: (State.RUNNING, (Step.END_JOB,)),

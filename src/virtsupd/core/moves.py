@@ -22,6 +22,7 @@ from virtsupd.core.effects import (
     Spawn,
     StartDomain,
     Terminate,
+    WatchCondition,
     WatchHealth,
 )
 from virtsupd.core.events import Instant, Timer
@@ -152,6 +153,7 @@ def _begin_run(host: HostState, service: Service) -> None:
     service.due = None
     service.is_asked_again = False
     watch_health(host, service)
+    watch_condition(host, service)
     host.retry_not_needed(host.graph.needed_by[service.spec.name])
     tell_to_reload(host, service)
 
@@ -170,6 +172,13 @@ def watch_health(host: HostState, service: Service) -> None:
     if health is not None and has_one:
         is_well = service.unhealthy is None
         host.emit(WatchHealth(service.spec.name, service.generation, health, is_well))
+
+
+def watch_condition(host: HostState, service: Service) -> None:
+    """Watch a condition that holds, if it is of a kind that may cease to."""
+    probe = service.spec.lasting
+    if probe is not None and service.origin.is_stage:
+        host.emit(WatchCondition(service.spec.name, service.generation, probe))
 
 
 def end_watches(host: HostState, service: Service) -> None:

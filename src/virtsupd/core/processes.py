@@ -17,6 +17,7 @@ from virtsupd.core.events import (
     CleanedUp,
     Defined,
     Exited,
+    Fell,
     Fired,
     Gone,
     HealthChanged,
@@ -50,6 +51,7 @@ ServiceEvent = (
     | NeverMade
     | BecameReady
     | NeverReady
+    | Fell
     | Exited
     | Gone
     | Reached
@@ -69,7 +71,7 @@ def take(host: HostState, service: Service, event: ServiceEvent) -> None:
             _prepared(host, service, event)
         case Spawned() | SpawnFailed():
             _spawn_ended(host, service, event)
-        case Adopted() | NeverMade() | BecameReady() | NeverReady():
+        case Adopted() | NeverMade() | BecameReady() | NeverReady() | Fell():
             _found(host, service, event)
         case Exited():
             _exited(host, service, event)
@@ -146,10 +148,12 @@ def _prepared(host: HostState, service: Service, event: Prepared) -> None:
 
 
 def _found(
-    host: HostState, service: Service, event: Adopted | NeverMade | BecameReady | NeverReady
+    host: HostState, service: Service, event: Adopted | NeverMade | BecameReady | NeverReady | Fell
 ) -> None:
     if isinstance(event, Adopted | NeverMade):
         _looked_for(host, service, event)
+    elif isinstance(event, Fell):
+        _fell(host, service, event)
     else:
         _probe_ended(host, service, event)
 
@@ -161,6 +165,13 @@ def _probe_ended(host: HostState, service: Service, event: BecameReady | NeverRe
     if event.pid is not None:
         service.pid = event.pid
     move(host, service, Move.READY)
+
+
+def _fell(host: HostState, service: Service, event: Fell) -> None:
+    """Wait for a condition again; what relies on it runs on, if it is not bound to it."""
+    if service.state is State.RUNNING and service.spec.lasting is not None:
+        move(host, service, Move.FELL)
+        service.not_ready_because = event.why
 
 
 def _start_failed(host: HostState, service: Service, text: str) -> None:

@@ -25,7 +25,14 @@ from virtsupd.core.events import Adopted, Timer
 from virtsupd.core.jobs import FRESH
 from virtsupd.core.lifecycle import Move
 from virtsupd.core.made import LOST
-from virtsupd.core.moves import arm_deadline, end_again, move, tell_to_reload, watch_health
+from virtsupd.core.moves import (
+    arm_deadline,
+    end_again,
+    move,
+    tell_to_reload,
+    watch_condition,
+    watch_health,
+)
 from virtsupd.core.names import Name
 from virtsupd.core.reload import with_leftovers
 from virtsupd.core.service import Death, Service
@@ -127,6 +134,8 @@ def _go_on(host: HostState, service: Service) -> None:
         end_again(host, service)
     elif service.state is State.STARTING and not service.has_process:
         _ask_again(host, service)
+    elif service.state is State.RUNNING:
+        watch_condition(host, service)
     elif service.retry_at is not None:
         host.emit(ArmTimer(name, generation, Timer.BACKOFF, service.retry_at.monotonic))
 

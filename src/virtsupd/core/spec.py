@@ -431,6 +431,12 @@ class ServiceSpec:
         return self.process is None and self.domain is None
 
     @property
+    def lasting(self) -> PathProbe | MountProbe | None:
+        """What is asked of a condition for as long as it holds; None: it holds for good once it does."""
+        probe = self.ready.probe
+        return probe if self.is_stage and isinstance(probe, PathProbe | MountProbe) else None
+
+    @property
     def is_to_end(self) -> bool:
         """Whether its process does its work and ends: how it did is written down, whoever reaps it."""
         return self.one_shot or self.timer is not None

@@ -65,7 +65,7 @@ class FileChanges(Changes):
         self._watches = watches
 
     def _is_told(self) -> bool:
-        return _REFUSED not in self._watches and not self._path.startswith(_SILENT)
+        return _REFUSED not in self._watches and not is_silent(self._path)
 
     def _targets(self) -> Iterator[tuple[str, str]]:
         """Yield each directory to watch with the name in it that matters, and the path itself with ""."""
@@ -162,6 +162,11 @@ class _Inotify:
             return set(self._users)
         # An event without a name is about the watched one itself.
         return {user for user, wanted in self._waiting.get(watch, ()) if name in ("", wanted)}
+
+
+def is_silent(path: str) -> bool:
+    """Whether the kernel does not tell of what changes at a path: it is in /proc or /sys."""
+    return path.startswith(_SILENT)
 
 
 def _next_step(path: str) -> tuple[str, str]:

@@ -40,7 +40,7 @@ from virtsupd.core.spec import (
 from virtsupd.errors import NotReadyError
 from virtsupd.process import hostfacts
 from virtsupd.process.attempts import attempt, retry
-from virtsupd.process.filechanges import FileChanges
+from virtsupd.process.filechanges import FileChanges, is_silent
 from virtsupd.process.holders import holder_of, is_held, unix_listeners
 from virtsupd.process.loglines import LogLines
 from virtsupd.process.network import compile_pattern
@@ -48,7 +48,7 @@ from virtsupd.process.pidfile import is_alive, owned_pid, read_pid
 from virtsupd.process.probe_context import Outcome, ProbeContext, only_news
 from virtsupd.process.wakeups import Changes, MountChanges, NetworkChanges
 
-__all__ = ["Outcome", "ProbeContext", "check", "wait_ready"]
+__all__ = ["Outcome", "ProbeContext", "check", "wait_missing", "wait_ready"]
 
 _PIECE_BYTES = 4096
 
@@ -79,6 +79,17 @@ async def wait_ready(probe: Probe | None, context: ProbeContext) -> int | None:
         case None:
             pass
     return None
+
+
+async def wait_missing(probe: PathProbe | MountProbe, context: ProbeContext) -> str:
+    """Return once what was there is not there any more, and in words what is missing.
+
+    Never returns for a path below /proc or /sys, of whose changes the kernel does not tell.
+    """
+    if isinstance(probe, PathProbe) and is_silent(probe.path):
+        await anyio.sleep_forever()
+    async with _changes(probe) as changes:
+        return await changes.until(lambda: _missing(probe, context))
 
 
 async def check(probe: Probe, context: ProbeContext) -> None:

@@ -36,6 +36,7 @@ from virtsupd.core.effects import (
     RunReload,
     Spawn,
     Terminate,
+    WatchCondition,
     WatchHealth,
 )
 from virtsupd.core.events import (
@@ -114,7 +115,7 @@ class Interpreter:
         match effect:
             case RunPrepare() | Spawn() | Adopt() | Terminate() | Kill() | RunReload():
                 self._touch_process(effect)
-            case AwaitReady() | WatchHealth() | EndWatches():
+            case AwaitReady() | WatchCondition() | WatchHealth() | EndWatches():
                 self._watch(effect)
             case ArmTimer() | CancelTimer():
                 self._set_timer(effect)
@@ -173,7 +174,10 @@ class Interpreter:
             case _:
                 assert_never(effect)
 
-    def _watch(self, effect: AwaitReady | WatchHealth | EndWatches) -> None:
+    def _watch(self, effect: AwaitReady | WatchCondition | WatchHealth | EndWatches) -> None:
+        if isinstance(effect, WatchCondition):
+            self._machine.watch_condition(effect, self.post)
+            return
         if self.domains.has(effect.name):
             self.domains.watch(effect, self.post)
             return

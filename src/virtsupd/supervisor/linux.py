@@ -19,9 +19,18 @@ from virtsupd.core.effects import (
     RunReload,
     Spawn,
     Terminate,
+    WatchCondition,
     WatchHealth,
 )
-from virtsupd.core.events import CleanedUp, Event, HealthChanged, NeverReady, ReloadEnded, Told
+from virtsupd.core.events import (
+    CleanedUp,
+    Event,
+    Fell,
+    HealthChanged,
+    NeverReady,
+    ReloadEnded,
+    Told,
+)
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.machine import LastWords
 from virtsupd.core.names import Name
@@ -52,7 +61,7 @@ from virtsupd.supervisor.commands import Commands
 from virtsupd.supervisor.hearing import told_by
 from virtsupd.supervisor.launch import Launcher
 from virtsupd.supervisor.machine import Found, OnExit, Post
-from virtsupd.supervisor.probes import watch_health, watch_readiness
+from virtsupd.supervisor.probes import watch_condition, watch_health, watch_readiness
 from virtsupd.supervisor.record import Record
 from virtsupd.supervisor.runs import Run
 from virtsupd.supervisor.spare_cgroups import SpareCgroups
@@ -254,6 +263,17 @@ class LinuxMachine:
             lambda: watch_readiness(effect, context, post, scope),
             name,
             lambda defect: post(NeverReady(name, generation, defect)),
+        )
+
+    def watch_condition(self, effect: WatchCondition, post: Post) -> None:
+        """Post Fell once a condition does not hold any more, until `end_watches`."""
+        name, generation = effect.name, effect.generation
+        scope = self._conditions[name] = anyio.CancelScope()
+        context = ProbeContext(name=name, clock=self._launcher.clock)
+        self._start(
+            lambda: watch_condition(effect, context, post, scope),
+            name,
+            lambda defect: post(Fell(name, generation, defect)),
         )
 
     def watch_health(self, run: Run, effect: WatchHealth, post: Post) -> None:

@@ -17,6 +17,7 @@ from virtsupd.core.effects import (
     RunReload,
     Spawn,
     Terminate,
+    WatchCondition,
     WatchHealth,
 )
 from virtsupd.core.events import Event
@@ -105,6 +106,10 @@ class Machine(Protocol):
 
     def watch_ready(self, run: Run | None, effect: Spawn | AwaitReady, post: Post) -> None:
         """Post BecameReady or NeverReady once, until `end_watches`; no run: a condition."""
+        ...
+
+    def watch_condition(self, effect: WatchCondition, post: Post) -> None:
+        """Post Fell once a condition does not hold any more, until `end_watches`."""
         ...
 
     def watch_health(self, run: Run, effect: WatchHealth, post: Post) -> None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 import anyio
 import anyio.lowlevel
 
-from virtsupd.core.effects import AwaitReady, Spawn, WatchHealth
-from virtsupd.core.events import BecameReady, HealthChanged, NeverReady
+from virtsupd.core.effects import AwaitReady, Spawn, WatchCondition, WatchHealth
+from virtsupd.core.events import BecameReady, Fell, HealthChanged, NeverReady
 from virtsupd.core.spec import Health, NotifyProbe
 from virtsupd.errors import NotReadyError, NoVerdictError
 from virtsupd.process.probe_context import ProbeContext
-from virtsupd.process.readiness import check, wait_ready
+from virtsupd.process.readiness import check, wait_missing, wait_ready
 
-Post = Callable[[BecameReady | NeverReady | HealthChanged], None]
+Post = Callable[[BecameReady | NeverReady | Fell | HealthChanged], None]
 
 
 async def watch_readiness(
@@ -31,6 +31,15 @@ async def watch_readiness(
             post(NeverReady(name, generation, str(error)))
         else:
             post(BecameReady(name, generation, pid))
+
+
+async def watch_condition(
+    effect: WatchCondition, context: ProbeContext, post: Post, scope: anyio.CancelScope
+) -> None:
+    """Post Fell once a condition that held does not hold any more."""
+    with scope:
+        why = await wait_missing(effect.probe, context)
+        post(Fell(effect.name, effect.generation, why))
 
 
 async def watch_health(

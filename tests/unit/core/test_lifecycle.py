@@ -25,6 +25,7 @@ NEXT = {
     (State.STARTING, Move.STOP): State.STOPPING,
     (State.RUNNING, Move.READY): State.RUNNING,
     (State.RUNNING, Move.NEVER_READY): State.RUNNING,
+    (State.RUNNING, Move.FELL): State.STARTING,
     (State.RUNNING, Move.DIED): State.STOPPING,
     (State.RUNNING, Move.RUN_JOB): State.RUNNING,
     (State.RUNNING, Move.SPAWNED): State.RUNNING,

@@ -1,5 +1,7 @@
 """Questions that need no process; the others: tests/process."""
 
+from pathlib import Path
+
 import anyio
 import pytest
 
@@ -18,7 +20,7 @@ from virtsupd.core.spec import (
 )
 from virtsupd.errors import NotReadyError
 from virtsupd.process.notify import Watchdog
-from virtsupd.process.readiness import ProbeContext, check, wait_ready
+from virtsupd.process.readiness import ProbeContext, check, wait_missing, wait_ready
 
 
 class StoppedClock:
@@ -41,6 +43,33 @@ def context(watchdog: Watchdog | None = None) -> ProbeContext:
 )
 async def test_what_holds_already_is_not_waited_for(probe: Probe | None) -> None:
     assert await wait_ready(probe, context()) is None
+
+
+async def test_a_file_is_missed_as_soon_as_it_goes_but_not_while_it_is_replaced(
+    tmp_path: Path,
+) -> None:
+    there, other, told = tmp_path / "there", tmp_path / "other", []
+    there.touch()
+
+    async def miss() -> None:
+        told.append(await wait_missing(PathProbe(str(there)), context()))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(miss)
+        await anyio.wait_all_tasks_blocked()
+        other.touch()
+        other.replace(there)
+        await anyio.wait_all_tasks_blocked()
+        assert not told
+        there.unlink()
+    assert told == [f"{there} does not exist"]
+
+
+@pytest.mark.parametrize("path", ["/proc/none", "/sys/none"])
+async def test_what_the_kernel_does_not_tell_of_is_never_missed(path: str) -> None:
+    with anyio.move_on_after(0.05) as scope:
+        await wait_missing(PathProbe(path), context())
+    assert scope.cancelled_caught
 
 
 @pytest.mark.parametrize("probe", [FdProbe(), LogLineProbe("ready")])

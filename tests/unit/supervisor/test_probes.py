@@ -6,18 +6,18 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from virtsupd.core.effects import AwaitReady, WatchHealth
-from virtsupd.core.events import BecameReady, HealthChanged, Instant, NeverReady
+from virtsupd.core.effects import AwaitReady, WatchCondition, WatchHealth
+from virtsupd.core.events import BecameReady, Fell, HealthChanged, Instant, NeverReady
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.names import Name
 from virtsupd.core.spec import ExecProbe, FdProbe, Health, NotifyProbe, PathProbe, Readiness
 from virtsupd.process.command import CommandOutcome
 from virtsupd.process.notify import NotifyMessage, Watchdog
 from virtsupd.process.probe_context import ProbeContext
-from virtsupd.supervisor.probes import watch_health, watch_readiness
+from virtsupd.supervisor.probes import watch_condition, watch_health, watch_readiness
 
 WEB = Name("web")
-Posted = BecameReady | NeverReady | HealthChanged
+Posted = BecameReady | NeverReady | Fell | HealthChanged
 
 
 class HandClock:
@@ -69,6 +69,15 @@ async def test_what_is_over_before_its_first_turn_is_not_looked_at() -> None:
     scope.cancel()
     await watch_readiness(effect, context, posted.append, scope)
     assert posted == []
+
+
+async def test_a_condition_falls_once_and_says_what_is_missing() -> None:
+    posted: list[Posted] = []
+    scope = anyio.CancelScope()
+    context = ProbeContext(name=WEB, clock=HandClock(1, scope))
+    effect = WatchCondition(WEB, 3, PathProbe("/none"))
+    await watch_condition(effect, context, posted.append, scope)
+    assert posted == [Fell(WEB, 3, "/none does not exist")]
 
 
 async def outcomes_of(
