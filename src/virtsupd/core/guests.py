@@ -216,6 +216,8 @@ def _end_next(host: HostState, shutdown: Shutdown) -> None:
 def _ask(host: HostState, shutdown: Shutdown, guest_host: GuestHost) -> None:
     if guest_host.is_settled or guest_host.is_asked or guest_host.has_guests:
         return
+    if not shutdown.is_overdue and _may_start_guests(host, shutdown):
+        return
     if shutdown.is_overdue:
         guest_host.is_settled = True
         if not guest_host.guests:
@@ -229,6 +231,12 @@ def _ask(host: HostState, shutdown: Shutdown, guest_host: GuestHost) -> None:
     guest_host.answer_due = host.later(_ANSWER_SECONDS)
     guest_host.due = guest_host.due or host.later(_ASK_SECONDS)
     host.emit(FindGuests(guest_host.name))
+
+
+def _may_start_guests(host: HostState, shutdown: Shutdown) -> bool:
+    """Whether something of a guest host still runs that could start guests again."""
+    first = (host.services.get(name) for name in shutdown.first - shutdown.kept_up)
+    return any(found is not None and found.is_alive and not found.is_stuck for found in first)
 
 
 # Turns

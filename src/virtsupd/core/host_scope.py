@@ -114,6 +114,8 @@ class Shutdown:
     """Guests that are services and were alive when it began."""
     kept: frozenset[Name]
     """What stays during the guests' phase: all but guests and what has to stop before a guest."""
+    first: frozenset[Name] = frozenset()
+    """Timers that have to be gone before guest hosts are asked."""
     kept_up: frozenset[Name] = frozenset()
     """Guest hosts in need, and what they need: wanted as ever, also if they crash."""
     ending: int = 0

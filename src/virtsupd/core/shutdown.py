@@ -3,7 +3,8 @@
 Theory of operation. A shutdown is a mode over what is wanted, not another way to stop: it says who
 is wanted no more, and what has to be gone before something else may stop; `settle` does the rest.
 
-In the *guests' phase* services stay, except guests and what has to stop before a guest. Guest hosts
+In the *guests' phase* services stay, except guests and what has to stop before a guest. Timers that
+are part of a guest host go first, since their jobs may start guests again; then guest hosts
 are asked which guests run through them (`guests`); until none of those is left, they and what they
 need are wanted as ever and come back if they crash, as does what a guest needs that is a service.
 Then the *services' phase* comes.
@@ -48,10 +49,19 @@ def restore(host: HostState, order: ShutdownOrder) -> Shutdown:
         guests=frozenset(name for name in guest_services if services[name].is_alive),
         kept=frozenset(services.keys() - host.graph.all_behind(guest_services)),
     )
+    found.first = frozenset(_first(host, hosts))
+    found.kept -= found.first
     if is_first:
         found.kept_up = _kept_up(host, found, hosts)
     host.shutdown = found
     return found
+
+
+def _first(host: HostState, hosts: Iterable[Name]) -> Iterator[Name]:
+    """Yield timers that are part of guest hosts: their jobs may start guests."""
+    for name in host.graph.with_parts(hosts):
+        if host.services[name].spec.timer is not None:
+            yield name
 
 
 def boot(host: HostState) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.support.pure_host import FAILED, PureHost, domain, in_words, service, target
+from tests.support.pure_host import FAILED, PureHost, domain, in_words, service, target, timer
 
 from virtsupd.core import processes
 from virtsupd.core.effects import ArmTimer, Finish, RememberShutdown
@@ -124,6 +124,35 @@ def test_guests_of_services_end_through_the_service_while_everything_stays() -> 
         "finish",
     ]
     assert not host.timers
+
+
+def with_a_job() -> PureHost:
+    """A host of guests whose timer, a part of it, has a job under way that does not end at once."""
+    host = host_of(virt(), timer("watcher", part_of=["virt"]), timer("backup"))
+    host.stubborn.update(("watcher", "backup"))
+    host.ask(Verb.TRIGGER, "watcher")
+    host.ask(Verb.TRIGGER, "backup")
+    host.did()
+    return host
+
+
+def test_jobs_that_may_start_guests_end_before_the_guests_are_looked_for() -> None:
+    host = with_a_job()
+    host.ask(Verb.SHUTDOWN)
+    assert host.did() == ["terminate watcher"]
+    host.lets_go("watcher")
+    assert host.did() == ["find guests of virt"]
+    assert host.running() == ["backup", "virt"]
+
+
+def test_a_job_that_cannot_be_killed_does_not_keep_the_guests_from_ending() -> None:
+    host = with_a_job()
+    host.unkillable.add("watcher")
+    host.ask(Verb.SHUTDOWN)
+    host.pass_time(5.0)
+    assert host.did() == ["terminate watcher", "kill watcher"]
+    host.pass_time(10.0)
+    assert host.did() == ["find guests of virt"]
 
 
 def test_why_services_stay_is_told() -> None:
