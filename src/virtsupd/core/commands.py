@@ -213,6 +213,8 @@ def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Repo
     name = service.spec.name
     if service.state is State.STOPPED:
         return _why_not_started(host, ticket, service)
+    if service.is_up and not service.is_done and _is_in_vain(ticket, service):
+        return _in_vain(service)
     if service.state is State.RUNNING and not service.view.must_stop:
         # They are left over if its process had been made when they came; with the same ones if
         # virtsupd became another program meanwhile, and was asked again.
@@ -224,6 +226,17 @@ def _outcome_of_start(host: HostState, ticket: Ticket, service: Service) -> Repo
         return _superseded(name, "stopped")
     overdue = _overdue(ticket, service)
     return Report(name, Result.FAILED, overdue) if overdue is not None else None
+
+
+def _is_in_vain(ticket: Ticket, service: Service) -> bool:
+    """Whether the process that got a command's arguments is gone: no other one gets them."""
+    return bool(ticket.given) and service.once != ticket.given
+
+
+def _in_vain(service: Service) -> Report:
+    name = service.spec.name
+    text = f"{name}: the run with the arguments of --once has ended ({service.setback}); it is tried again without them"
+    return Report(name, Result.FAILED, text)
 
 
 def _overdue(ticket: Ticket, service: Service) -> str | None:
@@ -260,7 +273,7 @@ def _why_not_started(host: HostState, ticket: Ticket, service: Service) -> Repor
     name = service.spec.name
     own = hold(host, service)
     if own is None or own.kind is HoldKind.BACKING_OFF:
-        return None
+        return _in_vain(service) if _is_in_vain(ticket, service) else None
     if own.kind is HoldKind.UNWANTED:
         return _superseded(name, "stopped") if _is_given_up(host, ticket, service) else None
     if own.kind in (HoldKind.DISABLED, HoldKind.RESTING, HoldKind.RIVALS):

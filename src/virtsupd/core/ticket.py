@@ -24,6 +24,8 @@ class Ticket:
     """Arguments for the next process of its service; () as soon as one was made with them.
 
     They are nowhere else before that: whatever closes the ticket, or drops it, has dropped them."""
+    given: tuple[str, ...] = ()
+    """Those that a process was made with."""
     refusal: tuple[Report, ...] | None = None
     """Set if nothing was or will be done."""
     open: set[Name] = field(default_factory=set)
@@ -36,8 +38,8 @@ class Ticket:
 
     def take_once(self) -> tuple[str, ...]:
         """Return the arguments for a process that is made now; no other one gets them."""
-        taken, self.once = self.once, ()
-        return taken
+        self.given, self.once = self.once, ()
+        return self.given
 
     def reports(self) -> tuple[Report, ...]:
         """Return all reports, in the order asked."""

@@ -6,6 +6,7 @@ nothing: `os`, `json`, `socket` and `typing` would cost several times what it do
 
 from _json import encode_basestring_ascii, make_scanner
 from _socket import AF_UNIX, SOCK_STREAM, socket
+from time import monotonic, sleep  # noqa: TID251 - a program of its own, that tries to connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ _FIRST_LOOK_SECONDS = 0.25
 _LOOK_SECONDS = 1.0
 """How often, at least, it is looked what a start waits for."""
 _ATTEMPTS = 5
-"""How often it is asked again when virtsupd becomes another program."""
+"""How often it is asked again when virtsupd becomes another program, or is another one."""
+_RETURN_SECONDS = 10.0
+"""How long a virtsupd that ended is waited for; whoever runs it starts another."""
+_PAUSE_SECONDS = 0.1
 
 
 class FailedError(Exception):
@@ -31,6 +35,10 @@ class UnknownError(FailedError):
 
 class AgainError(FailedError):
     """The connection ended: virtsupd became another program, which is to be asked; or it has ended."""
+
+
+class UnreachedError(FailedError):
+    """There is no virtsupd to ask."""
 
 
 class _Context:
@@ -59,15 +67,15 @@ class Conversation:
         """Connect.
 
         Raises:
-            FailedError: nobody listens at the socket, or we may not connect.
+            UnreachedError: nobody listens at the socket, or we may not connect.
         """
         try:
             self._socket.connect(self._path)
         except OSError as error:
             self._socket.close()
-            raise FailedError(
+            raise UnreachedError(
                 f"virtsupd, which runs Ganeti's daemons on this host, cannot be reached at"
-                f" {self._path}: {error.strerror}; nothing was done"
+                f" {self._path}: {error.strerror}"
             ) from error
         return self
 
@@ -137,14 +145,29 @@ class Conversation:
         return AgainError(f"virtsupd ended while it was asked at {self._path}")
 
 
-def _insisting(ask: "Callable[[], Any]") -> "Any":  # noqa: ANN401 - whatever is asked for
-    """Return what `ask` returns, which may be asked twice, also if virtsupd becomes another program."""
-    for _ in range(_ATTEMPTS - 1):
+def _insisting(ask: "Callable[[], Any]", seconds: float) -> "Any":  # noqa: ANN401 - whatever is asked for
+    """Return what `ask` returns, which may be asked twice, also if virtsupd becomes another program.
+
+    One that ended while it was asked is waited for: so many seconds.
+    """
+    until, attempts = 0.0, _ATTEMPTS
+    while True:
         try:
             return ask()
         except AgainError:
-            continue
-    return ask()
+            attempts -= 1
+            if not attempts:
+                raise
+            until = monotonic() + seconds
+        except UnreachedError as error:
+            if not until:
+                raise UnreachedError(f"{error}; nothing was done") from error
+            if monotonic() > until:
+                text = (
+                    f"{error}; it ended while it was asked, and what was asked may have been done"
+                )
+                raise UnreachedError(text) from error
+            sleep(_PAUSE_SECONDS)
 
 
 def _names(words: "Sequence[str]") -> str:
@@ -152,11 +175,23 @@ def _names(words: "Sequence[str]") -> str:
 
 
 class Virtsupd:
-    """What is asked of virtsupd, at its socket; a question is answered within `answer_seconds`."""
+    """What is asked of virtsupd, at its socket; a question is answered within `answer_seconds`.
 
-    def __init__(self, path: str, answer_seconds: float = _ANSWER_SECONDS) -> None:
+    One that ends meanwhile is waited for, for `return_seconds`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        answer_seconds: float = _ANSWER_SECONDS,
+        return_seconds: float = _RETURN_SECONDS,
+    ) -> None:
         self._path = path
         self._answer_seconds = answer_seconds
+        self._return_seconds = return_seconds
+
+    def _insist(self, ask: "Callable[[], Any]") -> "Any":  # noqa: ANN401 - as it is asked
+        return _insisting(ask, self._return_seconds)
 
     def status(self, name: str) -> "Mapping[str, Any]":
         """Return what virtsupd knows of a service.
@@ -165,12 +200,12 @@ class Virtsupd:
             UnknownError: it knows none of this name.
             FailedError: it does not answer.
         """
-        found: Mapping[str, Any] = _insisting(lambda: self._call("Status", name))["services"][0]
+        found: Mapping[str, Any] = self._insist(lambda: self._call("Status", name))["services"][0]
         return found
 
     def command(self, method: str, name: str) -> "tuple[str, str]":
         """Give a command and return what became of it, in a word and a sentence; raises as `status`."""
-        return _report(_insisting(lambda: self._call(method, name)))
+        return _report(self._insist(lambda: self._call(method, name)))
 
     def start(
         self, name: str, once: "Sequence[str]", look: "Callable[[], int | None]"
@@ -180,7 +215,7 @@ class Virtsupd:
         While it is on its way it is looked now and then; what `look` returns ends the wait, but not
         the start, of which it takes the arguments back.
         """
-        found: int | tuple[str, str] = _insisting(lambda: self._start(name, once, look))
+        found: int | tuple[str, str] = self._insist(lambda: self._start(name, once, look))
         return found
 
     def _start(
@@ -190,7 +225,10 @@ class Virtsupd:
             conversation.ask("Start", f'{{"names":{_names([name])},"once":{_names(once)}}}')
             seconds = _FIRST_LOOK_SECONDS
             while (reply := conversation.answer(seconds)) is None:
-                seen = look()
+                try:
+                    seen = look()
+                except UnreachedError as error:
+                    raise AgainError(str(error)) from error
                 if seen is not None:
                     return seen
                 seconds = min(seconds * 2, _LOOK_SECONDS)

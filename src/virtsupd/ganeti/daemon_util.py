@@ -10,7 +10,7 @@ import posix
 import sys
 from time import time as wall_clock
 
-from virtsupd.ganeti.asking import FailedError, UnknownError, Virtsupd
+from virtsupd.ganeti.asking import FailedError, UnknownError, UnreachedError, Virtsupd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class DaemonUtil:
     def _stop_if_it_can(self, name: str) -> int:
         try:
             return self.stop(name)
+        except UnreachedError:
+            raise  # nor can the others
         except FailedError as error:
             _complain(str(error))
             return 1

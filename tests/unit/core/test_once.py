@@ -80,11 +80,32 @@ def test_one_that_has_them_already_was_not_asked_in_vain() -> None:
 def test_one_that_dies_before_it_is_ready_is_tried_again_without_them() -> None:
     host = luxid(autostart=False, ready=NOTIFY, respawn=SLOW)
     ticket = host.start("luxid", once=ONCE)
-    host.exits("luxid")
+    host.exits("luxid", ExitStatus(signal=9))
+    (report,) = host.reports(ticket)
+    assert (report.result, report.message) == (
+        "failed",
+        (
+            "luxid: the run with the arguments of --once has ended"
+            " (ended by SIGKILL before it was ready); it is tried again without them"
+        ),
+    )
     host.pass_time(10)
     assert commands(host) == [("luxid", "-f", *ONCE), ("luxid", "-f")]
-    host.ready("luxid")
-    assert host.reports(ticket)[0].message == "luxid is running"
+
+
+def test_one_that_ends_for_good_is_answered_as_ever() -> None:
+    host = luxid(autostart=False, ready=NOTIFY, not_needed_exit=frozenset({11}))
+    ticket = host.start("luxid", once=ONCE)
+    host.exits("luxid", NOT_MASTER)
+    assert host.result(ticket) == "not-needed"
+
+
+def test_one_that_is_tried_again_at_once_was_started_in_vain() -> None:
+    host = luxid(autostart=False, ready=NOTIFY, respawn=Respawn(delay_seconds=0.0))
+    ticket = host.start("luxid", once=ONCE)
+    host.exits("luxid")
+    assert commands(host) == [("luxid", "-f", *ONCE), ("luxid", "-f")]
+    assert host.result(ticket) == "failed"
 
 
 def test_they_wait_for_what_is_needed_and_are_dropped_when_that_fails() -> None:
@@ -242,6 +263,7 @@ def test_a_successor_knows_them_of_the_process_that_runs_and_gives_them_to_no_ot
 
 def test_a_one_shot_that_is_done_was_given_them_and_has_them_no_longer() -> None:
     host = luxid(autostart=False, one_shot=True, ready=Readiness(ExitProbe()))
-    host.start("luxid", once=ONCE)
+    ticket = host.start("luxid", once=ONCE)
     host.exits("luxid", ExitStatus(code=0))
     assert (host.state("luxid"), host.service("luxid").once) == ("running", ())
+    assert host.result(ticket) == "done"

@@ -1,14 +1,21 @@
 """A conversation with virtsupd: replies in pieces, and ends in the middle."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_varlink import SILENCE, fake_supervisor, reports
+from tests.support.fake_varlink import HANG_UP, SILENCE, FakeSupervisor, fake_supervisor, reports
 
-from virtsupd.ganeti.asking import AgainError, Conversation, FailedError, Virtsupd
+from virtsupd.ganeti.asking import (
+    AgainError,
+    Conversation,
+    FailedError,
+    UnreachedError,
+    Virtsupd,
+)
 
 
 @pytest.fixture(name="listener")
@@ -98,3 +105,56 @@ def test_the_end_of_a_program_that_becomes_another_may_be_a_reset(tmp_path: Path
             peer.close()
             with pytest.raises(AgainError):
                 conversation.answer(10)
+
+
+def test_one_that_dies_while_it_is_asked_is_asked_again_when_it_is_back(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    back: list[Any] = []
+
+    def dies(_: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        path.unlink()
+        back.append(threading.Timer(0.3, returns))
+        back[0].start()
+        yield HANG_UP
+
+    def returns() -> None:
+        second = FakeSupervisor(path)
+        second.answers["Stop"] = [reports(("x", "done", "x has been stopped"))]
+        second.listen()
+        back.append(second)
+
+    with fake_supervisor(path) as first:
+        first.answers["Stop"] = dies
+        assert Virtsupd(str(path)).command("Stop", "x") == ("done", "x has been stopped")
+    back[1].close()
+
+
+def test_one_that_does_not_come_back_may_have_done_it(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+
+    def dies(_: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        path.unlink()
+        yield HANG_UP
+
+    with fake_supervisor(path) as virtsupd:
+        virtsupd.answers["Stop"] = dies
+        with pytest.raises(
+            UnreachedError, match="ended while it was asked, and what was asked may"
+        ):
+            Virtsupd(str(path), return_seconds=0.05).command("Stop", "x")
+
+
+def test_one_that_dies_while_a_start_is_looked_at_is_asked_to_start_again(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    begun: list[None] = []
+
+    def start(_: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        begun.append(None)
+        yield SILENCE if len(begun) == 1 else reports(("x", "done", ""))
+
+    def look() -> int | None:
+        raise UnreachedError("no such file")
+
+    with fake_supervisor(path) as virtsupd:
+        virtsupd.answers["Start"] = start
+        assert Virtsupd(str(path)).start("x", ["--once"], look) == ("done", "")

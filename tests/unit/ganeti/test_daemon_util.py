@@ -395,7 +395,9 @@ def test_without_virtsupd_nothing_is_done_and_the_message_says_where_it_is_misse
         virtsupd.path = tmp_path / "gone"
         assert ganeti.runs(*words) == 1
     text = capsys.readouterr().err
-    assert f"cannot be reached at {tmp_path}/gone: No such file or directory" in text
+    told = f"cannot be reached at {tmp_path}/gone: No such file or directory; nothing was done"
+    assert text.count(told) == 1
+    assert len(text.splitlines()) == 1
 
 
 def test_a_refusal_is_told(ganeti: Ganeti, capsys: pytest.CaptureFixture[str]) -> None:
