@@ -169,13 +169,14 @@ def test_an_instance_outlives_every_daemon_and_virtsupd_and_ends_with_the_host(o
     is_whole(one)
     assert instance_pid(one) == qemu
     before = one.virtsupd(NODE)
+    said = len(one.on(NODE, "cat", "/run/virtsupd.log").splitlines())
     one.shell(NODE, "virtsupctl trigger ganeti-watcher && virtsupctl shutdown")
     eventually(lambda: one.virtsupd(NODE) not in (None, before), "the next boot", seconds=60)
-    told = one.on(NODE, "cat", "/run/virtsupd.log").splitlines()
+    told = one.on(NODE, "cat", "/run/virtsupd.log").splitlines()[said:]
     found, asked, *_, ended = (place for place, line in enumerate(told) if "web.ganeti.lab" in line)
     assert '"how": "shutdown"' in told[asked], "it is asked before it is killed: it has no system"
     assert not [line for line in told[found:ended] if "service stopped" in line]
-    [watched, *_] = [place for place, line in enumerate(told) if is_end(line, "ganeti-watcher")]
+    watched = next(place for place, line in enumerate(told) if is_end(line, "ganeti-watcher"))
     assert watched < found, "a watcher under way could start it again"
     assert [line for line in told[ended:] if is_end(line, "ganeti-noded")]
     assert one.shell(NODE, f"test -e /proc/{qemu}; echo $?").strip() == "1"

@@ -4,7 +4,7 @@ Theory of operation. A shutdown is a mode over what is wanted, not another way t
 is wanted no more, and what has to be gone before something else may stop; `settle` does the rest.
 
 In the *guests' phase* services stay, except guests and what has to stop before a guest. Timers that
-are part of a guest host go first, since their jobs may start guests again; then guest hosts
+need a guest host, or come after it, go first, since their jobs may start guests again; then guest hosts
 are asked which guests run through them (`guests`); until none of those is left, they and what they
 need are wanted as ever and come back if they crash, as does what a guest needs that is a service.
 Then the *services' phase* comes.
@@ -58,8 +58,8 @@ def restore(host: HostState, order: ShutdownOrder) -> Shutdown:
 
 
 def _first(host: HostState, hosts: Iterable[Name]) -> Iterator[Name]:
-    """Yield timers that are part of guest hosts: their jobs may start guests."""
-    for name in host.graph.with_parts(hosts):
+    """Yield timers that need guest hosts, or come after them: their jobs may start guests."""
+    for name in host.graph.all_behind(hosts):
         if host.services[name].spec.timer is not None:
             yield name
 

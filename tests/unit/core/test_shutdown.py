@@ -127,8 +127,8 @@ def test_guests_of_services_end_through_the_service_while_everything_stays() -> 
 
 
 def with_a_job() -> PureHost:
-    """A host of guests whose timer, a part of it, has a job under way that does not end at once."""
-    host = host_of(virt(), timer("watcher", part_of=["virt"]), timer("backup"))
+    """A host of guests whose timer, which comes after it, has a job under way that does not end at once."""
+    host = host_of(virt(), timer("watcher", after=["virt"]), timer("backup"))
     host.stubborn.update(("watcher", "backup"))
     host.ask(Verb.TRIGGER, "watcher")
     host.ask(Verb.TRIGGER, "backup")
