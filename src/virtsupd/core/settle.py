@@ -81,7 +81,7 @@ def view_of(host: HostState, service: Service) -> View:
     )
     runs = service.state is State.RUNNING and not must_stop
     rests = service.rest is not None and service.rest.kind is RestKind.NOT_NEEDED
-    is_satisfied = runs or (rests and not service.is_alive)
+    is_satisfied = runs or (rests and not host.is_there(service))
     return View(
         is_satisfied=is_satisfied,
         holds=is_satisfied or service.is_asked_again,

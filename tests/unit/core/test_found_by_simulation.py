@@ -6,12 +6,12 @@ from tests.support.pure_host import FAILED, NOTIFY, PureHost, service, target
 
 from virtsupd.core.effects import Adopt, Effect, Result
 from virtsupd.core.engine import Engine
-from virtsupd.core.events import Adopted, Booted, Event, Exited, Instant, NeverMade
+from virtsupd.core.events import Adopted, Booted, CleanedUp, Event, Exited, Instant, NeverMade
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
 from virtsupd.core.snapshot import State
-from virtsupd.core.spec import ExitProbe, PidFileProbe, Readiness
+from virtsupd.core.spec import CleanUp, ExitProbe, PidFileProbe, Readiness
 
 JOB = service("job", one_shot=True, ready=Readiness(ExitProbe()))
 DAEMON = service("daemon", respawn=None, ready=Readiness(PidFileProbe("/run/pid")))
@@ -106,3 +106,15 @@ def test_a_guest_that_forked_and_never_said_as_what_is_not_waited_for_for_ever()
     host.pass_time(5)
     assert host.did()[-1] == "terminate vm"
     assert host.reason("vm").startswith("failed: not ready within 5 s")
+
+
+def test_what_is_not_needed_satisfies_others_once_it_is_cleaned_up() -> None:
+    quits = service("quits", clean_up=CleanUp(("away",)), not_needed_exit=frozenset({77}))
+    host = PureHost.of(quits, service("web", binds_to=["quits"]))
+    host.held_clean_ups = True
+    host.exits("quits", ExitStatus(code=77))
+    host.did()
+    assert host.state("web") == "stopped"
+    host.post(CleanedUp(Name("quits"), host.service("quits").generation))
+    assert host.state("web") == "running"
+    assert "spawn web" in host.did()
