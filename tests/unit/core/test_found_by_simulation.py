@@ -6,7 +6,7 @@ from tests.support.pure_host import FAILED, NOTIFY, PureHost, service, target
 
 from virtsupd.core.effects import Adopt, Effect, Result
 from virtsupd.core.engine import Engine
-from virtsupd.core.events import Adopted, Booted, CleanedUp, Event, Exited, Instant, NeverMade
+from virtsupd.core.events import Adopted, Booted, Event, Exited, Instant, NeverMade
 from virtsupd.core.exits import ExitStatus
 from virtsupd.core.graph import ServiceGraph
 from virtsupd.core.names import Name
@@ -110,11 +110,14 @@ def test_a_guest_that_forked_and_never_said_as_what_is_not_waited_for_for_ever()
 
 def test_what_is_not_needed_satisfies_others_once_it_is_cleaned_up() -> None:
     quits = service("quits", clean_up=CleanUp(("away",)), not_needed_exit=frozenset({77}))
-    host = PureHost.of(quits, service("web", binds_to=["quits"]))
+    bound = service("bound", binds_to=["quits"])
+    last = (service(name, binds_to=["bound"]) for name in ("slow", "web"))
+    host = PureHost.of(quits, bound, *last)
+    host.stubborn.add("slow")
+    host.unkillable.add("quits")
     host.held_clean_ups = True
     host.exits("quits", ExitStatus(code=77))
     host.did()
+    host.lets_go("quits")
+    assert host.did() == ["clean up quits"]
     assert host.state("web") == "stopped"
-    host.post(CleanedUp(Name("quits"), host.service("quits").generation))
-    assert host.state("web") == "running"
-    assert "spawn web" in host.did()
