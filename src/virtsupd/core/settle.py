@@ -77,7 +77,7 @@ def view_of(host: HostState, service: Service) -> View:
         not host.is_wanted(service)
         or service.is_marked
         or any(not host.services[b].view.holds for b in host.graph.binds[name])
-        or (service.prepared_for is not None and any(not need.holds for need in needs))
+        or (service.prepared_for is not None and not _may_be_made(host, name, needs))
     )
     runs = service.state is State.RUNNING and not must_stop
     rests = service.rest is not None and service.rest.kind is RestKind.NOT_NEEDED
@@ -90,6 +90,12 @@ def view_of(host: HostState, service: Service) -> View:
         is_degraded=runs and any(not need.is_satisfied for need in needs),
         is_alive=service.is_alive,
     )
+
+
+def _may_be_made(host: HostState, name: Name, needs: Iterable[View]) -> bool:
+    """Whether what is being prepared may still become a process."""
+    rivals = (host.services[rival] for rival in host.graph.conflicts[name])
+    return all(need.holds for need in needs) and not any(map(host.is_there, rivals))
 
 
 def _is_coming(

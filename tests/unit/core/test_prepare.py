@@ -114,3 +114,14 @@ def test_a_stop_meanwhile_drops_them() -> None:
     host.start("web")
     ends(host)
     assert made(host) == [("web",)]
+
+
+def test_who_gets_a_rival_meanwhile_is_not_made_beside_it() -> None:
+    host = held(service("web", prepare=BEFORE), service("db"))
+    host.reload(service("web", prepare=BEFORE, conflicts=["db"]), service("db", autostart=False))
+    ends(host)
+    assert not host.take(Spawn)
+    assert host.state("web") is State.STOPPED
+    host.stop("db")
+    ends(host)
+    assert host.running() == ["web"]
