@@ -119,6 +119,7 @@ def test_a_stop_meanwhile_drops_them() -> None:
 def test_who_gets_a_rival_meanwhile_is_not_made_beside_it() -> None:
     host = held(service("web", prepare=BEFORE), service("db"))
     host.reload(service("web", prepare=BEFORE, conflicts=["db"]), service("db", autostart=False))
+    host.take()
     ends(host)
     assert not host.take(Spawn)
     assert host.state("web") is State.STOPPED
