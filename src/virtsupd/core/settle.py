@@ -149,7 +149,7 @@ def _outdated(host: HostState, service: Service) -> tuple[Name, ...]:
     """Return the one-shots that have to run again before a service starts, since it needs them.
 
     What they have done was done by another definition than the one in force, or on top of such. One
-    that a process relies on meanwhile is left as it is.
+    that a process relies on meanwhile is left as it is, and one that is a guest.
     """
     found: dict[Name, bool] = {}
     for need in host.graph.needs[service.spec.name]:
@@ -160,7 +160,8 @@ def _outdated(host: HostState, service: Service) -> tuple[Name, ...]:
 def _is_outdated(host: HostState, name: Name, found: dict[Name, bool]) -> bool:
     """Tell whether a service is a one-shot that has to run again; note that of what it needs, too."""
     service = host.services[name]
-    if name not in found and service.is_done and service.enabled:
+    may_run_again = service.is_done and service.enabled and not service.origin.is_guest
+    if name not in found and may_run_again:
         behind = (host.services[other] for other in host.graph.needed_by[name])
         is_free = all(other.is_done or not other.is_alive for other in behind)
         below = [_is_outdated(host, need, found) for need in host.graph.needs[name]]
