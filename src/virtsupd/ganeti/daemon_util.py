@@ -22,6 +22,8 @@ SOCKET = "/run/virtsupd/control"
 SSH = ""
 """The service of the host's SSH server; "" if none was named."""
 SERVER_PEM = "/var/lib/ganeti/server.pem"
+PROGRAMS = "/usr/sbin"
+"""Where the daemons are."""
 
 _START = ("noded", "confd", "wconfd", "rapi", "luxid", "kvmd", "mond")
 _STOP = ("metad", "mond", "kvmd", "luxid", "rapi", "wconfd", "confd", "noded")
@@ -243,7 +245,7 @@ _VERBS: "Mapping[str, Callable[[DaemonUtil, Sequence[str]], int]]" = {
     "list-stop-daemons": lambda _, __: _say(*(f"ganeti-{name}" for name in _STOP)),
     "is-daemon-name": lambda _, words: 0 if _name(words) else 1,
     "daemon-pidfile": lambda _, words: _say(f"/var/run/ganeti/{_name(words)}.pid"),
-    "daemon-executable": lambda _, words: _say(f"/usr/sbin/{_name(words)}"),
+    "daemon-executable": lambda _, words: _say(f"{PROGRAMS}/{_name(words)}"),
     "rotate-logs": lambda util, words: util.rotate(_name(words)),
     "rotate-all-logs": lambda util, _: util.rotate_all(),
     "reload-ssh-keys": lambda util, _: util.reload_ssh(),

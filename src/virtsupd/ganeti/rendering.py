@@ -13,7 +13,9 @@ _LONGEST_SHEBANG: Final = 127
 """Bytes that every Linux takes."""
 _HERE: Final = Path(__file__).parent
 _JOINT: Final = "from virtsupd.ganeti.asking import "
-_HEAD: Final = ("SOCKET = ", "SSH = ")
+_HEAD: Final = ("SOCKET = ", "SSH = ", "SERVER_PEM = ", "PROGRAMS = ")
+CERTIFICATE: Final = "/var/lib/ganeti/server.pem"
+PROGRAMS: Final = "/usr/sbin"
 
 
 class UnusableInterpreterError(VirtsupdError):
@@ -22,9 +24,17 @@ class UnusableInterpreterError(VirtsupdError):
     code = "unusable-interpreter"
 
 
-def rendering(socket: str, ssh: str, *, interpreter: str = sys.executable) -> str:
+def rendering(
+    socket: str,
+    ssh: str,
+    *,
+    certificate: str = CERTIFICATE,
+    programs: str = PROGRAMS,
+    interpreter: str = sys.executable,
+) -> str:
     """Return the program for a control socket and the service of the host's SSH server ("": none).
 
+    A host is a node if it has the certificate; the daemons are in the directory `programs`.
     Equal arguments give an equal text in each version of virtsupd.
 
     Raises:
@@ -39,7 +49,7 @@ def rendering(socket: str, ssh: str, *, interpreter: str = sys.executable) -> st
         f"{MARK} {__version__}: virtsupctl remove-daemon-util ganeti puts the package's file back."
     )
     asking, verbs = ((_HERE / name).read_text() for name in ("asking.py", "daemon_util.py"))
-    values = dict(zip(_HEAD, (socket, ssh), strict=True))
+    values = dict(zip(_HEAD, (socket, ssh, certificate, programs), strict=True))
     lines = [line for line in verbs.splitlines() if not line.startswith(_JOINT)]
     return "\n".join([shebang, mark, asking, *(_filled(line, values) for line in lines), ""])
 

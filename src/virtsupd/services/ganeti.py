@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from virtsupd.config.kinds import Built, GuestHost, KindContext, KindParts, Remark
@@ -76,6 +76,7 @@ def _target_keys(table: GanetiTable, context: KindContext) -> dict[str, object]:
         autostarted += _CLEANERS
     return {
         "wants": autostarted,
+        "after": [table.ssh] if table.ssh is not None else [],
         "autostart": table.autostart,
         "actions": _actions(table, str(context.host.socket)),
     }
@@ -86,8 +87,8 @@ def _actions(table: GanetiTable, control: str) -> dict[str, object]:
         "install-daemon-util": "have Ganeti's own tools start and stop daemons through virtsupd",
         "remove-daemon-util": "let them do it by themselves again",
     }
-    ssh = ["--ssh", table.ssh] if table.ssh is not None else []
-    where = ["--socket", control, *ssh, "--path", helper("daemon-util", table.ganeti)]
+    said_there = [word for key, value in _in_util(table).items() for word in (f"--{key}", value)]
+    where = ["--socket", control, *said_there, "--path", helper("daemon-util", table.ganeti)]
     actions: dict[str, object] = {
         action: {
             "command": module("services.ganeti_daemon_util", action.partition("-")[0], *where),
@@ -227,10 +228,19 @@ def _remarks(table: GanetiTable, control: str) -> Mapping[Name, Remark]:
     return remarks
 
 
+def _in_util(table: GanetiTable) -> dict[str, str]:
+    """Return what daemon-util has to know beside the control socket."""
+    return {
+        "ssh": table.ssh or "",
+        "certificate": table.noded.ssl_cert,
+        "programs": str(PurePosixPath(table.ganeti or "/usr", "sbin")),
+    }
+
+
 def _util_warnings(table: GanetiTable, control: str) -> Iterator[str]:
     path = Path(helper("daemon-util", table.ganeti))
     try:
-        is_ours = is_installed(path, rendering(control, table.ssh or ""))
+        is_ours = is_installed(path, rendering(control, **_in_util(table)))
     except (OSError, VirtsupdError) as error:
         yield f"whether {path} is virtsupd's cannot be told: {in_one_line(error)}"
         return

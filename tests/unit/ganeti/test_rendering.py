@@ -22,14 +22,21 @@ def test_it_imports_next_to_nothing_and_nothing_of_ours() -> None:
     assert found == CHEAP
 
 
-def test_socket_and_ssh_are_written_into_it() -> None:
-    text = rendering("/run/ä's", "ssh d", interpreter="/usr/bin/python3")
+def test_what_is_so_on_this_host_is_written_into_it() -> None:
+    text = rendering(
+        "/run/ä's",
+        "ssh d",
+        certificate="/own.pem",
+        programs="/opt/sbin",
+        interpreter="/usr/bin/python3",
+    )
     assert text.startswith(f"#!/usr/bin/python3 -IS\n{MARK}")
     values = {}
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             values[ast.unparse(node.targets[0])] = node.value.value
     assert (values["SOCKET"], values["SSH"]) == ("/run/ä's", "ssh d")
+    assert (values["SERVER_PEM"], values["PROGRAMS"]) == ("/own.pem", "/opt/sbin")
 
 
 @pytest.mark.parametrize("interpreter", ["/opt/my python", "/" + "x" * 130])

@@ -100,6 +100,7 @@ def test_watcher_and_cleaner_run_at_their_times_as_the_right_accounts(folder: Fo
         ("[ganeti.nodd]", "ganeti.nodd"),
         ('[ganeti.watcher]\nschedule = "sometimes"', "ganeti.watcher.schedule"),
         ("[ganeti.noded]\nmax_client = 3", "max_clients"),
+        ('ssh = "nosuch"', "no service provides 'nosuch'"),
     ],
 )
 def test_what_ganeti_would_refuse_is_refused_first(folder: Folder, keys: str, said: str) -> None:
@@ -128,6 +129,17 @@ def test_instances_end_with_the_host_unless_they_are_to_be_left(folder: Folder) 
 def test_a_check_of_the_file_says_what_this_host_lacks(folder: Folder) -> None:
     faults = folder.load(f'{TABLE}ganeti = "/nowhere"\n').host_faults()
     assert any("there is no /nowhere/lib/ganeti/ensure-dirs" in fault.text for fault in faults)
+
+
+def test_daemon_util_is_told_what_the_tables_say(folder: Folder) -> None:
+    sshd = '[service.sshd]\ncommand = ["sshd", "-D"]\n'
+    keys = f'{TABLE}ganeti = "/opt/g"\nssh = "sshd"\n[ganeti.noded]\nssl_cert = "/own.pem"\n{sshd}'
+    actions = {action.name: action.command for action in folder.service(keys, "ganeti").actions}
+    words = actions["install-daemon-util"]
+    assert words[words.index("--ssh") :] == (
+        *("--ssh", "sshd", "--certificate", "/own.pem", "--programs", "/opt/g/sbin"),
+        *("--path", "/opt/g/lib/ganeti/daemon-util"),
+    )
 
 
 def test_what_is_missing_for_ganetis_own_tools_is_told_where_one_looks(folder: Folder) -> None:
