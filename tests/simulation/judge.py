@@ -174,6 +174,12 @@ class Judge:
         """It is about to start again, or to be forgotten: nothing of its last run is left."""
         self._demand_stopped(name)
 
+    def forgotten(self, name: Name) -> None:
+        """It is there no longer: what a later one of its name is wanted for is said anew."""
+        self.stopped(name)
+        self.acknowledged.pop(name, None)
+        self.since.pop(name, None)
+
     def _demand_stopped(self, name: Name) -> None:
         for process in self.world.living(name):
             if process.is_released:

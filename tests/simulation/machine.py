@@ -512,7 +512,7 @@ class SimMachine:
 
     def forget(self, name: Name) -> None:
         self.power.strike()
-        self.hooks.watcher.stopped(name)
+        self.hooks.watcher.forgotten(name)
 
     def pids(self, run: Run) -> Sequence[int]:
         return run.cgroup.pids() if run.cgroup is not None else ()
