@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.checks import eventually
 from tests.support.ganeti_lab import OF_ALL, OF_MASTER, Lab, lab
+from tests.support.stand_in import image
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(300)]
 
@@ -147,18 +148,8 @@ def test_new_certificates_are_made_with_all_daemons_stopped_and_started(one: Lab
 
 
 def test_an_instance_outlives_every_daemon_and_virtsupd_and_ends_with_the_host(one: Lab) -> None:
-    provide(one)
-    words = "gnt-instance add --ignore-ipolicy -t file -o custom+foo -H kvm -n node1.ganeti.lab"
-    one.on(
-        NODE,
-        *words.split(),
-        "-B",
-        "memory=64M,vcpus=1",
-        "--disk",
-        "0:size=16M",
-        *QUIET,
-        "web.ganeti.lab",
-    )
+    provide(one, guest_seconds=3)
+    add_instance(one, megabytes=16)
     qemu = instance_pid(one)
     assert one.shell(NODE, "cat /tmp/os-variant").strip() == "foo"
     one.on(NODE, "virtsupctl", "stop", "ganeti")
@@ -168,11 +159,7 @@ def test_an_instance_outlives_every_daemon_and_virtsupd_and_ends_with_the_host(o
     one.crash_virtsupd(NODE)
     is_whole(one)
     assert instance_pid(one) == qemu
-    before = one.virtsupd(NODE)
-    said = len(one.on(NODE, "cat", "/run/virtsupd.log").splitlines())
-    one.shell(NODE, "virtsupctl trigger ganeti-watcher && virtsupctl shutdown")
-    eventually(lambda: one.virtsupd(NODE) not in (None, before), "the next boot", seconds=60)
-    told = one.on(NODE, "cat", "/run/virtsupd.log").splitlines()[said:]
+    told = shut_down(one)
     found, asked, *_, ended = (place for place, line in enumerate(told) if "web.ganeti.lab" in line)
     assert '"how": "shutdown"' in told[asked], "it is asked before it is killed: it has no system"
     assert not [line for line in told[found:ended] if "service stopped" in line]
@@ -184,6 +171,32 @@ def test_an_instance_outlives_every_daemon_and_virtsupd_and_ends_with_the_host(o
     one.on(NODE, "gnt-instance", "remove", "-f", "--shutdown-timeout=0", "web.ganeti.lab")
 
 
+def test_an_instance_with_a_system_powers_itself_off_at_the_end_of_the_host(one: Lab) -> None:
+    provide(one, guest_seconds=120)
+    one.on(NODE, "cp", str(image()), "/root/image")
+    add_instance(one, megabytes=48)
+    told = [line for line in shut_down(one) if "web.ganeti.lab" in line]
+    assert "guest has ended" in told[-1]
+    assert not [line for line in told if "killed" in line], told
+    is_whole(one)
+    one.on(NODE, "gnt-instance", "remove", "-f", "--shutdown-timeout=0", "web.ganeti.lab")
+
+
+def add_instance(made: Lab, *, megabytes: int) -> None:
+    words = "gnt-instance add --ignore-ipolicy -t file -o custom+foo -H kvm -n node1.ganeti.lab"
+    size = ("-B", "memory=128M,vcpus=1", "--disk", f"0:size={megabytes}M")
+    made.on(NODE, *words.split(), *size, *QUIET, "web.ganeti.lab")
+
+
+def shut_down(made: Lab) -> list[str]:
+    """Shut the host down while the watcher runs, and return what was told until it has booted again."""
+    before = made.virtsupd(NODE)
+    said = len(made.on(NODE, "cat", "/run/virtsupd.log").splitlines())
+    made.shell(NODE, "virtsupctl trigger ganeti-watcher && virtsupctl shutdown")
+    eventually(lambda: made.virtsupd(NODE) not in (None, before), "the next boot", seconds=60)
+    return made.on(NODE, "cat", "/run/virtsupd.log").splitlines()[said:]
+
+
 def is_end(line: str, name: str) -> bool:
     return f'"{name}"' in line and "service stopped" in line
 
@@ -193,7 +206,11 @@ PROVIDER = """
 set -e
 mkdir -p /usr/share/ganeti/os/custom && cd /usr/share/ganeti/os/custom
 printf '20\\n15\\n10\\n' > ganeti_api_version
-printf '#!/bin/sh\\necho "$OS_VARIANT" > /tmp/os-variant\\n' > create
+cat > create <<'END'
+#!/bin/sh
+echo "$OS_VARIANT" > /tmp/os-variant
+test ! -e /root/image || cat /root/image > "$DISK_0_PATH"
+END
 for name in import export rename verify; do printf '#!/bin/sh\\n' > $name; done
 : > parameters.list
 chmod 755 create import export rename verify
@@ -201,7 +218,7 @@ ln -sf /etc/ganeti/instance-custom/variants.list variants.list
 mkdir -p /etc/virtsupd/host.toml.d
 cat > /etc/virtsupd/host.toml.d/os.toml <<END
 [host]
-guest_timeout = "3s"
+guest_timeout = "@SECONDS@s"
 [[ganeti.os]]
 name = "custom"
 variants = [{ name = "foo", configuration = "this is fine" }]
@@ -211,9 +228,9 @@ virtsupctl restart ganeti-configuration
 """
 
 
-def provide(made: Lab) -> None:
-    """Put an OS provider there, and its variant by the configuration."""
-    made.shell(NODE, PROVIDER)
+def provide(made: Lab, *, guest_seconds: int) -> None:
+    """Put an OS provider there, and its variant by the configuration; guests have so much time to end."""
+    made.shell(NODE, PROVIDER.replace("@SECONDS@", str(guest_seconds)))
     assert "custom+foo" in made.on(NODE, "gnt-os", "list", "--no-headers").split()
 
 
