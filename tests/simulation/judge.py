@@ -93,7 +93,9 @@ class Judge:
             return
         now = self.world.now
         begin = now - policy.window_seconds + _MARGIN_SECONDS
-        times = [at for at in self.respawns.get(name, []) if at > begin] + [now] * new
+        # What came since the last look: while there was much to do, or before a crash, that was a while ago.
+        came = [at - self.world.wall_offset for at in reversed(service.respawns[:new])]
+        times = [at for at in (*self.respawns.get(name, []), *came) if at > begin]
         self.respawns[name] = times
         slack = sum(at >= begin for at in self.crashes)
         demand(len(times) <= policy.limit + slack, name, "is respawned too often:", times)
