@@ -50,10 +50,10 @@ def _check(control: str, words: Sequence[str], found: list[str]) -> str:
     parser.add_argument("--json", action="store_true", help="print the facts of all nodes as JSON")
     options = parser.parse_args(words)
     output = asked(("gnt-cluster", "command", _command(control)), timeout_seconds=_SECONDS)
-    nodes = by_node(output)
+    nodes, silent = by_node(output)
+    found += [*differences(nodes), *silent]
     if options.json:
         return json_text(nodes)
-    found += differences(nodes)
     if found:
         return "\n".join(found)
     compared = len(next(iter(nodes.values())))
@@ -66,24 +66,33 @@ def _command(control: str) -> str:
     return f'PATH="$PATH":{own} virtsupctl --socket {shlex.quote(control)} facts ganeti'
 
 
-def by_node(output: str) -> dict[str, Facts]:
-    """Return the facts of each node.
+def by_node(output: str) -> tuple[dict[str, Facts], list[str]]:
+    """Return the facts of each node, and in words which nodes have none to tell, and why.
 
     Raises:
-        CheckError: a node has none to tell, and why; nothing is compared then.
+        CheckError: there is no node.
     """
     found: dict[str, Facts] = {}
     silent = []
     for name, text, code in _NODE.findall(output):
         lines = [line for line in text.splitlines() if line.strip()]
-        try:
-            found[name] = json.loads(lines[-1]) if code == "0" else {}
-        except (ValueError, IndexError):
-            found[name] = {}
-        if not found[name]:
-            silent.append(f"{name}: {lines[-1] if lines else f'exit status {code}'}")
-    if silent or not found:
-        raise CheckError("; ".join(silent) or "Ganeti names no node")
+        facts = _facts(lines) if code == "0" else None
+        if facts:
+            found[name] = facts
+        else:
+            said = lines[-1] if lines else f"exit status {code}"
+            silent.append(f"{name} does not tell, and is not compared: {said}")
+    if not found and not silent:
+        raise CheckError("Ganeti names no node")
+    return found, silent
+
+
+def _facts(lines: Sequence[str]) -> Facts | None:
+    """Return what the last line says; a shell may have said something before."""
+    try:
+        found: Facts = json.loads(lines[-1])
+    except (ValueError, IndexError):
+        return None
     return found
 
 

@@ -17,7 +17,7 @@ def test_each_node_says_its_facts_whatever_its_shell_says_before() -> None:
     output = said("a.lab", "welcome\n" + json.dumps({"x": "1"}) + "\n") + said(
         "b.lab", '{"x": "2"}'
     )
-    assert by_node(output) == {"a.lab": {"x": "1"}, "b.lab": {"x": "2"}}
+    assert by_node(output) == ({"a.lab": {"x": "1"}, "b.lab": {"x": "2"}}, [])
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,23 @@ def test_each_node_says_its_facts_whatever_its_shell_says_before() -> None:
     [
         (
             said("a.lab", "virtsupctl: no service is named 'ganeti'", 1),
-            "a.lab: virtsupctl: no service",
+            "virtsupctl: no service is named 'ganeti'",
         ),
-        (said("a.lab", "no JSON"), "a.lab: no JSON"),
-        (said("a.lab", "", 255), "a.lab: exit status 255"),
-        ("", "names no node"),
+        (said("a.lab", "no JSON"), "no JSON"),
+        (said("a.lab", "", 255), "exit status 255"),
     ],
 )
-def test_a_node_that_cannot_tell_is_named_and_nothing_is_compared(output: str, why: str) -> None:
-    with pytest.raises(CheckError, match=why):
-        by_node(said("z.lab", '{"x": "1"}') + output if output else output)
+def test_a_node_that_cannot_tell_is_named_and_the_others_are_compared(
+    output: str, why: str
+) -> None:
+    found, [silent] = by_node(said("y.lab", '{"x": "2"}') + said("z.lab", '{"x": "1"}') + output)
+    assert list(differences(found)) == ["x: 2 on y.lab; 1 on z.lab"]
+    assert silent == f"a.lab does not tell, and is not compared: {why}"
+
+
+def test_a_cluster_without_nodes_cannot_be_checked() -> None:
+    with pytest.raises(CheckError, match="names no node"):
+        by_node("")
 
 
 def test_what_differs_is_told_with_who_has_what() -> None:
