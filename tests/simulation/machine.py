@@ -122,6 +122,7 @@ class SimMachine:
         run.is_settled = not forks
         run.has_own_cgroup = mode is StopMode.CGROUP
         before = () if run.has_own_cgroup else cgroup.pids()
+        run.was_inhabited = bool(before)
         run.began = int(self.world.now * 100)
         self.power.strike()
         return run, Record(
@@ -452,7 +453,7 @@ class SimMachine:
         self.power.strike()
         self.unwatch_exit(run)
         if run.cgroup is not None:
-            self._spare.keep(run.name, run.cgroup, is_spent=run.was_killed or run.is_adopted)
+            self._spare.keep(run.name, run.cgroup, is_spent=run.is_spent)
         self.power.strike()
 
     # All else

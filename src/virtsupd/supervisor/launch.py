@@ -85,6 +85,7 @@ class Launcher:
         run.is_settled = not forks
         run.has_own_cgroup = cgroup is not None and mode is StopMode.CGROUP
         before = cgroup.pids() if cgroup is not None and not run.has_own_cgroup else ()
+        run.was_inhabited = bool(before)
         try:
             self._open_output(run)
         except SpawnError:

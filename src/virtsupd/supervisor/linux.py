@@ -374,7 +374,7 @@ class LinuxMachine:
         run.close()
         self._attendances.give_back(run)
         if run.cgroup is not None:
-            self._spare.keep(run.name, run.cgroup, is_spent=run.was_killed or run.is_adopted)
+            self._spare.keep(run.name, run.cgroup, is_spent=run.is_spent)
 
     # All else
 

@@ -50,6 +50,8 @@ class Run:
     """Whether a process is known to be something else: a leader of another service, a command."""
     has_own_cgroup: bool = False
     """Whether all that is in its cgroup belongs to it."""
+    was_inhabited: bool = False
+    """Others lived in its cgroup when it began, and may have been left by a kill of the whole."""
     is_adopted: bool = False
     """Made by an earlier virtsupd, perhaps in a cgroup that is not below ours."""
     held: int | None = None
@@ -75,7 +77,7 @@ class Run:
     watches: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Readiness and health probes."""
     was_killed: bool = False
-    """Its cgroup may have been killed as a whole and must not be used again."""
+    """Its cgroup may have been killed as a whole."""
     ending: Callable[[], None] | None = None
     """Looks whether it is gone; set by the first Terminate or Kill."""
     attended: Attended | None = None
@@ -84,6 +86,11 @@ class Run:
     """Its leader has ended, and what a machine said last is still being read."""
     is_waiting: bool = False
     """A task waits for its leftovers."""
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether its cgroup must not be used again: what is born in one that was killed may be killed, too."""
+        return self.was_killed or self.is_adopted or self.was_inhabited
 
     def owns(self, pid: int) -> bool:
         """Whether a process belongs to this run.
