@@ -115,10 +115,10 @@ class _Settled:
 
 
 def _is_patient(service: Service) -> bool:
-    """Whether it may start for ever: a slow guest, or a one-shot changed while it ran."""
+    """Whether it may start for ever: a slow guest, a one-shot changed while it ran, a condition that fell."""
     is_starting = service.state is State.STARTING
     is_endless = service.origin.one_shot and service.due is None
-    return is_starting and (is_endless or service.is_late)
+    return is_starting and (is_endless or service.is_late or service.has_fallen)
 
 
 def _satisfies(need: Service) -> bool:

@@ -230,6 +230,8 @@ requires = ["web"]
             (made.root / "disk").unlink()
             daemon.await_state("disk", "starting")
             assert daemon.status("web")["pid"] == before
+            [fell] = daemon.await_event("condition fell", service="disk")
+            assert f"{made.root}/disk does not exist" in fell["reason"]
             daemon.await_status("web", lambda s: s["reason"], "that it runs without what it needs")
             os.kill(before, signal.SIGKILL)
             daemon.await_state("web", "stopped")

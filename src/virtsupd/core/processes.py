@@ -172,6 +172,7 @@ def _fell(host: HostState, service: Service, event: Fell) -> None:
     if service.state is State.RUNNING and service.spec.lasting is not None:
         move(host, service, Move.FELL)
         service.not_ready_because = event.why
+        host.announce(service.spec.name, "condition fell")
 
 
 def _start_failed(host: HostState, service: Service, text: str) -> None:
@@ -296,6 +297,9 @@ def _start_overdue(host: HostState, service: Service) -> None:
     seconds = service.spec.ready.timeout_seconds
     if service.may_have_been_unheard:
         move(host, service, Move.READY)
+        return
+    if service.has_fallen and not _is_dispensable(host, service):
+        service.due = None  # what was there may come back at any time
         return
     if service.may_be_late:
         # Slow is no reason to end it: `Service.is_late` is what is told.

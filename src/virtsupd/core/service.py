@@ -329,6 +329,12 @@ class Service:
         return self.state is State.RUNNING and self.pid is None and self.origin.one_shot
 
     @property
+    def has_fallen(self) -> bool:
+        """Whether it is a condition that held and is waited for again: nothing else goes this way."""
+        states = tuple(state for state, _ in self.changes[:2])
+        return states == (State.STARTING, State.RUNNING)
+
+    @property
     def has_past(self) -> bool:
         """Whether a successor would have to know of it: it is alive, or was."""
         return self.is_alive or bool(self.changes or self.start_failures)

@@ -38,6 +38,7 @@ _LOUD = frozenset(
         "service cannot be killed",
         "service clean-up failed",
         "service degraded",
+        "condition fell",
         "output lost",
         "job failed",
         "firing missed",

@@ -39,6 +39,7 @@ def test_one_that_ceases_to_hold_is_waited_for_and_says_why() -> None:
     assert isinstance(watch, WatchCondition)
     assert watch.probe == THERE
     falls(host)
+    assert host.tells("disk")[-1] == "condition fell"
     assert [type(effect) for effect in host.take(EndWatches, AwaitReady)] == [
         EndWatches,
         AwaitReady,
@@ -59,6 +60,38 @@ def test_who_needs_it_runs_on_and_waits_for_it_before_the_next_start() -> None:
     assert not host.service("web").rest, "no respawn is spent on what cannot work"
     host.ready("disk")
     assert host.running() == ["disk", "web"]
+
+
+def test_one_that_has_held_is_waited_for_whatever_time_it_had_at_first() -> None:
+    disk = target("disk", ready=Readiness(THERE, timeout_seconds=1), respawn=None)
+    host = PureHost.of(disk, service("web", requires=["disk"], respawn=AT_ONCE))
+    host.ready("disk")
+    falls(host)
+    host.exits("web")
+    host.pass_time(300.0)
+    assert host.states("disk")[-1] == "starting"
+    heir = host.successor()
+    heir.pass_time(300.0)
+    heir.ready("disk")
+    assert heir.running() == ["disk", "web"]
+
+
+def test_one_that_others_at_most_want_is_not_waited_for_longer_than_its_time() -> None:
+    disk = target("disk", ready=Readiness(THERE, timeout_seconds=1), respawn=None)
+    host = PureHost.of(disk, service("web", wants=["disk"], after=["disk"], respawn=AT_ONCE))
+    host.ready("disk")
+    falls(host)
+    host.exits("web")
+    assert host.state("web") == "stopped"
+    host.pass_time(1.0)
+    assert host.state("web") == "running"
+
+
+def test_one_that_never_held_fails_at_its_limit() -> None:
+    disk = target("disk", ready=Readiness(THERE, timeout_seconds=1), respawn=Respawn(limit=2))
+    host = PureHost.of(disk, service("web", requires=["disk"]))
+    host.pass_time(30.0)
+    assert host.reason("disk").startswith("failed")
 
 
 def test_who_is_bound_to_it_goes_down_and_comes_back_with_it() -> None:
