@@ -66,6 +66,18 @@ def test_a_daemon_that_is_killed_comes_back(one: Lab, name: str) -> None:
     is_whole(one)
 
 
+def test_a_daemon_that_waits_for_its_file_holds_up_no_other(one: Lab) -> None:
+    one.on(NODE, "mv", "/var/lib/ganeti/rapi.pem", "/root")
+    pids = [str(one.pid(NODE, name)) for name in ("ganeti-rapi", "ganeti-luxid")]
+    one.on(NODE, "kill", "-9", *pids)
+    eventually(lambda: one.service(NODE, "ganeti-rapi")["state"] == "stopped", "rapi's wait")
+    one.await_all(NODE, "ganeti-luxid")
+    assert one.pid(NODE, "ganeti-luxid") != int(pids[1])
+    one.on(NODE, "gnt-node", "list")
+    one.on(NODE, "mv", "/root/rapi.pem", "/var/lib/ganeti")
+    is_whole(one)
+
+
 def test_all_daemons_outlive_virtsupd(one: Lab) -> None:
     names = (*OF_ALL, *OF_MASTER)
     before = {name: one.pid(NODE, name) for name in names}
