@@ -235,8 +235,10 @@ def _take(
     """Note what a kind has found; `at` makes a line of it."""
     findings.problems.extend(map(at, built.problems))
     findings.warnings.extend(map(at, built.warnings))
+    asked = [(built.host_faults, services)]
+    asked += [(faults, (name,)) for name, faults in built.own_host_faults.items()]
     findings.host_faults.append(
-        lambda: (HostFault(at(fault), services) for fault in built.host_faults())
+        lambda: (HostFault(at(fault), names) for faults, names in asked for fault in faults())
     )
     findings.host_remarks.append(lambda addresses: map(at, built.host_remarks(addresses)))
 

@@ -165,6 +165,8 @@ class Built:
     """What makes the table's programs refuse this host as it is now (a group that is missing, an
     address of another host). Asked when somebody checks the file, never at a start: the host may
     change, and one bad service must not keep the others down. May ask the DNS."""
+    own_host_faults: Mapping[str, Callable[[], Iterable[Fault]]] = field(default_factory=dict)
+    """Likewise what makes just one service of the table fail, by its name."""
     host_remarks: Callable[[Mapping[str, str]], Iterable[Fault]] = _no_remarks
     """What of this host is worth knowing to who checks the file, and refuses nothing. Given the
     `addresses` of all tables; asked when `host_faults` is."""

@@ -54,7 +54,8 @@ def build(table: GanetiTable, context: KindContext) -> Built:
         files=files.files,
         problems=(*_problems(table), *files.problems),
         warnings=(*_warnings(table), *files.warnings),
-        host_faults=lambda: (*_host_faults(table), *files.host_faults()),
+        host_faults=lambda: _host_faults(table),
+        own_host_faults={"ganeti-configuration": files.host_faults},
         remarks=partial(_remarks, table, str(context.host.socket)),
         guest_hosts=_guest_hosts(table, context),
     )

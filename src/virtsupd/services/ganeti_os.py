@@ -130,7 +130,7 @@ def _host_faults(oses: Sequence[GanetiOs], settings: ConfigurationSettings) -> I
             if isinstance(said, DebootstrapConfiguration) and isinstance(said.hooks, Path):
                 for text in _folder_faults(said.hooks):
                     yield ("os",), f"{one.name}+{variant.name}: {text}"
-    yield from ((("os",), text) for text in obstacles(settings))
+    yield from (((), text) for text in obstacles(settings))
 
 
 def _folder_faults(hooks: Path) -> Iterator[str]:

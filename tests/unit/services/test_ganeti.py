@@ -131,6 +131,15 @@ def test_a_check_of_the_file_says_what_this_host_lacks(folder: Folder) -> None:
     assert any("there is no /nowhere/lib/ganeti/ensure-dirs" in fault.text for fault in faults)
 
 
+def test_what_keeps_files_from_being_written_is_no_fault_of_the_daemons(
+    folder: Folder, tmp_path: Path
+) -> None:
+    hooks = f'[[ganeti.os]]\nname = "debootstrap"\nvariants = [{{ name = "x", hooks = "{tmp_path}/none" }}]\n'
+    faults = folder.load(f"[ganeti]\n{hooks}").host_faults()
+    [services] = {fault.services for fault in faults if f"{tmp_path}/none" in fault.text}
+    assert services == ("ganeti-configuration",)
+
+
 def test_daemon_util_is_told_what_the_tables_say(folder: Folder) -> None:
     sshd = '[service.sshd]\ncommand = ["sshd", "-D"]\n'
     keys = f'{TABLE}ganeti = "/opt/g"\nssh = "sshd"\n[ganeti.noded]\nssl_cert = "/own.pem"\n{sshd}'
