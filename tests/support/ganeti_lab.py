@@ -89,16 +89,25 @@ class Lab:
         eventually(run, f"{', '.join(names)} on {node}", seconds=seconds)
 
     def strays(self, node: str) -> list[str]:
-        """Return the command lines of Ganeti's daemons on a node that no service has as its process."""
-        own = {found["pid"] for found in self.services(node).values()}
+        """Return the command lines of Ganeti's daemons on a node that no service has as its process.
+
+        Daemons come and go while this looks, so that only one which is nobody's twice is a stray.
+        """
+        first = self._nobodys(node)
+        return [line for pid, line in self._nobodys(node).items() if pid in first]
+
+    def _nobodys(self, node: str) -> dict[int, str]:
+        """Return the daemons that run now and are no service's right afterwards, by pid."""
         rows = [
             line.split(maxsplit=3)
             for line in self.on(node, "ps", "-eo", "pid=,ppid=,comm=,args=").splitlines()
         ]
-        daemons = [
-            row for row in rows if row[2] in DAEMONS and not own & {int(row[0]), int(row[1])}
-        ]
-        return [row[3] for row in daemons]
+        own = {found["pid"] for found in self.services(node).values()}
+        return {
+            int(pid): line
+            for pid, parent, name, line in rows
+            if name in DAEMONS and not own & {int(pid), int(parent)}
+        }
 
     def master_daemons(self, node: str) -> list[str]:
         """Return the command lines of wconfd and luxid on a node."""
