@@ -6,6 +6,7 @@ followed until nothing is behind them; those last links are the culprits. Three 
 put to a service, and a link is asked the one that its own consequence raises:
 
 - why is it not up (well)? Because of what it needs or comes after, or of a rival that is not gone;
+  a target that runs is only as well as what it wants;
 - why is it not gone yet? Because what depends on it goes first;
 - why does it go at all? Because of what takes it along.
 
@@ -139,8 +140,14 @@ def _causes(
         is_in_the_way = held is not None and held.kind is HoldKind.RIVALS
         next_question = _Question.NOT_GONE if is_in_the_way else _Question.NOT_WELL
         return dict.fromkeys(held.names if held is not None else (), next_question)
-    needs = host.graph.needs[service.spec.name] if service.state is State.RUNNING else ()
-    return dict.fromkeys((need for need in needs if need in ailing), _Question.NOT_WELL)
+    behind = _behind(host, service) if service.state is State.RUNNING else ()
+    return dict.fromkeys((name for name in behind if name in ailing), _Question.NOT_WELL)
+
+
+def _behind(host: HostState, service: Service) -> tuple[Name, ...]:
+    """Return what makes a service that runs less than it should be, once that is not well."""
+    name, graph = service.spec.name, host.graph
+    return (*graph.needs[name], *(graph.wants[name] if service.spec.is_stage else ()))
 
 
 def _causes_of_going(host: HostState, service: Service, question: _Question) -> _Causes:

@@ -1,6 +1,6 @@
 """Every state can be explained, down to the cause: playbooks that end with `why`."""
 
-from tests.support.pure_host import FAILED, NOTIFY, TERMINATED, PureHost, domain, service
+from tests.support.pure_host import FAILED, NOTIFY, TERMINATED, PureHost, domain, service, target
 
 from virtsupd.core.chain import Explanation, Link, why
 from virtsupd.core.domain import GuestNote
@@ -214,6 +214,25 @@ def test_what_is_well_but_stands_on_something_ill_leads_there() -> None:
         "db: exited with code 1",
     ]
     assert culprits(host, "web") == "db"
+
+
+def test_a_target_leads_to_what_it_wants_and_a_service_does_not() -> None:
+    host = PureHost.of(
+        service("db", ready=NOTIFY),
+        service("rapi"),
+        target("node", wants=["db", "rapi"]),
+        service("web", wants=["db"]),
+    )
+    assert said(host, "node") == [
+        "node: runs, though not all is well behind it",
+        "db: waits until ready (notify)",
+    ]
+    assert culprits(host, "node") == "db"
+    assert said(host, "web") == ["web: as wanted"]
+    host.ready("db")
+    assert said(host, "node") == ["node: as wanted"]
+    host.stop("rapi")
+    assert said(host, "node")[1] == "rapi: stopped by tester"
 
 
 def test_what_ran_before_without_what_it_needs_is_without_it_since_it_runs() -> None:
