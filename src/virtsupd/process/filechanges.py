@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
-from os.path import abspath, exists, isdir, realpath, split
+from os.path import abspath, exists, isdir, lexists, realpath, split
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -21,25 +21,30 @@ from virtsupd.process.wakeups import Changes
 
 _EVENT = struct.Struct("iIII")  # watch, events, cookie, length of the name that follows
 _BUFFER_BYTES = 65536
-_REFUSED = -1
 
 # In a directory: made, moved here. Of the path itself: written, attributes (so: unlinked while open),
-# closed after writing. Of both: removed, moved. Added to what others watch of the same inode.
+# closed after writing. Of both, and of each directory or link on the way: removed, moved. Added to what
+# others watch of the same inode.
 _IN_IGNORED = 0x8000
+_IN_DONT_FOLLOW = 0x2000000
 _IN_MASK_ADD = 0x20000000
-_IN_SELF = 0x400 | 0x800
-_IN_DIRECTORY = 0x100 | 0x80 | _IN_SELF | _IN_MASK_ADD
-_IN_FILE = 0x2 | 0x4 | 0x8 | _IN_SELF | _IN_MASK_ADD
+_IN_SELF = 0x400 | 0x800 | _IN_MASK_ADD
+_IN_DIRECTORY = 0x100 | 0x80 | _IN_SELF
+_IN_FILE = 0x2 | 0x4 | 0x8 | _IN_SELF
+_IN_ENTRY = _IN_SELF | _IN_DONT_FOLLOW
+
+_Target = tuple[str, str, int]
+"""What to watch, the name in it that matters ("": itself), and what about it."""
 
 _SILENT = ("/proc/", "/sys/")
 """What the kernel changes there itself, inotify does not report."""
 
 
 class FileChanges(Changes):
-    """Something happened to a path: it, or a directory on the way to it, was made, written or moved.
+    """Something happened to a path: it, or a directory or link on the way to it, was made, written or moved.
 
     The path and its parents need not exist. A path through a symbolic link is watched both where
-    it is written and where it leads. What happens to its neighbours wakes nobody.
+    it is written and where it leads in the end. What happens to its neighbours wakes nobody.
     """
 
     def __init__(self, path: str) -> None:
@@ -48,32 +53,34 @@ class FileChanges(Changes):
         self._path = abspath(path)  # noqa: PTH100 -- keeps links, as resolve() does not
         self._inotify: _Inotify | None = None
         self._watches: set[int] = set()
+        self._is_refused = False
 
     def rearm(self) -> None:
         """Forget the changes so far and watch the path and the deepest directories that exist now."""
         super().rearm()
         if self._inotify is None:
             return
-        targets: set[tuple[str, str]] = set()
-        watches: set[int] = set()
+        # All anew: a directory that is only on the way now need not tell of what is made in it.
+        self._forget()
+        targets: set[_Target] = set()
         # What is made between the search and its watch would be missed: search until nothing is new.
         while targets != (found := set(self._targets())):
             targets = found
-            watches = {self._inotify.watch(self, path, name) for path, name in targets}
-        for old in self._watches - watches:
-            self._inotify.unwatch(self, old)
-        self._watches = watches
+            given = {target: self._inotify.watch(self, *target) for target in targets}
+            self._watches.update(given.values())
+            # Who may not look at what is on the way misses little: its moves.
+            self._is_refused = any(given[target] < 0 for target in given if target[2] != _IN_ENTRY)
 
     def _is_told(self) -> bool:
-        return _REFUSED not in self._watches and not is_silent(self._path)
+        return not self._is_refused and not is_silent(self._path)
 
-    def _targets(self) -> Iterator[tuple[str, str]]:
-        """Yield each directory to watch with the name in it that matters, and the path itself with ""."""
+    def _targets(self) -> Iterator[_Target]:
         real = realpath(self._path)
-        yield _next_step(self._path)
-        yield _next_step(real)
+        for way in (self._path, real):
+            yield *_next_step(way), _IN_DIRECTORY
+            yield from ((entry, "", _IN_ENTRY) for entry in _entries(way))
         if exists(real):  # noqa: PTH110 -- has an answer for every text
-            yield real, ""
+            yield real, "", _IN_FILE
 
     def _listen(self) -> None:
         self._inotify = _Inotify.of_running_loop()
@@ -81,10 +88,14 @@ class FileChanges(Changes):
 
     def _stop(self) -> None:
         if self._inotify is not None:
-            for watch in self._watches:
-                self._inotify.unwatch(self, watch)
+            self._forget()
             self._inotify.leave(self)
             self._inotify = None
+
+    def _forget(self) -> None:
+        if self._inotify is not None:
+            for watch in self._watches:
+                self._inotify.unwatch(self, watch)
         self._watches = set()
 
 
@@ -126,9 +137,8 @@ class _Inotify:
                 target=os.close, args=(self._descriptor,), name="inotify-close"
             ).start()
 
-    def watch(self, user: FileChanges, path: str, name: str) -> int:
+    def watch(self, user: FileChanges, path: str, name: str, events: int) -> int:
         """Tell `user` of changes to a path ("") or to a name in a directory; -1 if the kernel refuses."""
-        events = _IN_DIRECTORY if name else _IN_FILE
         watch: int = _libc.inotify_add_watch(self._descriptor, os.fsencode(path), events)
         if watch >= 0:
             self._waiting.setdefault(watch, set()).add((user, name))
@@ -175,6 +185,14 @@ def _next_step(path: str) -> tuple[str, str]:
     while not isdir(directory):  # noqa: PTH112 -- as above
         directory, name = split(directory)
     return directory, name or "."
+
+
+def _entries(path: str) -> Iterator[str]:
+    """Yield `path` and each directory or link on the way to it that exists, but the root."""
+    while (above := split(path)[0]) != path:
+        if lexists(path):
+            yield path
+        path = above
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

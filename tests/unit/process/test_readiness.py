@@ -65,6 +65,28 @@ async def test_a_file_is_missed_as_soon_as_it_goes_but_not_while_it_is_replaced(
     assert told == [f"{there} does not exist"]
 
 
+@pytest.mark.parametrize("gone", ["real/a/b/c", "real/a", "link", "real/c"])
+async def test_a_file_is_missed_when_a_link_or_a_directory_on_the_way_goes(
+    tmp_path: Path, gone: str
+) -> None:
+    (tmp_path / "real/a/b").mkdir(parents=True)
+    (tmp_path / "real/a/b/c").touch()
+    (tmp_path / "real/c").symlink_to("a/b/c")
+    (tmp_path / "link").symlink_to("real")
+    missed = anyio.Event()
+
+    async def miss() -> None:
+        await wait_missing(PathProbe(str(tmp_path / "link/c")), context())
+        missed.set()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(miss)
+            await anyio.wait_all_tasks_blocked()
+            (tmp_path / gone).rename(tmp_path / "elsewhere")
+            await missed.wait()
+
+
 @pytest.mark.parametrize("path", ["/proc/none", "/sys/none"])
 async def test_what_the_kernel_does_not_tell_of_is_never_missed(path: str) -> None:
     with anyio.move_on_after(0.05) as scope:
