@@ -191,7 +191,8 @@ def _allowed(details: ErrorDetails, keys: Keys) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
-    if kind in _ALLOWED_BY_TYPE or kind == "string_pattern_mismatch":
+    is_switch = kind == "bool_type"  # as `health` of a kind may be
+    if (kind in _ALLOWED_BY_TYPE and not is_switch) or kind == "string_pattern_mismatch":
         last = next((key for key in reversed(keys) if isinstance(key, str)), "")
         is_item = bool(keys) and isinstance(keys[-1], int)
         if last in _ALLOWED_BY_KEY and not (is_item and last == "command"):

@@ -100,6 +100,7 @@ def test_watcher_and_cleaner_run_at_their_times_as_the_right_accounts(folder: Fo
         ("[ganeti.nodd]", "ganeti.nodd"),
         ('[ganeti.watcher]\nschedule = "sometimes"', "ganeti.watcher.schedule"),
         ("[ganeti.noded]\nmax_client = 3", "max_clients"),
+        ('[ganeti.noded]\nhealth = "yes"', 'health: found "yes", must be true or false'),
         ('ssh = "nosuch"', "no service provides 'nosuch'"),
     ],
 )
